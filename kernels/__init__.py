@@ -1,0 +1,1 @@
+"""Attention kernels over pages; knows nothing of memory, prompts or the agent."""

@@ -1,0 +1,38 @@
+"""memagent: an agent for local language models whose memory does not end at the context window.
+
+The public surface is what `__all__` names; everything is imported on first use, so that
+`import memagent` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memagent.agent import Agent
+    from memagent.core import Answer, Citation
+    from memagent.engines.scripted import ScriptedEngine
+    from memagent.memory.memory import Memory
+    from memagent.session import Session
+    from memagent.settings import Settings
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Agent": "memagent.agent",
+    "Answer": "memagent.core",
+    "Citation": "memagent.core",
+    "Memory": "memagent.memory.memory",
+    "ScriptedEngine": "memagent.engines.scripted",
+    "Session": "memagent.session",
+    "Settings": "memagent.settings",
+}
+
+__all__ = ["Agent", "Answer", "Citation", "Memory", "ScriptedEngine", "Session", "Settings"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'memagent' has no attribute {name!r}")

@@ -1,0 +1,109 @@
+"""The agent's nouns: messages, requests to an engine, what comes back, answers and citations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from memagent.memory.items import Event
+
+__all__ = ["Answer", "Chunk", "Citation", "Message", "Request", "State", "ToolCall", "Usage"]
+
+State = Literal["pending", "complete", "partial"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool the model asks for; `arguments` is the decoded JSON object."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat prompt."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an engine is asked: the packed prompt, and the same in parts for engines that read.
+
+    `messages` is the whole prompt. `question` is the turn's text and `evidence` the recalled
+    events in the order of their citation numbers (evidence[0] is cited as [1]).
+    """
+
+    messages: tuple[Message, ...]
+    question: str
+    evidence: tuple[Event, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, as the engine counts them."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed answer. The last one carries usage, finish reason and tool calls."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish: Literal["stop", "length", "tool_calls"] | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A place in the store that an answer rests on.
+
+    `text` is the stored text at [start, end) of the source, character for character, and
+    `verified` says that the answer's words were found there; an unverified citation keeps what
+    the answer claimed in `text` and has no place (`source` is None).
+    """
+
+    number: int
+    verified: bool
+    text: str
+    source: str | None = None
+    kind: str | None = None
+    start: int | None = None
+    end: int | None = None
+    page: int | None = None
+    section: str | None = None
+    time: str | None = None
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with the exact text behind it.
+
+    `found` is False when the engine says that memory holds no answer. `explain` is the recall
+    report that `--explain` and `/why` show.
+    """
+
+    id: int
+    question: str
+    text: str
+    state: State
+    engine: str
+    namespace: str
+    session: str
+    found: bool = True
+    citations: tuple[Citation, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    explain: dict[str, Any] = field(default_factory=dict)

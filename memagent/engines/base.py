@@ -1,0 +1,59 @@
+"""The interface of every backbone; knows nothing of stores, sessions or the command line."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from memagent.core import Chunk, Message, Request
+
+__all__ = ["Capabilities", "Engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do beyond answering.
+
+    generates: writes new text (an extractive engine only quotes);
+    prompt_logprobs: `logprobs` works; attention: reports attention mass per event;
+    structured: can be bound to a JSON schema; tools: can call tools.
+    """
+
+    generates: bool = True
+    prompt_logprobs: bool = False
+    attention: bool = False
+    structured: bool = False
+    tools: bool = False
+
+
+class Engine(ABC):
+    """A backbone. `context` is the number of tokens that prompt and answer share."""
+
+    name: str
+    model: str
+    context: int
+    capabilities: Capabilities
+
+    @abstractmethod
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """Yield the answer as it comes; closing the iterator stops the generation.
+
+        Raises EngineError when the server is down, slow or refuses the request.
+        """
+
+    @abstractmethod
+    def count(self, text: str) -> int:
+        """Number of tokens of `text` under this engine's tokenizer."""
+
+    def count_prompt(self, messages: Sequence[Message]) -> int:
+        """Tokens of a whole prompt; engines with a chat template count it exactly."""
+        return sum(self.count(message.content) + 4 for message in messages)
+
+    def logprobs(self, tokens: Sequence[int]) -> list[float]:
+        """Natural-log probability of each token given those before it; the first is 0.0."""
+        raise NotImplementedError(f"engine {self.name} gives no prompt log-probabilities")
+
+    def close(self) -> None:
+        """Release what the engine holds; safe to call twice."""
+        return None

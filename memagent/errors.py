@@ -1,0 +1,26 @@
+"""Every error a user can meet; the memory's own are defined below it and shown here too."""
+
+from __future__ import annotations
+
+from memagent.memory.errors import (
+    InputError,
+    MemagentError,
+    NotFoundError,
+    StoreError,
+    UsageError,
+)
+
+__all__ = [
+    "EngineError",
+    "InputError",
+    "MemagentError",
+    "NotFoundError",
+    "StoreError",
+    "UsageError",
+]
+
+
+class EngineError(MemagentError):
+    """The model's server is down, slow, or refuses the request."""
+
+    exit_code = 4

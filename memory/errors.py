@@ -1,0 +1,33 @@
+"""The errors a user can meet, each one line and an exit code."""
+
+from __future__ import annotations
+
+__all__ = ["InputError", "MemagentError", "NotFoundError", "StoreError", "UsageError"]
+
+
+class MemagentError(Exception):
+    """Base of every error shown to a user: the message is one line with the cure in it."""
+
+    exit_code = 1
+
+
+class InputError(MemagentError):
+    """A file, a row or a value that cannot be used."""
+
+
+class UsageError(MemagentError):
+    """A command line or a setting that makes no sense."""
+
+    exit_code = 2
+
+
+class NotFoundError(MemagentError):
+    """A source, session or namespace that does not exist."""
+
+    exit_code = 3
+
+
+class StoreError(MemagentError):
+    """The store cannot be opened, read or written."""
+
+    exit_code = 5

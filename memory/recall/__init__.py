@@ -1,0 +1,1 @@
+"""Ways of finding events, one per file."""
