@@ -65,7 +65,6 @@ class Event:
     source_id: int
     source: str
     kind: Kind
-    ordinal: int
     start: int
     end: int
     text: str

@@ -1,0 +1,216 @@
+"""Events of a namespace: made from spans, indexed for words, read back as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+from memagent.memory.items import Event
+from memagent.memory.segment import Segmenter
+from memagent.memory.spans import NOT_SEGMENTED
+from memagent.memory.store import Store
+
+__all__ = ["Events", "Filter"]
+
+_SELECT = """SELECT e.id, e.source_id, src.name AS source, src.kind, e.start, e."end",
+    substr(s.text, e.start - s.start + 1, e."end" - e.start) AS text,
+    s.page, s.section, s.role, s.time
+  FROM events e JOIN spans s ON s.id = e.span_id JOIN sources src ON src.id = e.source_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What may be recalled at all: a time range [since, until) in ISO 8601 UTC, some sources."""
+
+    since: str | None = None
+    until: str | None = None
+    sources: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.since or self.until or self.sources)
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """Conditions on spans `s` and events `e`, beginning with AND, and their parameters."""
+        parts: list[str] = []
+        values: list[Any] = []
+        if self.since:
+            parts.append("AND s.time >= ?")
+            values.append(self.since)
+        if self.until:
+            parts.append("AND s.time < ?")
+            values.append(self.until)
+        if self.sources:
+            parts.append(f"AND e.source_id IN ({', '.join('?' * len(self.sources))})")
+            values.extend(self.sources)
+        return " ".join(parts), values
+
+
+class Events:
+    """The events of one namespace."""
+
+    def __init__(self, store: Store, namespace_id: int) -> None:
+        self.store = store
+        self.namespace_id = namespace_id
+
+    def segment_pending(self, segmenter: Segmenter, limit: int = 64) -> int:
+        """Cut up to `limit` spans that have no events yet; returns how many spans it cut."""
+        pending = self.store.rows(
+            """SELECT s.id FROM spans s JOIN sources src ON src.id = s.source_id
+               WHERE s.segmenter IS NULL AND src.namespace_id = ? ORDER BY s.id LIMIT ?""",
+            self.namespace_id,
+            limit,
+        )
+        if not pending:
+            return 0
+        with self.store.write() as db:
+            for row in pending:
+                # Read again under the write lock: another process may have cut it meanwhile.
+                span = self.store.row(
+                    "SELECT * FROM spans WHERE id = ? AND segmenter IS NULL", row["id"]
+                )
+                if span is not None:
+                    self._insert(db, span, segmenter)
+        return len(pending)
+
+    def get(self, ids: Sequence[int]) -> list[Event]:
+        """The events with these ids that exist in this namespace, in the order asked."""
+        found: dict[int, Event] = {}
+        for chunk in (ids[i : i + 500] for i in range(0, len(ids), 500)):
+            marks = ", ".join("?" * len(chunk))
+            rows = self.store.rows(
+                f"{_SELECT} WHERE e.namespace_id = ? AND e.id IN ({marks})",
+                self.namespace_id,
+                *chunk,
+            )
+            found.update((row["id"], Event(**row)) for row in rows)
+        return [found[i] for i in ids if i in found]
+
+    def after(self, event_id: int, limit: int) -> list[Event]:
+        """Up to `limit` events with higher ids, in order of id."""
+        return [
+            Event(**row)
+            for row in self.store.rows(
+                f"{_SELECT} WHERE e.namespace_id = ? AND e.id > ? ORDER BY e.id LIMIT ?",
+                self.namespace_id,
+                event_id,
+                limit,
+            )
+        ]
+
+    def of(self, source_id: int) -> list[Event]:
+        """The events of a source in the order of its text."""
+        return [
+            Event(**row)
+            for row in self.store.rows(
+                f"{_SELECT} WHERE e.namespace_id = ? AND e.source_id = ? ORDER BY e.start",
+                self.namespace_id,
+                source_id,
+            )
+        ]
+
+    def beside(self, event: Event) -> list[Event]:
+        """The event before and the event after, in the same source."""
+        return [
+            Event(**row)
+            for condition in (
+                "e.start < ? ORDER BY e.start DESC",
+                "e.start > ? ORDER BY e.start",
+            )
+            for row in self.store.rows(
+                f"{_SELECT} WHERE e.source_id = ? AND {condition} LIMIT 1",
+                event.source_id,
+                event.start,
+            )
+        ]
+
+    def overlapping(self, source_id: int, start: int, end: int) -> list[Event]:
+        """The events of a source that share characters with [start, end)."""
+        return [
+            Event(**row)
+            for row in self.store.rows(
+                f"""{_SELECT} WHERE e.namespace_id = ? AND e.source_id = ?
+                    AND e.start < ? AND e."end" > ? ORDER BY e.start""",
+                self.namespace_id,
+                source_id,
+                end,
+                start,
+            )
+        ]
+
+    def allowed(self, which: Filter) -> list[int]:
+        """Ids of the events that pass the filter, ascending."""
+        conditions, values = which.sql()
+        rows = self.store.rows(
+            f"""SELECT e.id FROM events e JOIN spans s ON s.id = e.span_id
+                WHERE e.namespace_id = ? {conditions} ORDER BY e.id""",
+            self.namespace_id,
+            *values,
+        )
+        return [row["id"] for row in rows]
+
+    def count(self) -> int:
+        """Number of events."""
+        row = self.store.row(
+            "SELECT count(*) AS n FROM events WHERE namespace_id = ?", self.namespace_id
+        )
+        return int(row["n"]) if row else 0
+
+    def drop(self, condition: str, *parameters: Any) -> int:
+        """Delete events, their words and their vectors; the text stays. Returns how many."""
+        with self.store.write() as db:
+            ids = [
+                row["id"]
+                for row in self.store.rows(
+                    f"SELECT id FROM events WHERE namespace_id = ? AND {condition}",
+                    self.namespace_id,
+                    *parameters,
+                )
+            ]
+            if ids:
+                self._delete(db, ids)
+        return len(ids)
+
+    def reset(self) -> None:
+        """Drop every event and mark its span as not yet cut, except those never to be cut."""
+        with self.store.write() as db:
+            self.drop("1")
+            db.execute(
+                """UPDATE spans SET segmenter = NULL WHERE segmenter <> ? AND source_id IN
+                   (SELECT id FROM sources WHERE namespace_id = ? AND superseded IS NULL)""",
+                [NOT_SEGMENTED, self.namespace_id],
+            )
+
+    def _insert(self, db: Database, span: dict[str, Any], segmenter: Segmenter) -> None:
+        for start, end in segmenter.cut(span["text"]):
+            offset = span["start"]
+            cursor = db.execute(
+                """INSERT INTO events (namespace_id, source_id, span_id, start, "end")
+                   VALUES (?, ?, ?, ?, ?)""",
+                [self.namespace_id, span["source_id"], span["id"], offset + start, offset + end],
+            )
+            db.execute(
+                """INSERT INTO events_fts (rowid, text, ns)
+                   SELECT id, text, ns FROM event_texts WHERE id = ?""",
+                [cursor.lastrowid],
+            )
+        db.execute("UPDATE spans SET segmenter = ? WHERE id = ?", [segmenter.id, span["id"]])
+
+    def _delete(self, db: Database, ids: Iterable[int]) -> None:
+        for event_id in ids:
+            # The text index keeps no copy, so it must be told the text it forgets.
+            db.execute(
+                """INSERT INTO events_fts (events_fts, rowid, text, ns)
+                   SELECT 'delete', id, text, ns FROM event_texts WHERE id = ?""",
+                [event_id],
+            )
+            for row in self.store.rows("SELECT embedder FROM vectors WHERE event_id = ?", event_id):
+                db.execute(
+                    """UPDATE vector_sets SET count = count - 1
+                       WHERE namespace_id = ? AND embedder = ?""",
+                    [self.namespace_id, row["embedder"]],
+                )
+            db.execute("DELETE FROM events WHERE id = ?", [event_id])
+        db.execute("UPDATE namespaces SET epoch = epoch + 1 WHERE id = ?", [self.namespace_id])

@@ -1,0 +1,86 @@
+"""Forgetting: text is overwritten in its spans, and everything derived from it goes.
+
+The overwritten characters become as many blocks, so that the offsets of all other citations stay.
+"""
+
+from __future__ import annotations
+
+from memagent.memory.events import Events
+from memagent.memory.items import Source
+from memagent.memory.spans import NOT_SEGMENTED, Spans
+from memagent.memory.store import Store, now
+
+__all__ = ["BLOCK", "forget_range", "forget_source"]
+
+BLOCK = "\u2588"
+
+
+def forget_range(store: Store, events: Events, source_id: int, start: int, end: int) -> int:
+    """Forget the characters [start, end) of a source, and every answer's quote of them.
+
+    Returns the number of characters overwritten in the source. Events that overlap the range are
+    dropped and cut anew from what is left.
+    """
+    spans = Spans(store)
+    with store.write():
+        gone = spans.text(source_id, start, end)
+        _redact_answers(store, events, source_id, start, end)
+        events.drop('source_id = ? AND start < ? AND "end" > ?', source_id, end, start)
+        overlapping = 'source_id = ? AND start < ? AND "end" > ?'
+        for row in store.rows(f"SELECT * FROM spans WHERE {overlapping}", source_id, end, start):
+            a, b = max(start, row["start"]) - row["start"], min(end, row["end"]) - row["start"]
+            text = row["text"][:a] + BLOCK * (b - a) + row["text"][b:]
+            _overwrite(store, events, row["id"], text)
+    return len(gone) - gone.count(BLOCK)
+
+
+def forget_source(store: Store, events: Events, source: Source) -> int:
+    """Forget a whole document or session; its name is free again. Returns the characters."""
+    with store.write() as db:
+        forgotten = forget_range(store, events, source.id, 0, source.chars)
+        db.execute(
+            "UPDATE spans SET segmenter = ?, section = NULL, key = NULL WHERE source_id = ?",
+            [NOT_SEGMENTED, source.id],
+        )
+        db.execute("DELETE FROM working WHERE session_id = ?", [source.id])
+        db.execute(
+            """UPDATE sources SET superseded = ?, name = 'forgotten', uri = NULL, sha256 = NULL
+               WHERE id = ?""",
+            [now(), source.id],
+        )
+    return forgotten
+
+
+def _redact_answers(store: Store, events: Events, source_id: int, start: int, end: int) -> None:
+    """Overwrite the quoted text in the answers that cite it, and drop those citations."""
+    spans = Spans(store)
+    rows = store.rows(
+        """SELECT c.answer_id, c.position, c.start, c."end", a.answer_span
+           FROM citations c JOIN answers a ON a.id = c.answer_id
+           WHERE c.source_id = ? AND c.start < ? AND c."end" > ?""",
+        source_id,
+        end,
+        start,
+    )
+    with store.write() as db:
+        for row in rows:
+            quote = spans.text(source_id, row["start"], row["end"])
+            if row["answer_span"] is not None and quote:
+                said = spans.get(row["answer_span"]).text
+                _overwrite(store, events, row["answer_span"], said.replace(quote, BLOCK * len(quote)))
+            db.execute(
+                """UPDATE citations SET source_id = NULL, start = NULL, "end" = NULL,
+                   verified = 0, claim = 'forgotten' WHERE answer_id = ? AND position = ?""",
+                [row["answer_id"], row["position"]],
+            )
+
+
+def _overwrite(store: Store, events: Events, span_id: int, text: str) -> None:
+    """Replace a span's text by one of the same length, and have its events cut anew."""
+    with store.write() as db:
+        events.drop("span_id = ?", span_id)
+        db.execute(
+            """UPDATE spans SET text = ?,
+               segmenter = CASE WHEN segmenter = ? THEN segmenter ELSE NULL END WHERE id = ?""",
+            [text, NOT_SEGMENTED, span_id],
+        )

@@ -1,0 +1,154 @@
+"""The schema, as numbered steps that are applied once each and never edited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlite_utils import Migrations
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+__all__ = ["migrations"]
+
+migrations = Migrations("memagent")
+
+_M001 = (
+    """CREATE TABLE namespaces (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        created TEXT NOT NULL,
+        epoch INTEGER NOT NULL DEFAULT 0
+    )""",
+    """CREATE TABLE sources (
+        id INTEGER PRIMARY KEY,
+        namespace_id INTEGER NOT NULL REFERENCES namespaces(id),
+        kind TEXT NOT NULL CHECK (kind IN ('document', 'session')),
+        name TEXT NOT NULL,
+        uri TEXT,
+        sha256 TEXT,
+        media_type TEXT,
+        chars INTEGER NOT NULL DEFAULT 0,
+        complete INTEGER NOT NULL DEFAULT 0,
+        created TEXT NOT NULL,
+        updated TEXT NOT NULL,
+        superseded TEXT
+    )""",
+    """CREATE UNIQUE INDEX sources_current ON sources (namespace_id, kind, name)
+        WHERE complete = 1 AND superseded IS NULL""",
+    """CREATE TABLE spans (
+        id INTEGER PRIMARY KEY,
+        source_id INTEGER NOT NULL REFERENCES sources(id),
+        ordinal INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        "end" INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        page INTEGER,
+        section TEXT,
+        role TEXT,
+        time TEXT NOT NULL,
+        key TEXT,
+        segmenter TEXT,
+        withdrawn TEXT,
+        UNIQUE (source_id, ordinal)
+    )""",
+    "CREATE UNIQUE INDEX spans_key ON spans (source_id, key) WHERE key IS NOT NULL",
+    "CREATE INDEX spans_pending ON spans (source_id) WHERE segmenter IS NULL",
+    "CREATE INDEX spans_time ON spans (time)",
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        namespace_id INTEGER NOT NULL REFERENCES namespaces(id),
+        source_id INTEGER NOT NULL REFERENCES sources(id),
+        span_id INTEGER NOT NULL REFERENCES spans(id),
+        start INTEGER NOT NULL,
+        "end" INTEGER NOT NULL
+    )""",
+    "CREATE INDEX events_namespace ON events (namespace_id, id)",
+    "CREATE INDEX events_place ON events (source_id, start)",
+    "CREATE INDEX events_span ON events (span_id)",
+    """CREATE VIEW event_texts AS
+        SELECT e.id AS id,
+               substr(s.text, e.start - s.start + 1, e."end" - e.start) AS text,
+               'n' || e.namespace_id AS ns
+        FROM events e JOIN spans s ON s.id = e.span_id""",
+    # The index keeps no copy of the text. The namespace is a column of its own so that a
+    # query is restricted to it before any row is ranked.
+    """CREATE VIRTUAL TABLE events_fts USING fts5 (
+        text, ns, content='event_texts', content_rowid='id',
+        tokenize='porter unicode61 remove_diacritics 2'
+    )""",
+    """CREATE TABLE vector_sets (
+        namespace_id INTEGER NOT NULL REFERENCES namespaces(id),
+        embedder TEXT NOT NULL,
+        count INTEGER NOT NULL DEFAULT 0,
+        through INTEGER NOT NULL DEFAULT 0,
+        saved INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (namespace_id, embedder)
+    )""",
+    """CREATE TABLE vectors (
+        namespace_id INTEGER NOT NULL,
+        embedder TEXT NOT NULL,
+        event_id INTEGER NOT NULL REFERENCES events(id) ON DELETE CASCADE,
+        vector BLOB NOT NULL,
+        PRIMARY KEY (namespace_id, embedder, event_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX vectors_event ON vectors (event_id)",
+    """CREATE TABLE answers (
+        id INTEGER PRIMARY KEY,
+        namespace_id INTEGER NOT NULL REFERENCES namespaces(id),
+        session_id INTEGER NOT NULL REFERENCES sources(id),
+        question_span INTEGER NOT NULL REFERENCES spans(id),
+        answer_span INTEGER REFERENCES spans(id),
+        engine TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('pending', 'partial', 'complete')),
+        found INTEGER NOT NULL DEFAULT 1,
+        usage TEXT NOT NULL DEFAULT '{}',
+        explain TEXT NOT NULL DEFAULT '{}',
+        created TEXT NOT NULL
+    )""",
+    "CREATE INDEX answers_session ON answers (session_id, id)",
+    "CREATE INDEX answers_question ON answers (question_span)",
+    """CREATE TABLE citations (
+        answer_id INTEGER NOT NULL REFERENCES answers(id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        verified INTEGER NOT NULL,
+        source_id INTEGER REFERENCES sources(id),
+        start INTEGER,
+        "end" INTEGER,
+        claim TEXT,
+        PRIMARY KEY (answer_id, position)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX citations_source ON citations (source_id, start)",
+    """CREATE TABLE working (
+        id INTEGER PRIMARY KEY,
+        session_id INTEGER NOT NULL REFERENCES sources(id),
+        kind TEXT NOT NULL CHECK (kind IN ('memory', 'plan')),
+        version INTEGER NOT NULL,
+        lines TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        created TEXT NOT NULL,
+        UNIQUE (session_id, kind, version)
+    )""",
+    """CREATE TABLE batches (
+        id TEXT PRIMARY KEY,
+        output TEXT NOT NULL,
+        created TEXT NOT NULL
+    )""",
+    """CREATE TABLE batch_rows (
+        batch_id TEXT NOT NULL REFERENCES batches(id) ON DELETE CASCADE,
+        row_id TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        status TEXT NOT NULL,
+        detail TEXT,
+        finished TEXT NOT NULL,
+        PRIMARY KEY (batch_id, row_id)
+    ) WITHOUT ROWID""",
+)
+
+
+@migrations()
+def m001_initial(db: Database) -> None:
+    """Sources and their spans are the truth; events, vectors and the text index derive from them."""
+    for statement in _M001:
+        db.execute(statement)
