@@ -36,12 +36,14 @@ class Request:
     """What an engine is asked: the packed prompt, and the same in parts for engines that read.
 
     `messages` is the whole prompt. `question` is the turn's text and `evidence` the recalled
-    events in the order of their citation numbers (evidence[0] is cited as [1]).
+    events in the order of their citation numbers (evidence[0] is cited as [1]). `asked` says
+    that the turn is a question whatever its form; a turn of a chat may also be a statement.
     """
 
     messages: tuple[Message, ...]
     question: str
     evidence: tuple[Event, ...] = ()
+    asked: bool = True
     tools: tuple[dict[str, Any], ...] = ()
     max_tokens: int = 512
     temperature: float = 0.0
@@ -58,12 +60,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a streamed answer. The last one carries usage, finish reason and tool calls."""
+    """A piece of a streamed answer. The last one carries usage, finish reason and tool calls.
+
+    `found` is False where an engine knows that the evidence holds no answer.
+    """
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish: Literal["stop", "length", "tool_calls"] | None = None
     usage: Usage | None = None
+    found: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,5 @@ class Batches:
 
     def statuses(self) -> dict[str, str]:
         """Status of every row that ended, by row id."""
-        rows = self.store.rows(
-            "SELECT row_id, status FROM batch_rows WHERE batch_id = ?", self.id
-        )
+        rows = self.store.rows("SELECT row_id, status FROM batch_rows WHERE batch_id = ?", self.id)
         return {row["row_id"]: row["status"] for row in rows}

@@ -111,32 +111,18 @@ class Events:
             )
         ]
 
-    def beside(self, event: Event) -> list[Event]:
-        """The event before and the event after, in the same source."""
+    def beside(self, event: Event, which: Filter) -> list[Event]:
+        """The event before and the one after in the same source, of those that pass the filter."""
+        conditions, values = which.sql()
         return [
             Event(**row)
-            for condition in (
-                "e.start < ? ORDER BY e.start DESC",
-                "e.start > ? ORDER BY e.start",
-            )
+            for side, order in (("<", "DESC"), (">", "ASC"))
             for row in self.store.rows(
-                f"{_SELECT} WHERE e.source_id = ? AND {condition} LIMIT 1",
+                f"""{_SELECT} WHERE e.source_id = ? AND e.start {side} ? {conditions}
+                    ORDER BY e.start {order} LIMIT 1""",
                 event.source_id,
                 event.start,
-            )
-        ]
-
-    def overlapping(self, source_id: int, start: int, end: int) -> list[Event]:
-        """The events of a source that share characters with [start, end)."""
-        return [
-            Event(**row)
-            for row in self.store.rows(
-                f"""{_SELECT} WHERE e.namespace_id = ? AND e.source_id = ?
-                    AND e.start < ? AND e."end" > ? ORDER BY e.start""",
-                self.namespace_id,
-                source_id,
-                end,
-                start,
+                *values,
             )
         ]
 
@@ -151,10 +137,12 @@ class Events:
         )
         return [row["id"] for row in rows]
 
-    def count(self) -> int:
-        """Number of events."""
+    def count_after(self, event_id: int = 0) -> int:
+        """Number of events with higher ids; all of them by default."""
         row = self.store.row(
-            "SELECT count(*) AS n FROM events WHERE namespace_id = ?", self.namespace_id
+            "SELECT count(*) AS n FROM events WHERE namespace_id = ? AND id > ?",
+            self.namespace_id,
+            event_id,
         )
         return int(row["n"]) if row else 0
 

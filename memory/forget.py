@@ -67,7 +67,9 @@ def _redact_answers(store: Store, events: Events, source_id: int, start: int, en
             quote = spans.text(source_id, row["start"], row["end"])
             if row["answer_span"] is not None and quote:
                 said = spans.get(row["answer_span"]).text
-                _overwrite(store, events, row["answer_span"], said.replace(quote, BLOCK * len(quote)))
+                _overwrite(
+                    store, events, row["answer_span"], said.replace(quote, BLOCK * len(quote))
+                )
             db.execute(
                 """UPDATE citations SET source_id = NULL, start = NULL, "end" = NULL,
                    verified = 0, claim = 'forgotten' WHERE answer_id = ? AND position = ?""",

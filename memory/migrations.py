@@ -149,6 +149,6 @@ _M001 = (
 
 @migrations()
 def m001_initial(db: Database) -> None:
-    """Sources and their spans are the truth; events, vectors and the text index derive from them."""
+    """Sources and spans are the truth; events, vectors and the text index derive from them."""
     for statement in _M001:
         db.execute(statement)

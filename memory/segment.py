@@ -28,14 +28,17 @@ def estimate_tokens(text: str) -> int:
 
 
 def sentences(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Sentences of `text` as (start, end, opens a paragraph), white space around them left out."""
+    """Sentences of `text` as (start, end, opens a paragraph), white space around them left out.
+
+    What holds no letter or digit (rules, redactions) is no sentence.
+    """
     from sentencex import get_sentence_boundaries
 
     opens = True
     for boundary in get_sentence_boundaries("en", text):
         start, end = boundary["start_index"], boundary["end_index"]
         inner = text[start:end].strip()
-        if not inner:
+        if not any(character.isalnum() for character in inner):
             opens = opens or boundary["is_paragraph_break"]
             continue
         start += text[start:end].index(inner)

@@ -18,8 +18,8 @@ def check_name(name: str, what: str = "namespace") -> str:
     """Return `name` if it can name a namespace or session; UsageError otherwise."""
     if not _NAME.fullmatch(name) or ".." in name or name != name.strip():
         raise UsageError(
-            f"{name!r} cannot name a {what}: use up to 100 letters, digits, spaces and . _ - + @ :, "
-            "beginning with a letter or digit, without '..'"
+            f"{name!r} cannot name a {what}: use up to 100 letters, digits, spaces and "
+            ". _ - + @ : beginning with a letter or digit, without '..'"
         )
     return name
 
@@ -63,7 +63,8 @@ class Sources:
         return next(
             iter(
                 self._select(
-                    "AND name = ? AND (? IS NULL OR kind = ?) ORDER BY kind, complete DESC, id DESC",
+                    "AND name = ? AND (? IS NULL OR kind = ?)"
+                    " ORDER BY kind, complete DESC, id DESC",
                     name,
                     kind,
                     kind,
@@ -116,7 +117,9 @@ class Sources:
         """
         with self.store.write() as db:
             rows = self._select(
-                "AND kind = 'document' AND name = ? AND sha256 = ? ORDER BY complete DESC", name, sha256
+                "AND kind = 'document' AND name = ? AND sha256 = ? ORDER BY complete DESC",
+                name,
+                sha256,
             )
             if rows:
                 return rows[0], rows[0].complete
@@ -148,6 +151,15 @@ class Sources:
                 "UPDATE sources SET complete = 1, updated = ? WHERE id = ?", [now(), source.id]
             )
         return old["id"] if old else None
+
+    def discard_empty(self, source: Source) -> None:
+        """Remove a document of which no text was stored; others stay as they are."""
+        with self.store.write() as db:
+            db.execute(
+                """DELETE FROM sources WHERE id = ? AND complete = 0
+                   AND NOT EXISTS (SELECT 1 FROM spans WHERE source_id = sources.id)""",
+                [source.id],
+            )
 
     def _select(self, rest: str, *parameters: Any) -> list[Source]:
         rows = self.store.rows(

@@ -103,6 +103,16 @@ class Store:
         """'ok', or what SQLite's own check found."""
         return str(self.rows("PRAGMA integrity_check")[0]["integrity_check"])
 
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file and empty it.
+
+        The text index keeps deleted words until its parts are merged, so they are merged first.
+        """
+        with self.write() as db:
+            db.execute("INSERT INTO events_fts (events_fts) VALUES ('optimize')")
+        with self.errors():
+            self.db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close every thread's connection; safe to call twice."""
         with self._guard:

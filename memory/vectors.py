@@ -96,12 +96,12 @@ class Vectors:
             yield ids, flat.reshape(len(rows), self.dim).astype(np.float32)
             event_id = int(ids[-1])
 
-    def mark_saved(self) -> None:
-        """Remember that an index file exists, so that a missing one is noticed."""
+    def mark_saved(self, saved: bool = True) -> None:
+        """Remember whether an index file exists, so that a missing one is noticed."""
         with self.store.write() as db:
             db.execute(
-                "UPDATE vector_sets SET saved = 1 WHERE namespace_id = ? AND embedder = ?",
-                [self.namespace_id, self.embedder],
+                "UPDATE vector_sets SET saved = ? WHERE namespace_id = ? AND embedder = ?",
+                [saved, self.namespace_id, self.embedder],
             )
 
     def reset(self) -> None:

@@ -56,4 +56,4 @@ class Engine(ABC):
 
     def close(self) -> None:
         """Release what the engine holds; safe to call twice."""
-        return None
+        return

@@ -45,6 +45,11 @@ class Recalled:
         """The chosen events; the first is cited as [1]."""
         return tuple(hit.event for hit in self.chosen)
 
+    @property
+    def best(self) -> tuple[Hit, ...]:
+        """The chosen events, best first; neighbours behind what was found itself."""
+        return tuple(sorted(self.chosen, key=lambda hit: (not hit.ranks, -hit.score)))
+
     def report(self) -> dict[str, Any]:
         """The recall as plain data, without the text: for --explain, /why and the store."""
         return {

@@ -12,13 +12,13 @@ __all__ = ["Lexical", "content_words"]
 
 # Words that stand in almost every event; they cost time and rank nothing.
 _STOP = frozenset(
-    """a about after all also am an and any are as at be because been before being between both
-    but by can could did do does doing during each either else ever every few for from further had
-    has have having he her here hers him his how i if in into is it its itself just let like ll me
-    might more most must my no nor not now of off on once only or other our out over own please re
-    s same shall she should so some such t than that the their them then there these they this
-    those through to too under until up us ve very was we were what when where whether which while
-    who whom whose why will with would yes you your""".split()
+    """a about after all also am an and any are as at be because been before being between both but
+    by can could did do does doing during each either else ever every few for from further had
+    has have having he her here hers him his how i if in into is it its itself just let like ll
+    me might more most must my no nor not now of off on once only or other our out over own
+    please re s same shall she should so some such t than that the their them then there these
+    they this those through to too under until up us ve very was we were what when where whether
+    which while who whom whose why will with would yes you your""".split()
 )
 _WORD = re.compile(r"\w+")
 

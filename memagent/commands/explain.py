@@ -1,0 +1,41 @@
+"""Showing why each event was recalled: ranks per channel, tokens spent, what was left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memagent.commands.output import console
+
+__all__ = ["print_explain"]
+
+_LEFT_OUT_SHOWN = 10
+
+
+def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
+    """The report of a recall (`Recalled.report`) as a table."""
+    if "chosen" not in report:
+        return
+    from rich.table import Table
+
+    channels = list(report["channels"])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("n", "via", *channels, "score", "tokens", "place"):
+        table.add_column(column, overflow="fold")
+    shown = [*report["chosen"], *report["left_out"][:_LEFT_OUT_SHOWN]]
+    for line in shown:
+        table.add_row(
+            str(line["number"] or "–"),
+            line["via"] if line["number"] else "left out",
+            *(str(line["ranks"].get(channel, "–")) for channel in channels),
+            f"{line['score']:.4f}",
+            str(line["tokens"]),
+            f"{line['place']} [{line['start']}-{line['end']}]",
+        )
+    found = ", ".join(f"{name} {count}" for name, count in report["channels"].items())
+    out = console(stderr=stderr)
+    out.print(table)
+    out.print(
+        f"{report['spent']} of {report['budget']} tokens spent on {len(report['chosen'])} events; "
+        f"{len(report['left_out'])} left out; found by {found}",
+        markup=False,
+    )

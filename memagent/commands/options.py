@@ -1,0 +1,57 @@
+"""Options that several commands share, and the workspace they open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from memagent.commands.output import say
+from memagent.settings import load
+from memagent.workspace import Workspace
+
+__all__ = [
+    "Budget",
+    "Engine",
+    "Json",
+    "MaxTokens",
+    "Model",
+    "Namespace",
+    "Since",
+    "StorePath",
+    "Until",
+    "Url",
+    "open_workspace",
+]
+
+StorePath = Annotated[
+    Path | None, typer.Option("--store", help="The store, one SQLite file.", show_default=False)
+]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Keep and find only in this namespace.")
+]
+Engine = Annotated[
+    str | None, typer.Option("--engine", help="auto, pocket, vllm or scripted [default: auto].")
+]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="Model of the server.")]
+Url = Annotated[str | None, typer.Option("--url", help="An OpenAI-compatible server.")]
+Budget = Annotated[
+    int | None, typer.Option("--budget", help="Tokens of recalled text [default: 2000].")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", help="Longest answer, in tokens [default: 512].")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Since = Annotated[
+    str | None, typer.Option("--since", help="Only what was said from then on: a date, or 7d.")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", help="Only what was said before then: a date, or 7d.")
+]
+
+
+def open_workspace(**flags: Any) -> Workspace:
+    """The workspace of the settings in force, with the flags that were given on top."""
+    settings, _ = load(flags)
+    return Workspace(settings, say)

@@ -1,0 +1,150 @@
+"""Deterministic answers from a script, for tests and examples; needs no model."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memagent.core import Chunk, Request, ToolCall, Usage
+from memagent.engines.base import Capabilities, Engine
+from memagent.errors import EngineError, InputError
+
+__all__ = ["Line", "Reply", "ScriptedEngine"]
+
+Reply = str | tuple[ToolCall, ...] | Exception
+_KINDS = ("text", "tool", "error")
+_KEYS = {*_KINDS, "arguments", "match", "delay"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A reply, the questions it is for (a regular expression), and seconds before each word."""
+
+    reply: Reply
+    match: str | None = None
+    delay: float = 0.0
+
+
+class ScriptedEngine(Engine):
+    """Answers from `replies` word by word and keeps the `requests` it saw.
+
+    A reply is a text, a tuple of tool calls, or an exception to raise. `replies` is a function
+    of the request, or a sequence: its lines whose `match` is found in the question come first,
+    else those without a `match`; each is used once in order and the last one repeats. Where
+    none is left to choose, and without replies, it quotes the first evidence as [1].
+    """
+
+    name = "scripted"
+    model = "scripted"
+
+    def __init__(
+        self,
+        replies: Sequence[Reply | Line] | Callable[[Request], Reply] | None = None,
+        *,
+        context: int = 8192,
+    ) -> None:
+        self.context = context
+        self.capabilities = Capabilities(generates=True, tools=True)
+        self.requests: list[Request] = []
+        self._function = replies if callable(replies) else None
+        given = () if replies is None or callable(replies) else replies
+        self._lines = [reply if isinstance(reply, Line) else Line(reply) for reply in given]
+        self._used: set[int] = set()
+
+    @classmethod
+    def from_file(cls, path: Path, *, context: int = 8192) -> ScriptedEngine:
+        """A script in JSON Lines, one reply a line.
+
+        {"text": ...}, {"tool": name, "arguments": {...}} or {"error": message}; each may have
+        "match": a regular expression on the question, and "delay": seconds before each word.
+        Raises InputError naming the line.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the script {path} cannot be read: {error}") from error
+        rows = enumerate(text.splitlines(), start=1)
+        lines = [_line(row, f"{path}:{number}") for number, row in rows if row.strip()]
+        return cls(lines, context=context)
+
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """Yield the next reply word by word, or raise it if it is an exception."""
+        self.requests.append(request)
+        line = self._next(request)
+        if isinstance(line.reply, Exception):
+            raise line.reply
+        prompt = self.count_prompt(request.messages)
+        if isinstance(line.reply, tuple):
+            yield Chunk(tool_calls=line.reply, finish="tool_calls", usage=Usage(prompt, 0))
+            return
+        for word in re.findall(r"\s*\S+|\s+", line.reply):
+            time.sleep(line.delay)
+            yield Chunk(text=word)
+        yield Chunk(finish="stop", usage=Usage(prompt, self.count(line.reply)))
+
+    def count(self, text: str) -> int:
+        """Four tokens for three words between white space, rounded up."""
+        return -(-len(text.split()) * 4 // 3)
+
+    def _next(self, request: Request) -> Line:
+        if self._function is not None:
+            return Line(self._function(request))
+        numbered = list(enumerate(self._lines))
+        matching = [n for n, line in numbered if line.match and _fits(line.match, request)]
+        choice = matching or [n for n, line in numbered if not line.match]
+        if not choice:
+            return Line(_echo(request))
+        number = next((n for n in choice if n not in self._used), choice[-1])
+        self._used.add(number)
+        return self._lines[number]
+
+
+def _fits(match: str, request: Request) -> bool:
+    return re.search(match, request.question) is not None
+
+
+def _echo(request: Request) -> str:
+    if not request.evidence:
+        return "Nothing in memory fits."
+    return f'"{request.evidence[0].text}" [1]'
+
+
+def _line(row: str, place: str) -> Line:
+    try:
+        fields = json.loads(row)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{place}: not JSON: {error}") from error
+    if not isinstance(fields, dict) or sum(kind in fields for kind in _KINDS) != 1:
+        raise InputError(f'{place}: a reply is an object with one of "text", "tool" or "error"')
+    unknown = sorted(fields.keys() - _KEYS)
+    if unknown:
+        raise InputError(f"{place}: unknown field {unknown[0]!r}; known are {sorted(_KEYS)}")
+    match, delay = fields.get("match"), fields.get("delay", 0.0)
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or delay < 0:
+        raise InputError(f'{place}: "delay" is a number of seconds, not {delay!r}')
+    try:
+        re.compile(match or "")
+    except (re.error, TypeError) as error:
+        raise InputError(f'{place}: "match" is no regular expression: {error}') from error
+    return Line(_reply(fields, place), match, float(delay))
+
+
+def _reply(fields: dict[str, Any], place: str) -> Reply:
+    kind = next(kind for kind in _KINDS if kind in fields)
+    if not isinstance(fields[kind], str):
+        raise InputError(f'{place}: "{kind}" is a string, not {fields[kind]!r}')
+    if kind == "text":
+        return str(fields["text"])
+    if kind == "error":
+        return EngineError(fields["error"])
+    arguments = fields.get("arguments", {})
+    if not isinstance(arguments, dict):
+        raise InputError(f'{place}: "arguments" is an object, not {arguments!r}')
+    return (
+        ToolCall(id=f"call_{place.rsplit(':', 1)[1]}", name=fields["tool"], arguments=arguments),
+    )

@@ -1,0 +1,110 @@
+"""Settings turned into the things they name: store, embedder, memories, engine, agent.
+
+Everything is made on first use, so that a command pays only for what it needs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from memagent.settings import Settings
+
+if TYPE_CHECKING:
+    from memagent.agent import Agent
+    from memagent.engines.base import Engine
+    from memagent.memory.embed import Embedder
+    from memagent.memory.memory import Memory
+    from memagent.memory.store import Store
+
+__all__ = ["Workspace"]
+
+
+class Workspace:
+    """One open store with its embedder and engine; `tell` gets the lines meant for stderr."""
+
+    def __init__(self, settings: Settings, tell: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.tell = tell
+        self._store: Store | None = None
+        self._embedder: Embedder | None = None
+        self._engine: Engine | None = None
+        self._memories: dict[str, Memory] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def store(self) -> Store:
+        """The store; made if it does not exist."""
+        with self._lock:
+            if self._store is None:
+                from memagent.memory.store import Store
+
+                self._store = Store(self.settings.store)
+            return self._store
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder of the settings; its weights are loaded at the first text."""
+        with self._lock:
+            if self._embedder is None:
+                from memagent.memory.embed import Embedder
+
+                self._embedder = Embedder(self.settings.embedder)
+            return self._embedder
+
+    def memory(self, namespace: str | None = None) -> Memory:
+        """The memory of a namespace, that of the settings by default."""
+        name = namespace or self.settings.namespace
+        with self._lock:
+            if name not in self._memories:
+                from memagent.memory.memory import Memory
+
+                self._memories[name] = Memory(
+                    self.store, name, self.embedder, self.settings.index_dir, self.tell
+                )
+            return self._memories[name]
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the settings; `auto` says on stderr which it chose and why."""
+        with self._lock:
+            if self._engine is None:
+                from memagent.engines.auto import choose
+                from memagent.engines.pocket import PocketEngine
+
+                self._engine, reason = choose(self.settings, lambda: PocketEngine(self.embedder))
+                if self.settings.engine == "auto":
+                    self.tell(reason)
+            return self._engine
+
+    def agent(self, namespace: str | None = None) -> Agent:
+        """An agent over a namespace."""
+        from memagent.agent import Agent
+
+        return Agent(self.memory(namespace), self.engine, self.settings)
+
+    def close(self) -> None:
+        """Save indexes, release the engine, close the store; safe to call twice."""
+        with self._lock:
+            for memory in self._memories.values():
+                memory.close()
+            self._memories.clear()
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

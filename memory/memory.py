@@ -1,0 +1,203 @@
+"""One namespace of a store as a memory: text goes in, events come out under a token budget.
+
+Text is committed first; events, vectors and the index follow (`catch_up`) and can be rebuilt.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from memagent.memory.answers import Answers
+from memagent.memory.embed import Embedder
+from memagent.memory.events import Events, Filter
+from memagent.memory.index import IndexState, VectorIndex
+from memagent.memory.items import Event, Piece, Source
+from memagent.memory.recall.budget import OVERHEAD, Hit, Recalled, choose
+from memagent.memory.recall.fuse import fuse
+from memagent.memory.recall.lexical import Lexical
+from memagent.memory.segment import Segmenter, Sentences, estimate_tokens
+from memagent.memory.sources import Sources
+from memagent.memory.spans import Spans
+from memagent.memory.store import Store
+from memagent.memory.vectors import Vectors
+
+__all__ = ["Memory"]
+
+_EMBED_AT_ONCE = 128
+
+
+class Memory:
+    """Sources, spans, events and recall of one namespace.
+
+    `warn` gets one line whenever a cache had to be rebuilt. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        namespace: str,
+        embedder: Embedder,
+        index_dir: Path,
+        warn: Callable[[str], None],
+        segmenter: Segmenter | None = None,
+    ) -> None:
+        self.store = store
+        self.namespace = namespace
+        self.embedder = embedder
+        self.segmenter = segmenter or Sentences()
+        self.sources = Sources(store, namespace)
+        self.spans = Spans(store)
+        namespace_id = self.sources.namespace_id
+        self.events = Events(store, namespace_id)
+        self.answers = Answers(store, namespace_id)
+        self.vectors = Vectors(store, namespace_id, embedder.id, embedder.dim)
+        self.lexical = Lexical(store, namespace_id)
+        self.index = VectorIndex(
+            index_dir / f"{namespace_id}-{embedder.id}.faiss", embedder.dim, on_warning=warn
+        )
+        self._lock = threading.RLock()
+
+    def add_pieces(
+        self, source: Source, pieces: Iterable[Piece], committed: Callable[[int, int], None]
+    ) -> None:
+        """Append the pieces of a document that are not stored yet, in batches of a commit each.
+
+        After each commit `committed` gets the spans and characters stored so far. A document that
+        was interrupted goes on behind its last stored piece.
+        """
+        after = self.spans.count(source.id)
+        batch: list[Piece] = []
+
+        def commit() -> None:
+            nonlocal after
+            after = self.spans.append_pieces(source.id, batch, after)
+            batch.clear()
+            committed(after, self.sources.by_id(source.id).chars)
+
+        for position, piece in enumerate(pieces):
+            if position < after:
+                continue
+            batch.append(piece)
+            if len(batch) == 32:
+                commit()
+        if batch:
+            commit()
+        old = self.sources.finish_document(source)
+        if old is not None:
+            self.events.drop("source_id = ?", old)
+
+    def catch_up(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Cut, embed and index what was stored since; `progress` gets (done, total) events."""
+        with self._lock:
+            while self.events.segment_pending(self.segmenter):
+                pass
+            total = done = None
+            while True:
+                _, through, _ = self.vectors.size()
+                events = self.events.after(through, _EMBED_AT_ONCE)
+                if not events:
+                    break
+                if progress is not None and total is None:
+                    total, done = self.events.count_after(through), 0
+                vectors = self.embedder.encode([event.text for event in events])
+                self.vectors.append([event.id for event in events], vectors)
+                if progress is not None and total is not None and done is not None:
+                    done += len(events)
+                    progress(done, max(total, done))
+
+    def recall(
+        self,
+        question: str,
+        *,
+        budget: int,
+        contiguity: float = 0.3,
+        count: Callable[[str], int] = estimate_tokens,
+        which: Filter | None = None,
+        skip: Callable[[Event], bool] = lambda event: False,
+    ) -> Recalled:
+        """Events for `question` under `budget` tokens, measured by `count`.
+
+        `which` is applied before the search; `skip` leaves out events that the prompt holds
+        already, such as the running conversation.
+        """
+        which = which or Filter()
+        self.catch_up()
+        depth = max(50, budget // 10)
+        rankings = self.rankings(question, depth, which)
+        fused = fuse(rankings)
+        score = dict(fused)
+        rank = {
+            name: {event_id: place for place, event_id in enumerate(ids, start=1)}
+            for name, ids in rankings.items()
+        }
+        hits = [
+            Hit(
+                event,
+                score[event.id],
+                {name: places[event.id] for name, places in rank.items() if event.id in places},
+                count(event.text) + OVERHEAD,
+            )
+            for event in self.events.get([event_id for event_id, _ in fused])
+            if not skip(event)
+        ]
+        return choose(
+            question,
+            hits,
+            lambda event: [e for e in self.events.beside(event, which) if not skip(e)],
+            count,
+            budget=budget,
+            contiguity=contiguity,
+            channels={name: len(ids) for name, ids in rankings.items()},
+        )
+
+    def rankings(self, question: str, depth: int, which: Filter) -> dict[str, list[int]]:
+        """Event ids per channel, best first."""
+        lexical = [event_id for event_id, _ in self.lexical.search(question, depth, which)]
+        vector = self.embedder.encode([question])[0] if question.strip() else None
+        dense: list[int] = []
+        if vector is not None:
+            import numpy as np
+
+            allowed = np.array(self.events.allowed(which), dtype=np.int64) if which else None
+            with self._lock:
+                self.sync_index()
+                dense = [event_id for event_id, _ in self.index.search(vector, depth, allowed)]
+        return {"lexical": lexical, "dense": dense}
+
+    @property
+    def empty(self) -> str:
+        """What to say when there is nothing to recall."""
+        return (
+            f"the namespace {self.namespace!r} is empty: put something in with "
+            "`memagent add FILE` or `memagent chat`"
+        )
+
+    def purge(self) -> None:
+        """Leave no byte of what was forgotten: in the index file, in the log of the store."""
+        with self._lock:
+            self.index.drop()
+            self.vectors.mark_saved(False)
+        self.store.checkpoint()
+
+    def sync_index(self) -> None:
+        """Bring the index into step with the store's vectors, rebuilding it if need be."""
+        count, through, saved = self.vectors.size()
+        state = IndexState(self.vectors.epoch(), count, through, saved)
+        self.index.sync(state, self.vectors.after)
+
+    def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Make events, words, vectors and index anew from the text."""
+        with self._lock:
+            self.vectors.reset()
+            self.events.reset()
+            self.index.drop()
+            self.catch_up(progress)
+            self.sync_index()
+
+    def close(self) -> None:
+        """Save the index file if the index grew."""
+        with self._lock:
+            if self.index.save():
+                self.vectors.mark_saved()
