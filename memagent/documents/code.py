@@ -20,7 +20,7 @@ _DEFINITION = re.compile(
     r"(?:(?:export|default|declare|pub(?:\([^)]*\))?|public|private|protected|internal|abstract"
     r"|final|sealed|static|async|unsafe|data|const|open|override|partial)\s+)*"
     r"(?:def|class|function\*?|fn|func|struct|enum|union|trait|interface|impl|module|object"
-    r"|namespace|protocol)\s+(?:\([^)]*\)\s*)?(?:self\.)?([A-Za-z_$][\w$]*)"
+    r"|namespace|protocol|type)\s+(?:\([^)]*\)\s*)?(?:self\.)?([A-Za-z_$][\w$]*)"
 )
 _CLOSER = re.compile(r"[\s)\]}{]|(?:end|fi|done|esac)\b|\"\"\"|'''")
 _LEADER = re.compile(r"@|#|//|/\*|--|\*")

@@ -27,7 +27,24 @@ _BLOCK = 1 << 20
 _LONG_LINE = 1 << 16
 
 # In the order of preference where the text itself does not decide.
-_LEGACY = ["cp1252", "cp932", "gb18030", "euc_jp", "big5", "cp949", "cp1251", "cp1250", "iso8859_2", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874"]
+_LEGACY = [
+    "cp1252",
+    "cp932",
+    "gb18030",
+    "euc_jp",
+    "big5",
+    "cp949",
+    "cp1251",
+    "cp1250",
+    "iso8859_2",
+    "koi8_r",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "cp1257",
+    "cp874",
+]
 
 # What pages that declare the first are in fact written in.
 _IN_FACT = {
@@ -133,14 +150,13 @@ def _foreign(text: str) -> int:
 
 
 def _in_fact(declared: str | None) -> str | None:
-    if declared is None:
-        return None
+    """The codec of a declared character set; None for what is no legacy character set."""
     try:
-        codec = codecs.lookup(declared).name
+        codec = codecs.lookup(declared or "").name
     except LookupError:
         return None
-    # Python has codecs that are no text encodings ("hex", "zlib"): a page may name anything.
-    if not codecs.lookup(codec)._is_text_encoding:
+    # Python has codecs that are no character sets ("hex", "idna"), and a page may name anything.
+    if not codec.startswith(("big5", "cp", "euc", "gb", "iso8859", "koi8", "mac", "shift")):
         return None
     return _IN_FACT.get(codec, codec)
 

@@ -1,0 +1,25 @@
+"""Ask about a document and check each citation against the document, character for character."""
+
+import tempfile
+from pathlib import Path
+
+from memagent import Session, Settings
+from memagent.documents.reader import open_document
+from memagent.ingest import ingest
+from memagent.workspace import Workspace
+
+folder = Path(tempfile.mkdtemp())
+report = folder / "report.txt"
+report.write_text(
+    "The bridge over the Lenne was opened in 1911. It carried a tram line until 1958.\n\n"
+    "After the flood of 1960 its middle pier was rebuilt in concrete. The engineer of the\n"
+    "rebuilding was Ada Krüger, who later planned the harbour of Norden.\n"
+)
+
+with Workspace(Settings(store=folder / "memory.db", engine="pocket"), print) as workspace:
+    ingest(workspace.memory(), open_document(report))
+    answer = Session(workspace.agent(), "ask", remembered=False).tell("Who rebuilt the pier?")
+    print(answer.text)
+    for cited in answer.citations:
+        assert report.read_text()[cited.start : cited.end] == cited.text
+        print(f"verified: characters {cited.start}-{cited.end} of {cited.source}")

@@ -1,0 +1,77 @@
+"""What many tests need: a store in a temporary folder, the bundled embedder, the program."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from memagent.memory.embed import Embedder
+from memagent.memory.memory import Memory
+from memagent.memory.store import Store
+
+PROGRAM = Path(sys.executable).with_name("memagent")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new store."""
+    made = Store(tmp_path / "memory.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    """The bundled embedder; its weights are loaded once for all tests."""
+    return Embedder()
+
+
+@pytest.fixture
+def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Iterator[Memory]:
+    """A memory over the new store; a warning of the index fails the test that did not expect it."""
+    warnings: list[str] = []
+    made = Memory(store, "default", embedder, tmp_path / "index", warnings.append)
+    yield made
+    assert not warnings
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the program touches nothing outside the temporary folder."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MEMAGENT_")}
+    return {
+        **kept,
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "MEMAGENT_STORE": str(tmp_path / "memory.db"),
+        "MEMAGENT_STATE": str(tmp_path / "state"),
+        "MEMAGENT_ENGINE": "pocket",
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture
+def run(env: dict[str, str], tmp_path: Path) -> Run:
+    """Run the program as a person does: `run("add", "notes.txt", stdin="…")`."""
+
+    def call(
+        *arguments: str | Path, stdin: str = "", **extra: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, *map(str, arguments)],
+            input=stdin,
+            env={**env, **extra},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return call
