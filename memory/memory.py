@@ -55,7 +55,10 @@ class Memory:
         self.vectors = Vectors(store, namespace_id, embedder.id, embedder.dim)
         self.lexical = Lexical(store, namespace_id)
         self.index = VectorIndex(
-            index_dir / f"{namespace_id}-{embedder.id}.faiss", embedder.dim, on_warning=warn
+            index_dir / f"{namespace_id}-{embedder.id}.faiss",
+            embedder.dim,
+            on_warning=warn,
+            label=f"the index of the namespace {namespace!r}",
         )
         self._lock = threading.RLock()
 

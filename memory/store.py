@@ -87,8 +87,7 @@ class Store:
                 yield db
                 db.conn.execute("COMMIT")
             except BaseException:
-                if db.conn.in_transaction:
-                    db.conn.execute("ROLLBACK")
+                db.rollback()
                 raise
 
     @contextmanager

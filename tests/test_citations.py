@@ -20,7 +20,9 @@ def _texts(answer: str, *events: Event, question: str = "") -> list[tuple[int, b
         if row.verified:
             event = next(e for e in events if e.start <= (row.start or 0) < e.end)
             assert row.start is not None and row.end is not None
-            found.append((row.number, True, event.text[row.start - event.start : row.end - event.start]))
+            found.append(
+                (row.number, True, event.text[row.start - event.start : row.end - event.start])
+            )
         else:
             found.append((row.number, False, row.claim or ""))
     return found

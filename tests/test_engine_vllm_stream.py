@@ -142,24 +142,31 @@ def test_tool_messages_travel_in_the_protocols_form(server: Loopback, attach: At
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    "words",
     [
-        (400, '"auto" tool choice requires --enable-auto-tool-choice'),
-        (400, "registry/toy does not support tools"),
+        '"auto" tool choice requires --enable-auto-tool-choice',
+        "registry/toy does not support tools",
     ],
 )
 def test_tools_that_are_refused_are_left_out_from_then_on(
-    server: Loopback, status: int, words: str, attach: Attach
+    server: Loopback, words: str, attach: Attach
 ) -> None:
-    server.on(
-        CHAT, reply({"error": {"message": words}}, status), events(deltas("Without ", "tools."))
-    )
+    server.on(CHAT, reply({"error": {"message": words}}, 400), events(deltas("Without ", "tools.")))
     engine = attach(server.url).connect()
     assert engine.capabilities.tools
     assert text_of(list(engine.stream(ask(tools=(TOOL,))))) == "Without tools."
     assert not engine.capabilities.tools
     list(engine.stream(ask(tools=(TOOL,))))
     assert ["tools" in body for body in server.bodies(CHAT)] == [True, False, False]
+
+
+def test_tools_refused_as_a_failure_of_the_server_are_left_out_too(
+    server: Loopback, attach: Attach
+) -> None:
+    refusal = reply({"error": {"message": "tools param requires --jinja flag"}}, 500)
+    server.on(CHAT, refusal, refusal, refusal, events(deltas("Without.")))
+    assert text_of(attach(server.url).stream(ask(tools=(TOOL,)))) == "Without."
+    assert ["tools" in body for body in server.bodies(CHAT)] == [True, True, True, False]
 
 
 def test_model_without_chat_template_gets_plain_text_from_then_on(

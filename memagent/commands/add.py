@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from memagent.commands.output import console, print_json, say
 from memagent.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from memagent.documents.reader import Document
     from memagent.ingest import Added
@@ -44,24 +45,26 @@ def add(
     with options.open_workspace(namespace=namespace, store=store, max_mb=max_mb) as workspace:
         memory = workspace.memory()
         limit = workspace.settings.max_mb * 1024 * 1024
-        failed = 0
         done: list[Added] = []
-        for item in _documents(paths, name, limit):
+        failed = False
+        for path, read in _documents(paths, name, limit):
             try:
-                if isinstance(item, InputError):
-                    raise item
-                done.append(_store(memory, item, jsonl))
+                done.append(_store(memory, read(), jsonl))
             except InputError as error:
-                failed += 1
+                # What a folder holds beside its documents is passed over; what was named is not.
+                failed = failed or path in paths
                 say(str(error))
         _embed(memory)
         if not jsonl:
             _summary(done)
-        if failed:
+        if failed or not done:
             raise typer.Exit(1)
 
 
-def _documents(paths: list[str], name: str | None, limit: int) -> Iterator[Document | InputError]:
+def _documents(
+    paths: list[str], name: str | None, limit: int
+) -> Iterator[tuple[str, Callable[[], Document]]]:
+    """Every document's path as it was found, and how to open it."""
     from memagent.documents.discover import discover
     from memagent.documents.reader import open_document, read_stdin
 
@@ -70,16 +73,13 @@ def _documents(paths: list[str], name: str | None, limit: int) -> Iterator[Docum
             raise UsageError("- (stdin) goes alone: add files in a command of their own")
         if name is None:
             raise UsageError("text from stdin needs a name: memagent add - --name notes")
-        yield read_stdin(sys.stdin.buffer, name=name, max_bytes=limit)
+        yield "-", lambda: read_stdin(sys.stdin.buffer, name=name, max_bytes=limit)
         return
     files = list(discover(paths))
     if name is not None and len(files) > 1:
         raise UsageError(f"--name names one document, and these are {len(files)}: leave it out")
     for path in files:
-        try:
-            yield open_document(path, name=name, max_bytes=limit)
-        except InputError as error:
-            yield error
+        yield str(path), partial(open_document, path, name=name, max_bytes=limit)
 
 
 def _store(memory: Memory, document: Document, jsonl: bool) -> Added:

@@ -58,8 +58,7 @@ def ask(
         which = build_filter(memory, source, since, until)
         name = session or (newest(memory) if follow else None)
         conversation = Session(workspace.agent(), name or ASK_SESSION, remembered=name is not None)
-        stream = None if json else _write
-        answer = conversation.tell(text, which=which, **({"on_text": stream} if stream else {}))
+        answer = conversation.tell(text, which=which, on_text=_silent if json else _write)
         if json:
             print_json(answer_object(answer, explain=explain))
         else:
@@ -68,6 +67,8 @@ def ask(
                 console(stderr=True).print(lines, style="dim", markup=False)
             if explain:
                 print_explain(answer.explain)
+        if not answer.citations and not memory.events.count_after():
+            say(memory.empty)
         if answer.state == "partial":
             say("interrupted: what came so far is kept")
             raise typer.Exit(130)
@@ -84,6 +85,10 @@ def read_text(argument: str | None) -> str:
     if not text.strip():
         raise UsageError('the question is empty: write memagent ask "your question"')
     return text.strip()
+
+
+def _silent(text: str) -> None:
+    return None
 
 
 def _write(text: str) -> None:

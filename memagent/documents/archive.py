@@ -34,7 +34,7 @@ def unpacked(stream: BinaryIO, name: str, kind: str, max_bytes: int) -> Iterator
     stream.seek(0)
     if stream.read(4) == _PROTECTED_OFFICE:
         raise InputError(
-            f"{name} is protected by a password or in the old Office format: save it as a {kind} "
+            f"{name} is protected by a password or in the old Office format: save it as {kind} "
             "without a password"
         )
     try:
@@ -59,6 +59,6 @@ def unpacked(stream: BinaryIO, name: str, kind: str, max_bytes: int) -> Iterator
     ) as error:
         reason = " ".join(str(error.args[0] if error.args else error).split()).rstrip(".")
         raise InputError(
-            f"{name} is damaged or not a {kind} ({reason}): open it in its own program and save "
+            f"{name} is damaged or not {kind} ({reason}): open it in its own program and save "
             "it again"
         ) from error

@@ -22,8 +22,9 @@ _DEFINITION = re.compile(
     r"(?:def|class|function\*?|fn|func|struct|enum|union|trait|interface|impl|module|object"
     r"|namespace|protocol|type)\s+(?:\([^)]*\)\s*)?(?:self\.)?([A-Za-z_$][\w$]*)"
 )
-_CLOSER = re.compile(r"[\s)\]}{]|(?:end|fi|done|esac)\b|\"\"\"|'''")
+_CLOSER = re.compile(r"[\s)\]{}]|(?:end|fi|done|esac)\b|\"\"\"|'''")
 _LEADER = re.compile(r"@|#|//|/\*|--|\*")
+_INSIDE = " \t)]*"  # how the further lines of a decorator or a block comment begin
 _MOST_LEADERS = 200
 
 
@@ -59,4 +60,5 @@ def _mark(source: Iterable[str]) -> Iterator[Line]:
 
 def _continues(leaders: list[str], line: str) -> bool:
     """Whether `line` goes on with a decorator or a block comment that spans several lines."""
-    return leaders[0].startswith(("@", "#[", "/*")) and line[0] in " \t)]*"
+    opener = next((leader for leader in reversed(leaders) if leader[0] not in _INSIDE), "")
+    return opener.startswith(("@", "#[", "/*")) and line[0] in _INSIDE

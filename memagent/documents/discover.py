@@ -10,7 +10,7 @@ from memagent.errors import InputError, NotFoundError, UsageError
 
 __all__ = ["discover"]
 
-_SKIPPED = frozenset(("__pycache__", "node_modules", "venv"))
+_SKIPPED = frozenset(("__pycache__", "node_modules"))
 _WILD = frozenset("*?[")
 
 

@@ -39,16 +39,18 @@ def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
     """The sections of a document. Raises InputError if it is damaged, or unpacks to more than
     `max_bytes`."""
     import docx
-    from docx.opc.exceptions import PackageNotFoundError
+    from docx.exceptions import PythonDocxError
+    from docx.opc.exceptions import OpcError
 
-    with unpacked(stream, name, "Word document (.docx)", max_bytes) as archive:
+    with unpacked(stream, name, "a Word document (.docx)", max_bytes) as archive:
         archive.getinfo("word/document.xml")
         stream.seek(0)
         try:
-            document = docx.Document(stream)
-        except PackageNotFoundError as error:
-            raise ValueError(error) from error
-        yield from sections(_mark(document))
+            lines = list(_mark(docx.Document(stream)))
+        # The library checks little of a file's structure: damage shows as what it stumbles over.
+        except (OpcError, PythonDocxError, AttributeError, TypeError) as error:
+            raise ValueError("its parts do not fit together") from error
+    yield from sections(lines)
 
 
 def _mark(document: WordDocument) -> Iterator[Line]:

@@ -73,10 +73,10 @@ def encoding_of(stream: BinaryIO, name: str, declared: str | None = None) -> str
         stream.seek(0)
         return "utf-8"
     at, multibyte = broken
-    codec = _in_fact(declared)
-    if codec is not None and _first_error(stream, codec) is None:
+    legacy = _in_fact(declared)
+    if legacy is not None and _first_error(stream, legacy) is None:
         stream.seek(0)
-        return codec
+        return legacy
     # Eight valid multi-byte characters do not come about by chance in another encoding.
     if multibyte >= 8:
         raise InputError(f"{name} is damaged UTF-8 at byte {at:,}: repair it, or convert it anew")
@@ -91,17 +91,21 @@ def encoding_of(stream: BinaryIO, name: str, declared: str | None = None) -> str
 
 
 def characters(stream: BinaryIO, name: str) -> Iterator[str]:
-    """The decoded text in stretches of up to 65,536 characters, line ends as they are."""
-    reader = _reader(stream, name)
-    while text := reader.read(_LONG_LINE):
-        yield _plain(text, name)
+    """The decoded text in stretches of up to 65,536 characters, line ends as they are.
+
+    Closes `stream` at the end.
+    """
+    with _reader(stream, name) as reader:
+        while text := reader.read(_LONG_LINE):
+            yield _plain(text, name)
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    """The decoded lines with their line ends; longer ones come in parts of 65,536 characters."""
-    reader = _reader(stream, name)
-    while line := reader.readline(_LONG_LINE):
-        yield _plain(line, name)
+    """The decoded lines with their line ends; longer ones come in parts of 65,536
+    characters. Closes `stream` at the end."""
+    with _reader(stream, name) as reader:
+        while line := reader.readline(_LONG_LINE):
+            yield _plain(line, name)
 
 
 def _reader(stream: BinaryIO, name: str) -> io.TextIOWrapper:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
-from memagent.documents import html
 from memagent.documents.archive import unpacked
+from memagent.documents.html import blocks, parse
 from memagent.documents.outline import Outline
 from memagent.documents.split import chunks
 from memagent.errors import InputError
@@ -31,17 +31,17 @@ def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
 
     Raises InputError if the book is damaged, locked, or unpacks to more than `max_bytes`.
     """
-    with unpacked(stream, name, "EPUB book", max_bytes) as archive:
+    with unpacked(stream, name, "an EPUB book", max_bytes) as archive:
         locked = _locked(archive)
         for path in _spine(archive):
             if path in locked:
                 raise InputError(f"{name} is locked (DRM): memagent reads books without a lock")
-            page = html.parse(archive.read(path), f"{name} ({path})")
-            blocks = html.blocks(page)
-            heading = next((text for level, text in blocks if level), None)
+            page = parse(archive.read(path), f"{name} ({path})")
+            contents = blocks(page)
+            heading = next((text for level, text in contents if level), None)
             title = heading or (page.title.get_text() if page.title else "")
             section = Outline().enter(1, title) or None
-            for text in chunks(text for _, text in blocks):
+            for text in chunks(text for _, text in contents):
                 yield Piece(text, section=section)
 
 

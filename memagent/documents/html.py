@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["blocks", "parse", "read"]
 
 _DROPPED = frozenset("head iframe nav noscript object script style svg template".split())
-_CLOSE = frozenset("dd dt li tbody td tfoot th thead tr".split())
-_BLOCKS = _CLOSE | frozenset(
+_LINES = frozenset("dd dt li tbody td tfoot th thead tr".split())
+_BLOCKS = _LINES | frozenset(
     "address article aside blockquote body caption center details div dl fieldset figcaption "
     "figure footer form h1 h2 h3 h4 h5 h6 header hr html main menu ol p pre section summary "
     "table ul".split()
@@ -31,6 +31,11 @@ _BLOCKS = _CLOSE | frozenset(
 _HEADING = re.compile(r"h([1-6])")
 # A row with one of these in it lays out a page: its cells are not a record.
 _LAYOUT = "h1 h2 h3 h4 h5 h6 table ul ol dl pre blockquote".split()
+# XHTML may write <script/> or <a id=""/>, which HTML takes for an opening tag.
+_SELF_CLOSED = re.compile(
+    r"""<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"""
+    r"""([A-Za-z][\w:-]*)((?:[^<>"']|"[^"]*"|'[^']*')*)/>"""
+)
 _DECLARED = re.compile(rb"""(?:charset|<\?xml[^>]*encoding)\s*=\s*["']?([\w.:-]+)""")
 
 
@@ -45,9 +50,12 @@ def parse(data: bytes, name: str) -> BeautifulSoup:
 
     declared = _DECLARED.search(data[:4096])
     codec = encoding_of(BytesIO(data), name, declared[1].decode() if declared else None)
+    markup = data.decode(codec)
+    if "http://www.w3.org/1999/xhtml" in markup[:4096]:
+        markup = _SELF_CLOSED.sub(r"<\1\2></\1>", markup)
     # The doctype says that this is HTML also where it looks like XML or like a bare address,
     # about which the parser would warn.
-    return BeautifulSoup("<!DOCTYPE html>" + data.decode(codec), "lxml")
+    return BeautifulSoup("<!DOCTYPE html>" + markup, "lxml")
 
 
 def blocks(soup: BeautifulSoup) -> list[tuple[int, str]]:
@@ -95,8 +103,10 @@ class _Writer:
         self.blocks: list[tuple[int, str]] = []
         self._inline: list[str] = []
         self._verbatim = 0
-        self._record: Tag | None = None  # the table row being written as one line
         self._lists = 0
+        self._bullet = False  # a list item has begun and has no text yet
+        self._one_line: Tag | None = None  # the heading or table row we are in
+        self._cells = 0
 
     def visit(self, node: PageElement, opens: bool) -> None:
         from bs4.element import CData, NavigableString, Tag
@@ -115,19 +125,20 @@ class _Writer:
             text = text.strip("\r\n").rstrip()
         else:
             text = re.sub(r" *([\t\n]) *", r"\1", re.sub(" +", " ", text)).strip(" \n")
-        if text.strip("\t -"):
-            self.blocks.append((level, text + gap))
-        elif gap == "\n\n" and self.blocks:
-            level, text = self.blocks[-1]
-            self.blocks[-1] = (level, text.rstrip("\n") + gap)
+        if text.strip():
+            bullet = "- " if self._bullet else ""
+            self._bullet = False
+            self.blocks.append((level, bullet + text + gap))
 
     def _tag(self, tag: Tag, opens: bool) -> None:
         name = tag.name
-        if name == "br" and opens:
-            self._inline.append("\n" if self._record is None else " ")
-        elif self._record is not None and tag is not self._record:
-            if name in ("td", "th") and opens and self._inline:
-                self._inline.append("\t")
+        if name == "br":
+            if opens:
+                self._inline.append("\n" if self._one_line is None else " ")
+        elif self._one_line is not None and tag is not self._one_line:
+            if name in ("td", "th") and opens:
+                self._inline.append("\t" if self._cells else "")
+                self._cells += 1
             elif name in _BLOCKS:
                 self._inline.append(" ")
         elif name in _BLOCKS:
@@ -136,14 +147,21 @@ class _Writer:
     def _block(self, tag: Tag, opens: bool) -> None:
         name = tag.name
         heading = _HEADING.fullmatch(name)
-        close = name in _CLOSE or (name in ("ol", "ul") and (opens or self._lists > 1))
-        self.flush("\n" if close else "\n\n", int(heading[1]) if heading and not opens else 0)
+        inner = name in ("ol", "ul") and (opens or self._lists > 1)
+        gap = "\n" if inner or name in _LINES else "\n\n"
+        self.flush(gap, int(heading[1]) if heading and not opens else 0)
+        if not opens and gap == "\n\n" and self.blocks:
+            level, text = self.blocks[-1]
+            self.blocks[-1] = (level, text.rstrip("\n") + gap)
         step = 1 if opens else -1
         if name == "pre":
             self._verbatim += step
         elif name in ("ol", "ul"):
             self._lists += step
-        elif name == "li" and opens:
-            self._inline.append("- ")
+        elif name == "li":
+            self._bullet = opens
+        elif heading:
+            self._one_line = tag if opens else None
         elif name == "tr":
-            self._record = tag if opens and tag.find(_LAYOUT) is None else None
+            self._one_line = tag if opens and tag.find(_LAYOUT) is None else None
+            self._cells = 0

@@ -18,7 +18,7 @@ from memagent.memory.items import Piece
 
 __all__ = ["read"]
 
-_ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*[\r\n]*$")
+_ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*[\r\n]*$")
 _FENCE = re.compile(r"\s*(`{3,})[^`]*$|\s*(~{3,})")
 _COMMENT = re.compile(r" {0,3}<!--(?!.*-->)")
@@ -43,7 +43,8 @@ def _mark(source: Iterable[str]) -> Iterator[Line]:
     starts_line = True
     for line in rest:
         fresh, starts_line = starts_line, line.endswith(("\n", "\r"))
-        rule, title, opens = _SETEXT.match(line), _ATX.match(line), _opens(line)
+        rule, opens = _SETEXT.match(line), _opens(line)
+        title = None if opens else _title(line)
         if not fresh or until is not None:
             held, paragraph = paragraph or [], []
             if until is not None and until.search(line):
@@ -52,12 +53,12 @@ def _mark(source: Iterable[str]) -> Iterator[Line]:
             number, level = number + 1, 1 if rule[1][0] == "=" else 2
             section = outline.enter(level, " ".join(paragraph))
             held, paragraph = paragraph, []
-        elif (title and title[2]) or opens:
+        elif title or opens:
             for earlier in paragraph or []:
                 yield number, section, earlier
             held, paragraph, until = [], [], opens
-            if title and not opens:
-                number, section = number + 1, outline.enter(len(title[1]), title[2])
+            if title:
+                number, section = number + 1, outline.enter(*title)
         elif line.isspace() or _NO_PARAGRAPH.match(line) or paragraph is None:
             held = paragraph or []
             paragraph = [] if line.isspace() else None
@@ -70,6 +71,18 @@ def _mark(source: Iterable[str]) -> Iterator[Line]:
             yield number, section, earlier
     for earlier in paragraph or []:
         yield number, section, earlier
+
+
+def _title(line: str) -> tuple[int, str] | None:
+    """Level and words of an ATX heading, without the closing marks."""
+    heading = _ATX.match(line)
+    if heading is None:
+        return None
+    words = heading[2].rstrip()
+    bare = words.rstrip("#")
+    if not bare or bare[-1] in " \t":
+        words = bare.rstrip()
+    return (len(heading[1]), words) if words else None
 
 
 def _opens(line: str) -> re.Pattern[str] | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from memagent.documents.split import chunks
 from memagent.errors import InputError
 from memagent.memory.items import Piece
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument
 
 __all__ = ["read"]
 
@@ -49,7 +52,7 @@ def read(stream: BinaryIO, name: str) -> Iterator[Piece]:
         raise InputError(f"{name} has no text layer: run OCR first, for example ocrmypdf")
 
 
-def _page(document: "pypdfium2.PdfDocument", number: int) -> str:
+def _page(document: PdfDocument, number: int) -> str:
     with closing(document[number - 1]) as page, closing(page.get_textpage()) as text:
         return str(text.get_text_bounded())
 

@@ -19,8 +19,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from memagent.documents import code, docx, epub, html, markdown, pdf, sniff, text
 from memagent.documents.archive import human_size
+from memagent.documents.code import read as read_code
+from memagent.documents.docx import read as read_docx
+from memagent.documents.epub import read as read_epub
+from memagent.documents.html import read as read_html
+from memagent.documents.markdown import read as read_markdown
+from memagent.documents.pdf import read as read_pdf
+from memagent.documents.sniff import CODE, DOCX, EPUB, HTML, MARKDOWN, PDF, media_type
+from memagent.documents.text import read as read_text
 from memagent.errors import InputError, NotFoundError
 from memagent.memory.items import Piece
 
@@ -87,12 +94,12 @@ def open_document(path: Path, *, name: str | None = None, max_bytes: int = MAX_B
         with path.open("rb") as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)
-            media_type = sniff.media_type(stream, name)
+            kind = media_type(stream, name)
         return Document(
             name=name,
             uri=path.resolve().as_uri(),
             sha256=digest.hexdigest(),
-            media_type=media_type,
+            media_type=kind,
             _open=partial(_open_unchanged, path, name, _stamp(found)),
             _max_bytes=max_bytes,
         )
@@ -117,8 +124,8 @@ def read_stdin(stream: BinaryIO, *, name: str, max_bytes: int = MAX_BYTES) -> Do
     if size == 0:
         raise InputError(f"{name} is empty: there is nothing to add")
     with spool.open() as copy:
-        media_type = sniff.media_type(copy, name)
-    return Document(name, None, digest.hexdigest(), media_type, spool.open, max_bytes)
+        kind = media_type(copy, name)
+    return Document(name, None, digest.hexdigest(), kind, spool.open, max_bytes)
 
 
 class _Spool:
@@ -144,15 +151,15 @@ class _Spool:
         return BytesIO(self._memory) if self._path is None else self._path.open("rb")
 
 
-def _reader(media_type: str, max_bytes: int) -> Callable[[BinaryIO, str], Iterator[Piece]]:
+def _reader(kind: str, max_bytes: int) -> Callable[[BinaryIO, str], Iterator[Piece]]:
     readers: dict[str, Callable[[BinaryIO, str], Iterator[Piece]]] = {
-        sniff.MARKDOWN: markdown.read,
-        sniff.HTML: html.read,
-        sniff.PDF: pdf.read,
-        sniff.DOCX: partial(docx.read, max_bytes=max_bytes),
-        sniff.EPUB: partial(epub.read, max_bytes=max_bytes),
+        MARKDOWN: read_markdown,
+        HTML: read_html,
+        PDF: read_pdf,
+        DOCX: partial(read_docx, max_bytes=max_bytes),
+        EPUB: partial(read_epub, max_bytes=max_bytes),
     }
-    return readers.get(media_type, code.read if media_type in sniff.CODE else text.read)
+    return readers.get(kind, read_code if kind in CODE else read_text)
 
 
 def _open_unchanged(path: Path, name: str, stamp: tuple[int, ...]) -> BinaryIO:

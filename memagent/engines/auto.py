@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from memagent.engines.base import Engine
 from memagent.engines.vllm import VllmEngine
 from memagent.errors import EngineError, UsageError
+from memagent.settings import ENGINES
 
-__all__ = ["ENGINES", "LOCAL_SERVERS", "choose"]
+__all__ = ["LOCAL_SERVERS", "choose"]
 
-ENGINES = ("auto", "pocket", "scripted", "vllm")
 # The ports on which vLLM, Ollama, llama.cpp and LM Studio listen unless told otherwise.
 LOCAL_SERVERS = (
     "http://127.0.0.1:8000",

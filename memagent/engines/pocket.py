@@ -44,7 +44,7 @@ class _Candidate:
 
 
 class PocketEngine(Engine):
-    """Quotes up to `most` sentences whose score reaches `least` and is close to the best.
+    """Quotes up to `most` sentences whose score reaches `least` and is near the best.
 
     The score of a sentence is the cosine of its embedding and the question's, plus
     `overlap` times the share of the question's content words that stand in it.
@@ -59,14 +59,14 @@ class PocketEngine(Engine):
         self,
         embedder: Embedder,
         *,
-        least: float = 0.45,
-        close: float = 0.12,
+        least: float = 0.7,
+        near: float = 0.12,
         most: int = 3,
-        overlap: float = 0.25,
+        overlap: float = 0.5,
     ) -> None:
         self.embedder = embedder
         self.least = least
-        self.close = close
+        self.near = near
         self.most = most
         self.overlap = overlap
 
@@ -81,7 +81,7 @@ class PocketEngine(Engine):
             return
         for position, candidate in enumerate(best):
             separator = "\n" if position else ""
-            yield Chunk(f"{separator}“{candidate.text}” [{candidate.number}]")
+            yield Chunk(f"{separator}“{' '.join(candidate.text.split())}” [{candidate.number}]")
         yield Chunk(finish="stop", usage=Usage(), found=True)
 
     def count(self, text: str) -> int:
@@ -93,7 +93,7 @@ class PocketEngine(Engine):
             (number, event, event.text[start:end])
             for number, event in enumerate(evidence, start=1)
             for start, end, _ in sentences(event.text)
-            if not (event.kind == "session" and is_question(event.text[start:end]))
+            if not _says_nothing(event, event.text[start:end])
         ]
         if not places:
             return []
@@ -105,13 +105,20 @@ class PocketEngine(Engine):
             for (number, event, text), cosine in zip(places, cosines, strict=True)
         ]
         scored.sort(key=lambda candidate: -candidate.score)
-        near = [
+        chosen = [
             candidate
             for candidate in scored
-            if candidate.score >= max(self.least, scored[0].score - self.close)
+            if candidate.score >= max(self.least, scored[0].score - self.near)
         ]
-        unique = list({candidate.text: candidate for candidate in reversed(near)}.values())[::-1]
+        unique = list({candidate.text: candidate for candidate in reversed(chosen)}.values())[::-1]
         return unique[: self.most]
+
+
+def _says_nothing(event: Event, sentence: str) -> bool:
+    """Earlier questions of a chat and headings of a document answer nothing."""
+    if event.kind == "session":
+        return is_question(sentence)
+    return sentence.startswith("#") and "\n" not in sentence
 
 
 def _share(wanted: set[str], text: str) -> float:

@@ -54,7 +54,7 @@ class RealServer:
 
 
 def make_model(folder: Path, *, chat_template: bool) -> Path:
-    """A random two-layer Llama with a byte-level tokenizer, the same for every call."""
+    """A random two-layer Llama with a byte-level tokenizer; greedy, it never ends by itself."""
     import torch
     from tokenizers import ByteLevelBPETokenizer
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -79,7 +79,13 @@ def make_model(folder: Path, *, chat_template: bool) -> Path:
         eos_token_id=0,
         bos_token_id=None,
     )
-    LlamaForCausalLM(config).to(torch.float32).save_pretrained(folder)
+    model = LlamaForCausalLM(config).to(torch.float32)
+    # A zero row never wins the greedy choice: no end of text, and no lone byte of a longer
+    # character, on which a server says nothing until the character is whole.
+    silent = [i for i in range(len(tokenizer)) if i == 0 or not tokenizer.decode([i]).isascii()]
+    with torch.no_grad():
+        model.lm_head.weight[silent] = 0.0
+    model.save_pretrained(folder)
     return folder
 
 

@@ -1,0 +1,139 @@
+"""Running a scripted batch: which rows may run at the same time, and when it stops.
+
+Knows nothing of what the rows do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from memagent.batch_operations import Operations
+from memagent.batch_results import Results
+from memagent.batch_rows import Row
+from memagent.errors import InputError, MemagentError, StoreError
+from memagent.memory.batches import Batches
+from memagent.workspace import Workspace
+
+__all__ = ["Batch"]
+
+# Seconds that rows in the middle of their work get to end after Ctrl-C.
+_GRACE = 5.0
+
+
+class Batch:
+    """The rows of one input, run into one file of results.
+
+    `add` and `forget` run alone, after all rows before them. Between them questions and searches
+    run `concurrency` at a time; the turns of one conversation run one after the other. With one
+    at a time everything runs in the order of the input, in the calling thread. After `max_errors`
+    failed rows no further row begins. `ended` is called after each row, with its error if any.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        record: Batches,
+        results: Results,
+        *,
+        concurrency: int = 1,
+        max_errors: int | None = None,
+        ended: Callable[[Row, str | None], None] = lambda row, error: None,
+    ) -> None:
+        self._stopped = threading.Event()
+        self.operations = Operations(workspace, record, self._stopped.is_set)
+        self.results = results
+        self.concurrency = concurrency
+        self.max_errors = max_errors
+        self.ended = ended
+        self.ok = self.failed = self.skipped = self.failed_before = 0
+        self.stuck = False
+        """Whether a row did not end when it was stopped: its thread cannot be waited for."""
+        self._lock = threading.Lock()
+        self._lanes: dict[object, deque[Row]] = {}
+        self._pending: set[Future[None]] = set()
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether `max_errors` rows failed."""
+        return self.max_errors is not None and self.failed >= self.max_errors
+
+    def run(self, rows: Iterable[Row]) -> None:
+        """Run the rows that have no result yet. Raises StoreError at the first one of a row."""
+        pool = ThreadPoolExecutor(self.concurrency) if self.concurrency > 1 else None
+        try:
+            for row in rows:
+                if self.gave_up:
+                    break
+                if self.results.has(row):
+                    self.skipped += 1
+                    self.failed_before += self.results.failed(row)
+                elif pool is None or row.barrier:
+                    self._wait(0)
+                    self._finish(row)
+                else:
+                    self._submit(pool, row)
+                    self._wait(4 * self.concurrency)
+            self._wait(0)
+            self.operations.catch_up()
+        finally:
+            self._stopped.set()
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.stuck = bool(wait(self._pending, _GRACE).not_done)
+
+    def _submit(self, pool: ThreadPoolExecutor, row: Row) -> None:
+        if row.lane is None:
+            self._pending.add(pool.submit(self._finish, row))
+            return
+        with self._lock:
+            lane = self._lanes.get(row.lane)
+            if lane is not None:
+                lane.append(row)
+                return
+            self._lanes[row.lane] = deque([row])
+        self._pending.add(pool.submit(self._follow, row.lane))
+
+    def _follow(self, name: object) -> None:
+        """Run the rows of a lane in order, those too that are appended meanwhile."""
+        while True:
+            with self._lock:
+                lane = self._lanes[name]
+                if not lane:
+                    del self._lanes[name]
+                    return
+                row = lane.popleft()
+            self._finish(row)
+
+    def _wait(self, most: int) -> None:
+        """Wait until at most `most` rows or lanes are under way; raises what ended one of them."""
+        while len(self._pending) > most:
+            done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+
+    def _finish(self, row: Row) -> None:
+        if self._stopped.is_set() or self.gave_up:
+            return
+        error = row.error
+        outcome: dict[str, Any]
+        try:
+            if error is not None:
+                raise InputError(error)
+            outcome = {"status": "ok", "result": self.operations.run(row)}
+        except StoreError:
+            # The rows behind it would fail the same way, and a failed row is not run again.
+            raise
+        except MemagentError as failure:
+            error = " ".join(str(failure).split("\n"))
+            outcome = {"status": "error", "error": error}
+        with self._lock:
+            self.results.append(row, outcome)
+            if error is None:
+                self.ok += 1
+            else:
+                self.failed += 1
+            self.ended(row, error)

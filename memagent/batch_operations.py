@@ -1,0 +1,175 @@
+"""What the rows of a scripted batch do; done again under the same key, a row has the same effect.
+
+Knows nothing of files of rows, of results, and of which rows run at the same time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from memagent.agent import Agent, load_answer
+from memagent.batch_rows import Row
+from memagent.commands.filters import build_filter, moment
+from memagent.commands.output import answer_object, search_object
+from memagent.core import Answer
+from memagent.errors import NotFoundError, UsageError
+from memagent.memory.batches import Batches
+from memagent.memory.events import Filter
+from memagent.memory.forget import BLOCK, forget_range, forget_source
+from memagent.memory.items import Source, Span
+from memagent.memory.memory import Memory
+from memagent.session import ASK_SESSION, Session
+from memagent.workspace import Workspace
+
+__all__ = ["Operations"]
+
+
+class Operations:
+    """The operations of one batch over one workspace; safe to use from several threads.
+
+    `stopped` is asked while an answer streams; an answer that is stopped counts as partial.
+    """
+
+    def __init__(self, workspace: Workspace, batch: Batches, stopped: Callable[[], bool]) -> None:
+        self.workspace = workspace
+        self.batch = batch
+        self.stopped = stopped
+        self._agents: dict[str, Agent] = {}
+        self._used: set[str] = set()
+        self._lock = threading.Lock()
+
+    def run(self, row: Row) -> dict[str, Any]:
+        """The result of a row; raises MemagentError if it fails, KeyboardInterrupt if stopped."""
+        memory = self.workspace.memory(row.fields.get("namespace"))
+        self._used.add(memory.namespace)
+        does = {
+            "add": self._add,
+            "ask": self._ask,
+            "chat": self._chat,
+            "search": self._search,
+            "forget": self._forget,
+        }
+        return does[str(row.op)](memory, row)
+
+    def catch_up(self) -> None:
+        """Cut and embed what the batch stored."""
+        for name in sorted(self._used):
+            self.workspace.memory(name).catch_up()
+
+    def _add(self, memory: Memory, row: Row) -> dict[str, Any]:
+        from memagent.documents.reader import open_document, read_stdin
+        from memagent.ingest import ingest
+
+        limit = self.workspace.settings.max_mb * 1024 * 1024
+        fields = row.fields
+        if "text" in fields:
+            stream = BytesIO(fields["text"].encode())
+            document = read_stdin(stream, name=fields["name"], max_bytes=limit)
+        else:
+            document = open_document(
+                Path(fields["path"]).expanduser(), name=fields.get("name"), max_bytes=limit
+            )
+        added = ingest(memory, document)
+        return {
+            "source": added.source,
+            "status": added.status,
+            "spans": added.spans,
+            "chars": added.chars,
+        }
+
+    def _search(self, memory: Memory, row: Row) -> dict[str, Any]:
+        settings = self.workspace.settings
+        found = memory.recall(
+            row.fields["query"],
+            budget=settings.budget,
+            contiguity=settings.contiguity,
+            which=_filter(memory, row),
+        )
+        return search_object(found, row.fields.get("limit", 10))
+
+    def _ask(self, memory: Memory, row: Row) -> dict[str, Any]:
+        which = _filter(memory, row)
+        session = Session(self._agent(memory), ASK_SESSION, remembered=False)
+        return self._answer(session, row, row.fields["question"], which=which)
+
+    def _chat(self, memory: Memory, row: Row) -> dict[str, Any]:
+        session = Session(self._agent(memory), row.fields["session"])
+        return self._answer(session, row, row.fields["text"])
+
+    def _answer(self, session: Session, row: Row, text: str, **how: Any) -> dict[str, Any]:
+        turn = session.say(
+            text, key=f"{self.batch.id}:{row.key}", time=moment(row.fields.get("time"))
+        )
+        answer = _stored_answer(session.memory, turn)
+        if answer is None:
+            answer = session.answer(turn, on_text=self._listen, **how)
+        if answer.state == "partial":
+            raise KeyboardInterrupt
+        return answer_object(answer)
+
+    def _listen(self, text: str) -> None:
+        # As if Ctrl-C had reached this thread: the signal itself only reaches the main one.
+        if self.stopped():
+            raise KeyboardInterrupt
+
+    def _forget(self, memory: Memory, row: Row) -> dict[str, Any]:
+        name = row.fields["source"]
+        begun = self.batch.begun(row.key)
+        try:
+            source = memory.sources.get(name)
+        except NotFoundError:
+            if begun is None:
+                raise
+            forgotten = int(begun)
+        else:
+            start, end = _range(source, row)
+            if begun is None:
+                text = memory.spans.text(source.id, start, end)
+                begun = str(len(text) - text.count(BLOCK))
+                self.batch.begin(row.key, "forget", begun)
+            if "start" in row.fields:
+                forget_range(memory.store, memory.events, source.id, start, end)
+            else:
+                forget_source(memory.store, memory.events, source)
+            forgotten = int(begun)
+        memory.purge()
+        return {"source": name, "forgotten": forgotten}
+
+    def _agent(self, memory: Memory) -> Agent:
+        with self._lock:
+            if memory.namespace not in self._agents:
+                self._agents[memory.namespace] = self.workspace.agent(memory.namespace)
+            return self._agents[memory.namespace]
+
+
+def _filter(memory: Memory, row: Row) -> Filter:
+    names = [row.fields["source"]] if "source" in row.fields else None
+    return build_filter(memory, names, row.fields.get("since"), row.fields.get("until"))
+
+
+def _range(source: Source, row: Row) -> tuple[int, int]:
+    start, end = row.fields.get("start", 0), min(row.fields.get("end", source.chars), source.chars)
+    if start >= end and "start" in row.fields:
+        raise UsageError(
+            f"nothing lies between {start} and {end}: {source.name} has {source.chars} characters"
+        )
+    return start, end
+
+
+def _stored_answer(memory: Memory, turn: Span) -> Answer | None:
+    """The whole answer to a turn, if an earlier run came so far; its parts are withdrawn."""
+    answer_id = memory.answers.of_question(turn.id)
+    if answer_id is None:
+        return None
+    answer = load_answer(memory, answer_id)
+    if answer.state == "complete":
+        return answer
+    span_id = memory.answers.get(answer_id)["answer_span"]
+    with memory.store.write():
+        memory.spans.withdraw([span_id])
+        memory.events.drop("span_id = ?", span_id)
+    return None

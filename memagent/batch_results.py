@@ -1,0 +1,128 @@
+"""The results of a scripted batch, one JSON line per row that ended, on disk when it counts.
+
+Knows nothing of what the rows did.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from memagent.batch_rows import Row, RowId
+from memagent.errors import InputError, UsageError
+
+__all__ = ["Results"]
+
+
+class Results:
+    """Appends result lines to `path`, or to stdout where it is None.
+
+    An existing file is only continued with `resume`: a last line that was cut short is removed,
+    and `has` tells which rows it has already. Raises UsageError otherwise, or when another batch
+    writes to it.
+    """
+
+    def __init__(self, path: Path | None, *, resume: bool) -> None:
+        self.path = path
+        self._ended: dict[tuple[str, RowId], bool] = {}
+        if path is None:
+            self._stream: BinaryIO = sys.stdout.buffer
+            return
+        try:
+            # Not "a": the torn end is cut off, and the file is read first.
+            self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be written ({error.strerror}): choose another --out"
+            ) from error
+        try:
+            self._take_over(path, resume)
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def has(self, row: Row) -> bool:
+        """Whether the row ended in an earlier run."""
+        return _identity(row) in self._ended
+
+    def failed(self, row: Row) -> bool:
+        """Whether the row failed in an earlier run."""
+        return self._ended.get(_identity(row), False)
+
+    def append(self, row: Row, outcome: dict[str, Any]) -> None:
+        """Write one whole line; it is on disk when this returns."""
+        value = {"id": row.id, **({"line": row.line} if row.nameless else {}), "op": row.op}
+        text = json.dumps({**value, **outcome}, ensure_ascii=False)
+        try:
+            # A lone surrogate of an id becomes the escape that it came as.
+            self._stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
+            self._stream.flush()
+            if self.path is not None:
+                os.fsync(self._stream.fileno())
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise InputError(
+                f"the results cannot be written to {self.path or 'stdout'} ({error.strerror}): "
+                "finished rows are kept; continue with --resume"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; stdout stays open."""
+        if self.path is not None:
+            self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _take_over(self, path: Path, resume: bool) -> None:
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another batch is writing to {path}: wait for it to end") from None
+        except OSError as error:
+            # Some network file systems know no locks.
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+                raise
+        end = 0
+        for number, line in enumerate(self._stream, start=1):
+            if not resume:
+                raise UsageError(
+                    f"{path} holds results already: continue that batch with --resume, "
+                    "or choose another --out"
+                )
+            if not line.endswith(b"\n"):
+                break
+            self._note(path, number, line)
+            end += len(line)
+        self._stream.seek(end)
+        self._stream.truncate()
+
+    def _note(self, path: Path, number: int, line: bytes) -> None:
+        try:
+            result = json.loads(line)
+            position, failed = result.get("line"), result["status"] != "ok"
+            identity = ("id", result["id"]) if position is None else ("line", position)
+            self._ended[identity] = failed
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise UsageError(
+                f"line {number} of {path} is no result of a batch: choose another --out"
+            ) from None
+
+
+def _identity(row: Row) -> tuple[str, RowId]:
+    return ("line", row.line) if row.nameless or row.id is None else ("id", row.id)

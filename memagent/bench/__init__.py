@@ -1,0 +1,1 @@
+"""What `memagent bench NAME` runs: one measurement a file, its correctness check inside."""

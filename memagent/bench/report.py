@@ -1,0 +1,118 @@
+"""What a bench found, with all it takes to judge it: data, device, versions, commit, date.
+
+Knows nothing of any single bench.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sqlite3
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from memagent.errors import InputError, MemagentError
+
+__all__ = ["CheckError", "Report", "percentile", "save", "sha256_of"]
+
+_PACKAGES = ("memagent", "torch", "sentence-transformers", "langgraph", "numpy", "sqlite-utils")
+_FAISS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs")
+
+
+class CheckError(MemagentError):
+    """A bench's own correctness check failed, so it reports no figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of one bench.
+
+    `metrics` maps a name to a number; `rows` is the table behind them; `data` names the file the
+    bench worked on and its SHA-256; `notes` say what one must know to read the figures.
+    """
+
+    bench: str
+    data: Mapping[str, str]
+    metrics: Mapping[str, float]
+    rows: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def as_object(self) -> dict[str, Any]:
+        """The JSON object that schemas/bench.json describes."""
+        return {
+            "bench": self.bench,
+            "data": dict(self.data),
+            "device": _device(),
+            "versions": _versions(),
+            "commit": _commit(),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "metrics": dict(self.metrics),
+            "rows": [dict(row) for row in self.rows],
+            "notes": list(self.notes),
+        }
+
+
+def save(value: Mapping[str, Any], folder: Path) -> Path:
+    """Write a report's object to NAME.json in the folder; returns the file."""
+    path = folder / f"{value['bench']}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}): choose --out") from error
+    return path
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` (0..1) of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)]
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _device() -> str:
+    name = platform.machine()
+    cpus = Path("/proc/cpuinfo")
+    if cpus.is_file():
+        lines = cpus.read_text(encoding="utf-8", errors="replace").splitlines()
+        models = (line.partition(":")[2].strip() for line in lines if "model name" in line)
+        name = next(models, name)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    for package in (*_PACKAGES, *_FAISS):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that runs, with -dirty behind it if files were changed."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None

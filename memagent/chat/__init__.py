@@ -1,0 +1,1 @@
+"""The conversation of `memagent chat`: reading turns, answering them, slash commands."""

@@ -1,0 +1,119 @@
+"""The loop of a chat: read a turn or a command, carry it out, until the end or Ctrl-C twice."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import NoReturn
+
+from memagent.chat.background import Background
+from memagent.chat.blocks import BlockDroppedError, Entries, Entry
+from memagent.chat.commands import COMMANDS, obey
+from memagent.chat.conversation import Conversation, Reader
+from memagent.chat.history import ChatHistory
+from memagent.chat.interrupts import Interrupts
+from memagent.chat.plain import Plain
+from memagent.chat.screen import Screen
+from memagent.commands.output import say
+from memagent.errors import MemagentError
+from memagent.memory.memory import Memory
+from memagent.session import Session, new_name, newest
+from memagent.workspace import Workspace
+
+__all__ = ["converse"]
+
+# How long to wait at the end for work that could also be done later.
+_GRACE = 2.0
+
+
+def converse(workspace: Workspace, name: str | None, *, follow: bool) -> int:
+    """Hold the conversation called `name`, or the newest, or a new one; returns the exit code."""
+    memory = workspace.memory()
+    chosen = name or (newest(memory) if follow else _fresh(memory))
+    agent = workspace.agent()
+    session = Session(agent, chosen)
+    history = ChatHistory(workspace.settings.state_dir)
+    screen = Screen()
+    with Interrupts() as interrupts:
+        reader = _reader(interrupts, screen, history)
+        background = Background(agent) if reader.interactive else None
+        chat = Conversation(session, reader, screen, interrupts, history, background)
+        if reader.interactive:
+            screen.note(f"session {chosen}, engine {agent.engine.name}; /help lists the commands")
+        _loop(chat)
+        if memory.sources.by_id(session.source.id).chars:
+            say(f"continue with: {_again(chosen, memory.namespace)}")
+        if background is not None and not _ended(interrupts, background):
+            _exit_now(chat.code)
+    return chat.code
+
+
+def _loop(chat: Conversation) -> None:
+    entries = Entries(chat.reader.read)
+    while not chat.over:
+        try:
+            entry = entries.next()
+            if entry is None:
+                return
+            _carry_out(chat, entry)
+        except MemagentError as error:
+            chat.fail(error)
+        except BlockDroppedError:
+            chat.screen.note("(the block was dropped)")
+        except KeyboardInterrupt:
+            chat.leave(130)
+
+
+def _carry_out(chat: Conversation, entry: Entry) -> None:
+    text = entry.text
+    if not text.strip():
+        return
+    if entry.literal or not text.startswith("/"):
+        chat.ask(text)
+    elif text.startswith("//"):
+        chat.ask(text[1:])
+    else:
+        obey(chat, text)
+
+
+def _reader(interrupts: Interrupts, screen: Screen, history: ChatHistory) -> Reader:
+    if not sys.stdin.isatty():
+        return Plain(interrupts, screen.note, interactive=False)
+    shown = sys.stdout.isatty() or sys.stderr.isatty()
+    if not shown or os.environ.get("TERM", "dumb").lower() in ("dumb", "unknown"):
+        return Plain(interrupts, screen.note, interactive=True)
+    from memagent.chat.terminal import Terminal
+
+    return Terminal(interrupts, screen.note, history, list(COMMANDS))
+
+
+def _fresh(memory: Memory) -> str:
+    name = first = new_name()
+    number = 2
+    while memory.sources.find(name, "session") is not None:
+        name = f"{first} {number}"
+        number += 1
+    return name
+
+
+def _again(name: str, namespace: str) -> str:
+    command = f"memagent chat -s {shlex.quote(name)}"
+    return command if namespace == "default" else f"{command} -n {shlex.quote(namespace)}"
+
+
+def _ended(interrupts: Interrupts, background: Background) -> bool:
+    interrupts.take()
+    try:
+        with interrupts.armed():
+            return background.close(_GRACE)
+    except KeyboardInterrupt:
+        return False
+
+
+def _exit_now(code: int) -> NoReturn:
+    # Every turn is committed, and what the thread was making is made again from the store. An
+    # ordinary exit would pull the interpreter away under native code that still runs.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,60 @@
+"""`memagent bench`: measurements that anyone can run again, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memagent.commands import options
+from memagent.commands.output import console, print_json, say
+
+if TYPE_CHECKING:
+    from memagent.bench.report import Report
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Measurements, each with its own check: store, faults.", no_args_is_help=True
+)
+
+Out = Annotated[Path | None, typer.Option("--out", help="Folder in which to write NAME.json too.")]
+
+
+@app.command()
+def store(
+    events: Annotated[int, typer.Option("--events", min=1000, help="Events to grow to.")] = 100_000,
+    json: options.Json = False,
+    out: Out = None,
+) -> None:
+    """Time of a commit, of a query in up to 100,000 events, of --help; bytes on disk."""
+    from memagent.bench.store import measure
+
+    _print(measure(events, tell=say), json, out)
+
+
+@app.command()
+def faults(
+    kills: Annotated[int, typer.Option("--kills", min=1, help="Processes to kill.")] = 100,
+    json: options.Json = False,
+    out: Out = None,
+) -> None:
+    """Kill writing processes at random moments and look for what was lost, leaked or kept."""
+    from memagent.bench.faults import measure
+
+    _print(measure(kills, tell=say), json, out)
+
+
+def _print(report: Report, json: bool, out: Path | None) -> None:
+    from memagent.bench.report import save
+
+    value = report.as_object()
+    if out is not None:
+        say(f"written to {save(value, out)}")
+    if json:
+        print_json(value)
+        return
+    width = max(map(len, report.metrics))
+    for name, number in report.metrics.items():
+        console().print(f"{name:{width}}  {number:g}", markup=False)

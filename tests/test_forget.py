@@ -1,0 +1,90 @@
+"""Forgetting overwrites text, everything derived from it, and the quotes of it."""
+
+from pathlib import Path
+
+from memagent.memory.answers import CitationRow
+from memagent.memory.forget import BLOCK, forget_range, forget_source
+from memagent.memory.items import Piece
+from memagent.memory.memory import Memory
+
+SECRET = "The vault code is xylophonium-4711."
+TEXT = f"Bread is in the oven. {SECRET} The cat sleeps on the stove."
+
+
+def _add(memory: Memory) -> int:
+    source, _ = memory.sources.begin_document("notes", "hash", None, "text/plain")
+    memory.add_pieces(source, [Piece(TEXT)], lambda spans, chars: None)
+    return source.id
+
+
+def _bytes(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_range_is_overwritten_and_offsets_stay(memory: Memory, tmp_path: Path) -> None:
+    source_id = _add(memory)
+    assert "xylophonium" in memory.recall("vault code", budget=500).best[0].event.text
+    start = TEXT.index(SECRET)
+    end = start + len(SECRET)
+    assert forget_range(memory.store, memory.events, source_id, start, end) == len(SECRET)
+    assert memory.spans.text(source_id) == TEXT.replace(SECRET, BLOCK * len(SECRET))
+    found = " ".join(h.event.text for h in memory.recall("vault code cat", budget=500).chosen)
+    assert "xylophonium" not in found
+    assert "cat sleeps" in found
+    assert forget_range(memory.store, memory.events, source_id, start, end) == 0
+    memory.purge()
+    assert b"xylophonium" not in _bytes(tmp_path)
+
+
+def test_the_quote_in_an_answer_goes_too(memory: Memory, tmp_path: Path) -> None:
+    source_id = _add(memory)
+    session = memory.sources.session("talk")
+    turn = memory.spans.append_turn(session.id, "user", "What is the code?")
+    answer_id = memory.answers.begin(turn, "pocket")
+    start = TEXT.index(SECRET)
+    memory.answers.finish(
+        answer_id,
+        f"“{SECRET}” [1] Anything else?",
+        "complete",
+        found=True,
+        citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
+        usage={"prompt": 1, "completion": 1},
+        explain={},
+        segment=True,
+    )
+    memory.catch_up()
+    forget_range(memory.store, memory.events, source_id, start, start + len(SECRET))
+    said = memory.answers.get(answer_id)["text"]
+    assert said == f"“{BLOCK * len(SECRET)}” [1] Anything else?"
+    assert memory.answers.citations(answer_id)[0]["verified"] == 0
+    memory.purge()
+    assert b"xylophonium" not in _bytes(tmp_path)
+
+
+def test_a_whole_source_goes_and_its_name_is_free(memory: Memory, tmp_path: Path) -> None:
+    _add(memory)
+    memory.catch_up()
+    assert forget_source(memory.store, memory.events, memory.sources.get("notes")) == len(TEXT)
+    memory.purge()
+    assert memory.sources.find("notes") is None
+    assert memory.recall("vault code", budget=500).chosen == ()
+    assert b"xylophonium" not in _bytes(tmp_path)
+    _add(memory)
+    assert memory.recall("vault code", budget=500).chosen
+
+
+def test_neighbouring_text_stays_searchable_by_its_words(memory: Memory) -> None:
+    source_id = _add(memory)
+    memory.catch_up()
+    start = TEXT.index(SECRET)
+    forget_range(memory.store, memory.events, source_id, start, start + len(SECRET))
+    memory.catch_up()
+    lexical = memory.lexical.search("bread", 10, _all())
+    assert len(lexical) == 1
+    assert memory.store.integrity() == "ok"
+
+
+def _all():
+    from memagent.memory.events import Filter
+
+    return Filter()
