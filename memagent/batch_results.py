@@ -57,7 +57,7 @@ class Results:
 
     def append(self, row: Row, outcome: dict[str, Any]) -> None:
         """Write one whole line; it is on disk when this returns."""
-        value = {"id": row.id, **({"line": row.line} if row.nameless else {}), "op": row.op}
+        value = {"id": row.id, **({"line": row.line} if row.id is None else {}), "op": row.op}
         text = json.dumps({**value, **outcome}, ensure_ascii=False)
         try:
             # A lone surrogate of an id becomes the escape that it came as.
@@ -125,4 +125,4 @@ class Results:
 
 
 def _identity(row: Row) -> tuple[str, RowId]:
-    return ("line", row.line) if row.nameless or row.id is None else ("id", row.id)
+    return ("line", row.line) if row.id is None else ("id", row.id)

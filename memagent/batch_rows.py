@@ -37,9 +37,9 @@ _NAMES = {str: "text", int: "a whole number"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the input. `error` says why it cannot run; `id` is None if it has no usable one.
+    """One line of the input. `error` says why it cannot run.
 
-    A row is `nameless` where its id does not tell it from others, only its line does.
+    `id` is None where there is none that tells the row from all others, only its line does.
     """
 
     line: int
@@ -47,7 +47,6 @@ class Row:
     op: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
-    nameless: bool = False
 
     @property
     def barrier(self) -> bool:
@@ -77,24 +76,20 @@ def read_rows(lines: Iterable[bytes]) -> Iterator[Row]:
         try:
             value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError:
-            yield _nameless(number, f"line {number} is not UTF-8")
+            yield Row(number, None, error=f"line {number} is not UTF-8")
             continue
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deep or long"
-            yield _nameless(number, f"line {number} is not JSON: {reason}")
+            yield Row(number, None, error=f"line {number} is not JSON: {reason}")
             continue
         yield _row(number, value, seen)
-
-
-def _nameless(number: int, error: str) -> Row:
-    return Row(number, None, error=error, nameless=True)
 
 
 def _row(number: int, value: Any, seen: set[RowId]) -> Row:
     try:
         row_id = _id(number, value)
     except InputError as error:
-        return _nameless(number, str(error))
+        return Row(number, None, error=str(error))
     op = value.get("op")
     shown = op if isinstance(op, str) else None
     if row_id in seen:

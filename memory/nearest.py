@@ -28,6 +28,7 @@ _LINKS = 32
 _BUILD_DEPTH = 100
 _SEARCH_DEPTH = 256
 _LISTS_VISITED = 8  # one list in so many
+_GPU_MOST = 2048  # neighbours and lists of one search, by FAISS's own limit
 
 
 class Nearest:
@@ -121,8 +122,8 @@ class Nearest:
             return self._inner.search(
                 row, k, params=self._faiss.SearchParametersHNSW(efSearch=depth)
             )
-        index = self._gpu if self._gpu is not None else self._inner
-        index.nprobe = math.ceil(self._inner.nlist / _LISTS_VISITED)
+        index = self._gpu if self._gpu is not None and k <= _GPU_MOST else self._inner
+        index.nprobe = min(_GPU_MOST, math.ceil(self._inner.nlist / _LISTS_VISITED))
         return index.search(row, k)
 
     def _restricted(self, row: np.ndarray, k: int, mask: np.ndarray) -> Any:

@@ -127,7 +127,7 @@ def test_bad_input_is_one_line_with_the_cure(
     (tmp_path / "blank.txt").write_text(" \n\n \t\n")
     (tmp_path / "picture.bin").write_bytes(b"\xff\xd8\xff\xe0" + bytes(range(256)))
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing of a PDF follows")
-    (tmp_path / "broken.txt").write_bytes("fine until here ".encode() * 5 + b"\xc3\x28\xa0\xa1")
+    (tmp_path / "broken.txt").write_bytes("Grüße aus Köln. ".encode() * 50 + b"\xc3\x28")
     (tmp_path / "big.txt").write_text("words " * 300_000)
     (tmp_path / "notadb.txt").write_text("plain text " * 500)
     result = run(*arguments)

@@ -185,7 +185,7 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
     connection.execute("CREATE TABLE recipes (name TEXT)")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreError, match="another program.*recipes"):
+    with pytest.raises(StoreError, match=r"another program.*recipes"):
         Store(path)
 
 
@@ -233,7 +233,7 @@ def test_a_full_disk_loses_nothing_that_was_stored(store: Store) -> None:
     kept = [spans.append_turn(session.id, "user", f"turn {n}") for n in range(10)]
     pages = store.rows("PRAGMA page_count")[0]["page_count"]
     store.rows(f"PRAGMA max_page_count = {pages + 8}")
-    with pytest.raises(StoreError, match="no room left.*nothing stored was lost"):
+    with pytest.raises(StoreError, match=r"no room left.*nothing stored was lost"):
         for _ in range(1000):
             kept.append(spans.append_turn(session.id, "user", "x" * 10_000))
     store.rows("PRAGMA max_page_count = 1073741823")

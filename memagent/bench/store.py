@@ -222,7 +222,7 @@ def _check_index(memory: Memory, corpus: Corpus, queries: int = 100) -> float:
         hits = memory.index.search(query, _NEAREST)
         near = dict(zip(ids.tolist(), scores.tolist(), strict=True))
         found += sum(near[event_id] >= limit for event_id, _ in hits)
-    share = found / (queries * _NEAREST)
+    share = int(found) / (queries * _NEAREST)
     if memory.index.kind == "flat" and share < 1:
         raise CheckError(f"the exact index found {share:.4f} of the {_NEAREST} nearest")
     return round(share, 4)

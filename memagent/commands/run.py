@@ -159,7 +159,7 @@ def _progress(total: int | None) -> Iterator[Callable[[Row, str | None], None]]:
 
         def ended(row: Row, error: str | None) -> None:
             bar.advance(task)
-            if row.nameless and error:
+            if row.id is None and error:
                 say(error)
 
         yield ended

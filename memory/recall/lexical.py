@@ -22,6 +22,10 @@ _STOP = frozenset(
 )
 _WORD = re.compile(r"\w+")
 
+# Scoring costs about a millisecond per thousand events that match. Where more than this many do,
+# the question's most frequent words, which rank least, are left out.
+_SCORED = 20_000
+
 
 def content_words(text: str) -> list[str]:
     """The distinct words of `text` in lower case without function words; all if none is left."""
@@ -43,8 +47,7 @@ class Lexical:
         words = content_words(question)[:64]
         if not words:
             return []
-        alternatives = " OR ".join(f'"{word}"' for word in words)
-        match = f"ns : n{self.namespace_id} AND text : ({alternatives})"
+        match = self._match(self._rarest(words))
         join, conditions, values = "", "", list[Any]()
         if which:
             join = """JOIN events e ON e.id = events_fts.rowid JOIN spans s ON s.id = e.span_id"""
@@ -58,3 +61,28 @@ class Lexical:
             depth,
         )
         return [(row["id"], -row["score"]) for row in rows]
+
+    def _match(self, words: list[str]) -> str:
+        alternatives = " OR ".join(f'"{word}"' for word in words)
+        return f"ns : n{self.namespace_id} AND text : ({alternatives})"
+
+    def _rarest(self, words: list[str]) -> list[str]:
+        """The words in their order, without the most frequent ones if too many events match."""
+        if len(words) == 1 or self._count(words) <= _SCORED:
+            return words
+        counts = {word: self._count([word]) for word in words}
+        kept: set[str] = set()
+        total = 0
+        for word in sorted(words, key=counts.__getitem__):
+            total += counts[word]
+            if any(counts[other] for other in kept) and total > _SCORED:
+                break
+            kept.add(word)
+        return [word for word in words if word in kept]
+
+    def _count(self, words: list[str]) -> int:
+        """Number of events of the namespace with any of the words."""
+        row = self.store.row(
+            "SELECT count(*) AS n FROM events_fts WHERE events_fts MATCH ?", self._match(words)
+        )
+        return int(row["n"]) if row else 0
