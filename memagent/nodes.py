@@ -134,7 +134,7 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                 if chunk.text:
                     parts.append(chunk.text)
                     turn.on_text(chunk.text)
-                if chunk.tool_calls:
+                if chunk.tool_calls and tools:
                     update["calls"] = chunk.tool_calls
                 if chunk.usage:
                     used = state["usage"]

@@ -202,3 +202,5 @@ class Events:
                 )
             db.execute("DELETE FROM events WHERE id = ?", [event_id])
         db.execute("UPDATE namespaces SET epoch = epoch + 1 WHERE id = ?", [self.namespace_id])
+        # Index files hold what is gone: they are now expected to be of no use.
+        db.execute("UPDATE vector_sets SET saved = 0 WHERE namespace_id = ?", [self.namespace_id])

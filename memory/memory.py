@@ -87,9 +87,10 @@ class Memory:
                 commit()
         if batch:
             commit()
-        old = self.sources.finish_document(source)
-        if old is not None:
-            self.events.drop("source_id = ?", old)
+        with self.store.write():
+            old = self.sources.finish_document(source)
+            if old is not None:
+                self.events.drop("source_id = ?", old)
 
     def catch_up(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Cut, embed and index what was stored since; `progress` gets (done, total) events."""
