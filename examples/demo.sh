@@ -19,6 +19,6 @@ show ask "What does the nonlocal statement do?"
 show ask "When is the finally clause of a try statement executed?"
 show ask "How are chained comparisons evaluated?"
 show ask "Who won the football match on Sunday?"
-show search "assignment expression walrus" --limit 2
+show search "matching a mapping in a case block" --limit 2
 printf '\nThe text lies in %s. Go on with:\n' "$MEMAGENT_STORE" >&2
 printf '  MEMAGENT_STORE=%s MEMAGENT_NAMESPACE=demo .venv/bin/memagent chat\n' "$MEMAGENT_STORE" >&2

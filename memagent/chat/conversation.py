@@ -119,7 +119,7 @@ class Conversation:
         stopped = given is None or given.state == "partial"
         if stopped:
             kept = "part" if given is not None and given.text else "turn"
-            self.screen.note(f"(stopped; the {kept} is kept)")
+            self.screen.stopped(f"(stopped; the {kept} is kept)")
             self.reader.press.stopped()
         presses = self.interrupts.take()
         if presses > 1 or (not self.reader.interactive and (presses or stopped)):

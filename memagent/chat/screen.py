@@ -9,7 +9,9 @@ from memagent.commands.output import console
 __all__ = ["Screen", "visible"]
 
 # Stored text may hold escape sequences; a terminal must show them, not obey them.
-_CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
+_CONTROL: dict[int, int | None] = {
+    code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"
+}
 _CONTROL |= {ord("\r"): None, 0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 
 
@@ -42,6 +44,12 @@ class Screen:
         self.end_line()
         sys.stderr.write((visible(text) if self._err_terminal else text) + "\n")
         sys.stderr.flush()
+
+    def stopped(self, text: str) -> None:
+        """A note behind the ^C that a terminal has shown."""
+        if self._err_terminal and not self._line_open:
+            text = "\n" + text
+        self.note(text)
 
     def dim(self, text: str) -> None:
         """Lines that stand back behind the answer."""

@@ -74,5 +74,5 @@ def sources_text(citations: tuple[Citation, ...]) -> str:
         if cited.section:
             place.append(f"§ {cited.section}")
         place.append(f"characters {cited.start}-{cited.end}")
-        lines.append(f"[{cited.number}] {' · '.join(place)}: “{quote}”")
+        lines.append(f"[{cited.number}] verified, {' · '.join(place)}: “{quote}”")
     return "\n".join(lines)

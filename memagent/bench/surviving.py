@@ -1,0 +1,158 @@
+"""What a store is worth after kills: its search against one made anew, its walls, its bytes."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from memagent.bench.corpus import Corpus
+from memagent.memory.embed import Embedder
+from memagent.memory.events import Filter
+from memagent.memory.memory import Memory
+from memagent.memory.store import Store
+
+__all__ = ["Damage", "compare_rebuilt", "count_leaks", "count_marks"]
+
+_QUERIES = 40
+_DEPTH = 50
+# Text embedded in other company, padded to another length, gets a vector that differs by this.
+_CLOSE = {"lexical": 1e-6, "dense": 0.01}
+
+Place = tuple[str, int, int]
+
+
+@dataclass
+class Damage:
+    """What went wrong so far; all zero is what one hopes for."""
+
+    lost: int = 0
+    leaks: int = 0
+    marks_left: int = 0
+    integrity_failures: int = 0
+    search_differences: int = 0
+    rebuilt_indexes: int = 0
+
+    def note(
+        self,
+        *,
+        lost: int = 0,
+        leaks: int = 0,
+        marks_left: int = 0,
+        search_differences: int = 0,
+        integrity: str = "ok",
+    ) -> None:
+        """Add what a check found."""
+        self.lost += lost
+        self.leaks += leaks
+        self.marks_left += marks_left
+        self.search_differences += search_differences
+        self.integrity_failures += integrity != "ok"
+
+
+def compare_rebuilt(
+    path: Path, index: Path, namespaces: Mapping[str, str], corpus: Corpus
+) -> tuple[int, int]:
+    """Queries whose rankings differ from those of a rebuilt copy, and how many were asked."""
+    with tempfile.TemporaryDirectory(prefix="memagent-rebuilt-") as folder:
+        copy = Path(folder) / "memory.db"
+        with closing(sqlite3.connect(path)) as here, closing(sqlite3.connect(copy)) as there:
+            here.backup(there)
+        embedder = Embedder()
+        store, other = Store(path), Store(copy)
+        different = asked = 0
+        for name in namespaces:
+            memory = Memory(store, name, embedder, index, _ignore)
+            anew = Memory(other, name, embedder, Path(folder) / "index", _ignore)
+            memory.catch_up()
+            anew.rebuild()
+            for question in _questions(memory, corpus):
+                asked += 1
+                different += _differs(memory, anew, question)
+            memory.close()
+        # The text index must agree with the text, row by row.
+        with store.write() as db:
+            db.execute("INSERT INTO events_fts (events_fts, rank) VALUES ('integrity-check', 1)")
+        store.close()
+        other.close()
+    return different, asked
+
+
+def count_leaks(path: Path, index: Path, namespaces: Mapping[str, str]) -> int:
+    """Recalled events that hold another namespace's word, or lie in another namespace."""
+    store = Store(path)
+    embedder = Embedder()
+    row = store.row(
+        """SELECT count(*) AS n FROM events e JOIN sources s ON s.id = e.source_id
+           WHERE s.namespace_id <> e.namespace_id"""
+    )
+    leaks = int(row["n"]) if row else 0
+    for name in namespaces:
+        memory = Memory(store, name, embedder, index, _ignore)
+        foreign = [mark for other, mark in namespaces.items() if other != name]
+        for mark in namespaces.values():
+            for question in (mark, f"Note {mark}", f"section {mark} note"):
+                found = memory.recall(question, budget=4000).events
+                leaks += sum(mark in event.text for event in found for mark in foreign)
+    store.close()
+    return leaks
+
+
+def count_marks(folder: Path, store: Path, mark: str) -> int:
+    """Occurrences of `mark` in the bytes of the store, its log and its index files.
+
+    The text index may share a word's first letters with its neighbour, so its tail is counted.
+    """
+    tail = mark[4:].encode()
+    files = [path for path in folder.rglob(f"{store.name}*") if path.is_file()]
+    files += [path for path in (folder / f"{store.name}.index").rglob("*") if path.is_file()]
+    return sum(path.read_bytes().count(tail) for path in set(files))
+
+
+def _questions(memory: Memory, corpus: Corpus) -> list[str]:
+    events = memory.events.after(0, 1_000_000)
+    chosen = corpus.random.choice(len(events), size=min(_QUERIES, len(events)), replace=False)
+    return [corpus.question(events[number].text) for number in chosen]
+
+
+def _differs(memory: Memory, anew: Memory, question: str) -> bool:
+    ours, theirs = _ranked(memory, question), _ranked(anew, question)
+    return any(not _agree(ours[name], theirs[name], _CLOSE[name]) for name in ours)
+
+
+def _ranked(memory: Memory, question: str) -> dict[str, dict[Place, float]]:
+    """Score per place and channel."""
+    memory.sync_index()
+    vector = memory.embedder.encode([question])[0]
+    channels = {
+        "lexical": memory.lexical.search(question, _DEPTH, Filter()),
+        "dense": memory.index.search(vector, _DEPTH),
+    }
+    return {name: _places(memory, dict(ranking)) for name, ranking in channels.items()}
+
+
+def _places(memory: Memory, scores: Mapping[int, float]) -> dict[Place, float]:
+    events = memory.events.get(list(scores))
+    return {(event.source, event.start, event.end): scores[event.id] for event in events}
+
+
+def _agree(ours: Mapping[Place, float], theirs: Mapping[Place, float], close: float) -> bool:
+    """Equal scores at equal places; only the last places may be taken by others as good."""
+    if len(ours) != len(theirs):
+        return False
+    last = min((*ours.values(), *theirs.values()), default=0.0) + 2 * close
+    for one, other in ((ours, theirs), (theirs, ours)):
+        for place, score in one.items():
+            if place in other:
+                if abs(other[place] - score) > close * max(1.0, abs(score)):
+                    return False
+            elif score > last:
+                return False
+    return True
+
+
+def _ignore(line: str) -> None:
+    return None

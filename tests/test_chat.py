@@ -1,0 +1,298 @@
+"""`memagent chat` over pipes, and the parts of it that need no process."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from memagent.chat.blocks import Entries, Entry
+from memagent.chat.history import ChatHistory
+from memagent.chat.screen import visible
+from memagent.errors import InputError
+from memagent.memory.memory import Memory
+from memagent.session import newest
+from tests.conftest import PROGRAM, Run
+
+Lines = list[str | InputError]
+
+
+def _entries(lines: Lines) -> list[Entry | InputError]:
+    source = iter(lines)
+
+    def read(inside: bool) -> str | None:
+        line = next(source, None)
+        if isinstance(line, InputError):
+            raise line
+        return line
+
+    def all_of(entries: Entries) -> Iterator[Entry | InputError]:
+        while True:
+            try:
+                entry = entries.next()
+            except InputError as error:
+                yield error
+                continue
+            if entry is None:
+                return
+            yield entry
+
+    return list(all_of(Entries(read)))
+
+
+def _script(path: Path, *lines: dict[str, object]) -> str:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+def _turns(memory: Memory, name: str) -> list[tuple[str | None, str, bool]]:
+    spans = memory.spans.of(memory.sources.get(name, "session").id)
+    return [(span.role, span.text, span.withdrawn) for span in spans]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["one", "two"], [Entry("one"), Entry("two")]),
+        (['"""', "a", "", "/b", ' """ ', "c"], [Entry("a\n\n/b", True), Entry("c")]),
+        (['"""', "cut off"], [Entry("cut off", True)]),
+        (["a paste\nof lines"], [Entry("a paste\nof lines")]),
+        (['"""\npasted\n"""\nafter'], [Entry("pasted", True), Entry("after")]),
+        (['"""', 'x\n"""', "after"], [Entry("x", True), Entry("after")]),
+        (['say """ inside'], [Entry('say """ inside')]),
+    ],
+)
+def test_lines_become_turns_and_three_quotes_make_one_of_many(
+    lines: Lines, expected: list[Entry]
+) -> None:
+    assert _entries(lines) == expected
+
+
+def test_a_line_that_cannot_be_read_spoils_its_block_and_nothing_behind_it() -> None:
+    bad = InputError("line 2 is not UTF-8")
+    assert _entries(['"""', bad, "rest", '"""', "next"]) == [bad, Entry("next")]
+
+
+def test_a_terminal_is_shown_control_characters_and_does_not_obey_them() -> None:
+    assert visible("a\x1b[31mb\tc\r\nd\x07\x9b\x7fé漢") == "a␛[31mb\tc\nd␇\ufffd␡é漢"
+
+
+def test_what_is_forgotten_leaves_the_history_of_the_prompt(tmp_path: Path) -> None:
+    history = ChatHistory(tmp_path / "state")
+    for entry in ("my secret is 4711", "4711", "the weather", "a\nsecond line"):
+        history.store_string(entry)
+    history.forget("4711")
+    history.forget("not there")
+    history.forget("   ")
+    assert list(history.load_history_strings()) == ["a\nsecond line", "the weather"]
+    assert b"4711" not in history.path.read_bytes()
+    assert history.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_history_that_cannot_be_written_does_not_end_the_chat(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    history = ChatHistory(tmp_path / "state")
+    history.store_string("kept in this chat only")
+    history.forget("kept")
+    assert list(history.load_history_strings()) == []
+
+
+def test_facts_told_in_one_chat_are_answered_in_a_later_one(
+    run: Run, env: dict[str, str], memory: Memory
+) -> None:
+    with subprocess.Popen(
+        [PROGRAM, "chat", "-s", "first"],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as told:
+        assert told.stdin is not None and told.stdout is not None
+        told.stdin.write("My cat is called Bartholomew and he is eleven.\n")
+        told.stdin.flush()
+        # The answer is here before the pipe is closed: whoever holds it can wait for each turn.
+        assert told.stdout.readline().startswith("Kept")
+        told.stdin.write("\n  \n")
+    assert told.returncode == 0
+
+    commands = (
+        "/sources\n/open 1\n/open [1]\n/why\n/context\n/session\n/help\n/memory add Be brief.\n"
+    )
+    later = run("chat", stdin=f"What is my cat called?\n{commands}")
+    assert later.returncode == 0
+    assert later.stdout == "“My cat is called Bartholomew and he is eleven.” [1]\n"
+    place = "[1] first · characters 0-46\nMy cat is called Bartholomew and he is eleven.\n"
+    assert place in later.stderr
+    assert later.stderr.count("⟦My cat is called Bartholomew and he is eleven.⟧") == 2
+    for shown in (
+        "tokens spent",
+        "prompt   ",
+        "window   ",
+        "1 turns",
+        "/forget N | last",
+        "1. Be brief.",
+    ):
+        assert shown in later.stderr
+    assert "Traceback" not in later.stderr
+
+    name = newest(memory)
+    assert name != "first"
+    assert f"continue with: memagent chat -s '{name}'" in later.stderr
+    assert [role for role, _, _ in _turns(memory, name)] == ["user", "assistant"]
+
+    # An opened and abandoned session is not the one to continue.
+    assert run("chat", "-s", "empty", stdin="").stderr == ""
+    again = run("chat", "-c", stdin="/session\n/memory\n/sources\n/quit\nnever asked\n")
+    assert again.returncode == 0 and again.stdout == ""
+    assert f"session {name}: 1 turns" in again.stderr
+    assert "1. Be brief." in again.stderr and place in again.stderr
+
+
+def test_working_memory_and_plan_are_edited_line_by_line(run: Run) -> None:
+    lines = [
+        "/memory", "/memory add likes tea", "/memory add hates coffee", "/memory drop 1",
+        "/memory diff", "/memory undo", "/memory drop 7", "/memory edit", "/memory fly",
+        "/memory add", "/plan add first step", "/plan show", "/plan diff",
+    ]  # fmt: skip
+    done = run("chat", "-s", "notes", stdin="\n".join(lines) + "\n")
+    assert done.returncode == 2 and done.stdout == ""
+    for shown in (
+        "(the memory is empty: /memory add LINE)\n",
+        "1. likes tea\n2. hates coffee\n",
+        "\n-likes tea\n",
+        "memagent: the memory has no line 7: it has 2\n",
+        "memagent: edit needs a terminal: say /memory add LINE or drop N\n",
+        "memagent: /memory does not know 'fly': say show, edit, add LINE, diff, undo or drop N\n",
+        "memagent: say what to add: /memory add LINE\n",
+        "1. first step\n1. first step\n",
+        "\n+first step\n",
+    ):
+        assert shown in done.stderr, done.stderr
+    assert done.stderr.count("1. likes tea\n2. hates coffee\n") == 2, "undo brings line 1 back"
+
+
+def test_turns_are_repeated_taken_back_and_forgotten(
+    run: Run, memory: Memory, env: dict[str, str], tmp_path: Path
+) -> None:
+    history = ChatHistory(Path(env["MEMAGENT_STATE"]))
+    history.store_string("My locker code is 4711 at the station.")
+    told = memory.sources.session("told")
+    memory.spans.append_turn(told.id, "user", "My locker code is 4711 at the station.")
+    script = _script(tmp_path / "script", {"text": "first try"}, {"text": "second try"})
+    lines = [
+        "/retry", "/undo", "/forget last", "/sources",
+        "keep this", "/retry", "/sources",
+        "take this back", "/undo",
+        "forget this whole turn", "/forget last", "/session",
+    ]  # fmt: skip
+    scripted = {"MEMAGENT_ENGINE": "scripted", "MEMAGENT_SCRIPT": script}
+    done = run("chat", "-s", "s", stdin="\n".join(lines) + "\n", **scripted)
+    assert done.stdout.splitlines() == ["first try", "second try", "second try", "second try"]
+    assert done.stderr.count("memagent: this session has no turn yet\n") == 3
+    assert "memagent: there is no answer yet: ask something first\n" in done.stderr
+    assert "memagent: the last answer rests on no stored text\n" in done.stderr
+    assert "(taken back, and no longer recalled: take this back)\n" in done.stderr
+    assert "(forgot 32 characters)\n" in done.stderr
+    assert "session s: 1 turns" in done.stderr
+    assert done.returncode == 3
+    assert _turns(memory, "s") == [
+        ("user", "keep this", False),
+        ("assistant", "first try", True),
+        ("assistant", "second try", False),
+        ("user", "take this back", True),
+        ("assistant", "second try", True),
+        ("user", "█" * 22, True),
+        ("assistant", "█" * 10, True),
+    ]
+
+    lines = [
+        "What is my locker code?",
+        "/forget 9",
+        "/forget x",
+        "/forget",
+        "/forget 1",
+        "/sources",
+    ]
+    done = run("chat", "-s", "asked", stdin="\n".join(lines) + "\n")
+    assert done.stdout == "“My locker code is 4711 at the station.” [1]\n"
+    assert "memagent: no stored text stands behind [9]: the last answer has [1]\n" in done.stderr
+    assert "memagent: say the number of a citation: /forget 1, or /forget last\n" in done.stderr
+    assert "memagent: say what to forget" in done.stderr
+    assert "(forgot 38 characters)\n" in done.stderr
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert b"4711" not in path.read_bytes(), path
+
+
+def test_any_text_is_a_turn_and_errors_do_not_end_the_chat(
+    env: dict[str, str], memory: Memory, tmp_path: Path
+) -> None:
+    script = _script(
+        tmp_path / "script",
+        {"error": "the server is down", "match": "lost"},
+        {"text": "there again", "match": "lost"},
+        {"text": "ends with a line\n", "match": "etc"},
+        {"text": "fine"},
+    )
+    odd = "naïve 漢字 🐈 \x00\x1b[31m\x07 \u2028 end"
+    lines = [
+        b"\xef\xbb\xbf" + odd.encode() + b"\r", b"//etc is a folder",
+        b'"""', b"/sources", b"  in a block", b'"""',
+        b"a lost turn", b"/retry",
+        b"/sorces", b"/zzzzzzzz", b"/help me", b"\xff\xfe not UTF-8",
+        b"the last line has no end",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        [PROGRAM, "chat", "-s", "odd", "--engine", "scripted"],
+        env={**env, "MEMAGENT_SCRIPT": script},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        out, err = process.communicate(b"\n".join(lines), timeout=120)
+    said = err.decode()
+    assert out.decode() == "fine\nends with a line\nfine\nthere again\nfine\n"
+    assert "memagent: the server is down; the turn is kept, and /retry asks again\n" in said
+    assert "memagent: no command /sorces: did you mean /sources? /help lists them; " in said
+    assert "memagent: no command /zzzzzzzz: /help lists them; " in said
+    assert "memagent: /help stands alone: leave out 'me'\n" in said
+    assert "memagent: line 12 is not UTF-8 (byte 1): it was left out; " in said
+    assert "Traceback" not in said
+    assert process.returncode == 1, "that of the last error"
+    assert [text for role, text, _ in _turns(memory, "odd") if role == "user"] == [
+        odd,
+        "/etc is a folder",
+        "/sources\n  in a block",
+        "a lost turn",
+        "the last line has no end",
+    ]
+
+
+def test_an_interrupt_on_a_pipe_keeps_the_part_and_leaves_with_130(
+    env: dict[str, str], memory: Memory, tmp_path: Path
+) -> None:
+    script = _script(tmp_path / "script", {"text": "one two three four five", "delay": 1.0})
+    with subprocess.Popen(
+        [PROGRAM, "chat", "-s", "cut", "--engine", "scripted"],
+        env={**env, "MEMAGENT_SCRIPT": script},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"go\nnever asked\n")
+        process.stdin.flush()
+        assert process.stdout.read(3) == b"one"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "(stopped; the part is kept)" in err.decode()
+    assert "Traceback" not in err.decode()
+    (asked, answered) = _turns(memory, "cut")
+    assert asked == ("user", "go", False)
+    assert answered[1].startswith("one") and not answered[1].endswith("five")
+    answer_id = memory.answers.last(memory.sources.get("cut").id)
+    assert answer_id is not None and memory.answers.get(answer_id)["state"] == "partial"
