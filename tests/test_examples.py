@@ -13,6 +13,7 @@ SAYS = {
     "remember.py": "Biscuit",
     "cited_answer.py": "verified: characters",
     "own_engine.py": "THE FERRY LEAVES AT HALF PAST SIX.",
+    "namespaces.py": "anna -> I hid the present for Emil under the stairs.",
     "batch.sh": '"id": "found"',
 }
 

@@ -11,20 +11,27 @@ import random
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from memagent.bench.corpus import Corpus, source_data
 from memagent.bench.killing import Ended, environment, kill, run
-from memagent.bench.report import Report
+from memagent.bench.report import CheckError, Report
 from memagent.bench.surviving import Damage, compare_rebuilt, count_leaks, count_marks
+from memagent.documents.reader import read_stdin
 from memagent.engines.pocket import ACKNOWLEDGED
+from memagent.ingest import ingest
+from memagent.memory.embed import Embedder
 from memagent.memory.sources import Sources
 from memagent.memory.spans import Spans
 from memagent.memory.store import Store
+from memagent.session import ASK_SESSION, Session
+from memagent.settings import Settings
+from memagent.workspace import Workspace
 
 __all__ = ["NAMESPACES", "measure"]
 
@@ -34,7 +41,8 @@ _SEED = 7
 _SECTIONS = 320  # of a document; every 32 are a commit
 _TURNS = 24
 _SESSION = "talk"
-_CHECKS = 3  # times that writing stops and everything is compared
+_SECRET = "secret.md"
+_KILLS_BETWEEN = 34  # kills before writing stops and everything is compared
 
 
 @dataclass
@@ -48,6 +56,7 @@ class _World:
     lock: threading.Lock = field(default_factory=threading.Lock)
     done: int = 0
     numbers: int = 0
+    documents: list[tuple[Path, str]] = field(default_factory=list)
     phases: Counter[str] = field(default_factory=Counter)
     damage: Damage = field(default_factory=Damage)
 
@@ -55,6 +64,7 @@ class _World:
         self.env = environment(self.folder)
         self.store = self.folder / "memory.db"
         self.index = self.folder / "memory.db.index"
+        self.embedder = Embedder()
 
     def number(self) -> int:
         with self.lock:
@@ -82,7 +92,7 @@ def measure(kills: int = 100, *, tell: Callable[[str], None] = lambda line: None
     with tempfile.TemporaryDirectory(prefix="memagent-faults-") as folder:
         world = _World(Path(folder), kills, Corpus(_SEED, 8))
         rows = []
-        for goal in sorted({kills * part // _CHECKS for part in range(1, _CHECKS + 1)} - {0}):
+        for goal in (*range(_KILLS_BETWEEN, kills, _KILLS_BETWEEN), kills):
             forgotten = _plant(world)
             with ThreadPoolExecutor(2) as pool:
                 lanes = [pool.submit(lane, world, goal) for lane in (_adding, _talking)]
@@ -117,17 +127,17 @@ _NOTES = (
 
 def _adding(world: _World, goal: int) -> None:
     """Add documents until enough processes were killed; a killed one is taken up again."""
-    path, namespace, mark = _document(world)
+    path, namespace = _document(world)
     embedding = 4.0
     while world.done < goal:
         reached, delay = _moment_of_adding(world, embedding)
         arguments = ["add", path.name, "--jsonl", "-n", namespace]
         ended = kill(arguments, world.env, reached, delay)
-        phase = _check_document(world, namespace, path, ended)
+        phase = _check_document(world, namespace, path, ended.lines)
         world.killed(f"add: {phase}", ended)
         if not ended.killed:
             embedding = 0.7 * ended.seconds
-            path, namespace, mark = _document(world)
+            path, namespace = _document(world)
 
 
 def _moment_of_adding(world: _World, embedding: float) -> tuple[Callable[[int], bool], float]:
@@ -141,18 +151,19 @@ def _moment_of_adding(world: _World, embedding: float) -> tuple[Callable[[int], 
     return lambda said: any(world.index.glob("*.tmp")), world.random.uniform(0, 0.004)
 
 
-def _document(world: _World) -> tuple[Path, str, str]:
+def _document(world: _World) -> tuple[Path, str]:
     namespace, mark = world.random.choice(sorted(NAMESPACES.items()))
     path = world.folder / f"document-{world.number()}.md"
     sections = (f"# Section {number}\n\n{world.sentence(mark)}\n\n" for number in range(_SECTIONS))
     path.write_text("".join(sections), encoding="utf-8")
-    return path, namespace, mark
+    world.documents.append((path, namespace))
+    return path, namespace
 
 
-def _check_document(world: _World, namespace: str, path: Path, ended: Ended) -> str:
+def _check_document(world: _World, namespace: str, path: Path, lines: Sequence[str]) -> str:
     """Count what is missing of what was acknowledged; returns how far the work had come."""
     wanted = path.read_text(encoding="utf-8")
-    said = [json.loads(line) for line in ended.lines]
+    said = [json.loads(line) for line in lines]
     store = Store(world.store)
     source = Sources(store, namespace).find(path.name, "document")
     text = Spans(store).text(source.id) if source else ""
@@ -224,20 +235,27 @@ def _stored_turns(world: _World, namespace: str) -> list[str]:
 def _plant(world: _World) -> str:
     """Store a text with a word that is to be forgotten; returns the word."""
     mark = "wx" + "".join(world.random.choices("bcdfghjklmnpqrstvz", k=14))
-    path = world.folder / "secret.md"
-    path.write_text(f"The secret is {mark}. Nobody may know {mark}.\n", encoding="utf-8")
-    run(["add", path.name, "-n", "ada"], world.env)
-    quoted = run(["ask", "What is the secret?", "-n", "ada"], world.env)
-    assert mark in "".join(quoted.lines), "the answer must quote the secret to test forgetting"
-    path.unlink()
+    text = f"The secret is {mark}. Nobody may know {mark}.\n"
+    settings = Settings(store=world.store, namespace="ada", engine="pocket")
+    with Workspace(settings, lambda line: None) as workspace:
+        memory = workspace.memory()
+        ingest(memory, read_stdin(BytesIO(text.encode()), name=_SECRET))
+        answer = Session(workspace.agent(), ASK_SESSION, remembered=False).tell(
+            "What is the secret?"
+        )
+    if mark not in answer.text:
+        raise CheckError(f"the answer does not quote what is to be forgotten: {answer.text}")
     return mark
 
 
 def _compare(world: _World, forgotten: str) -> dict[str, Any]:
     """With no writer left: forget, then compare search, namespaces and bytes."""
-    differences, queries = compare_rebuilt(world.store, world.index, NAMESPACES, world.corpus)
-    leaks = count_leaks(world.store, world.index, NAMESPACES)
-    run(["memory", "forget", "secret.md", "--yes", "-n", "ada"], world.env)
+    for path, namespace in world.documents:
+        _check_document(world, namespace, path, ())
+    place = (world.store, world.index, world.embedder, NAMESPACES)
+    differences, queries = compare_rebuilt(*place, world.corpus)
+    leaks = count_leaks(*place)
+    run(["memory", "forget", _SECRET, "--yes", "-n", "ada"], world.env)
     left = count_marks(world.folder, world.store, forgotten)
     world.damage.note(search_differences=differences, leaks=leaks, marks_left=left)
     store = Store(world.store)

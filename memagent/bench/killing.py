@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,10 +88,8 @@ def kill(
             if time.monotonic() - start > _TIMEOUT:
                 raise CheckError(f"memagent {arguments[0]} did not end in {_TIMEOUT:.0f} s")
             time.sleep(_GLANCE)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(delay)
-        except subprocess.TimeoutExpired:
-            pass
     finally:
         process.kill()
         code = process.wait()

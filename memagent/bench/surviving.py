@@ -54,14 +54,17 @@ class Damage:
 
 
 def compare_rebuilt(
-    path: Path, index: Path, namespaces: Mapping[str, str], corpus: Corpus
+    path: Path,
+    index: Path,
+    embedder: Embedder,
+    namespaces: Mapping[str, str],
+    corpus: Corpus,
 ) -> tuple[int, int]:
     """Queries whose rankings differ from those of a rebuilt copy, and how many were asked."""
     with tempfile.TemporaryDirectory(prefix="memagent-rebuilt-") as folder:
         copy = Path(folder) / "memory.db"
         with closing(sqlite3.connect(path)) as here, closing(sqlite3.connect(copy)) as there:
             here.backup(there)
-        embedder = Embedder()
         store, other = Store(path), Store(copy)
         different = asked = 0
         for name in namespaces:
@@ -81,10 +84,9 @@ def compare_rebuilt(
     return different, asked
 
 
-def count_leaks(path: Path, index: Path, namespaces: Mapping[str, str]) -> int:
+def count_leaks(path: Path, index: Path, embedder: Embedder, namespaces: Mapping[str, str]) -> int:
     """Recalled events that hold another namespace's word, or lie in another namespace."""
     store = Store(path)
-    embedder = Embedder()
     row = store.row(
         """SELECT count(*) AS n FROM events e JOIN sources s ON s.id = e.source_id
            WHERE s.namespace_id <> e.namespace_id"""
