@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from memagent.agent import Agent
 from memagent.chat.blocks import Entries, Entry
 from memagent.chat.history import ChatHistory
 from memagent.chat.screen import visible
+from memagent.core import Chunk, Request, ToolCall
+from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import InputError
 from memagent.memory.memory import Memory
-from memagent.session import newest
+from memagent.session import Session, newest
 from tests.conftest import PROGRAM, Run
 
 Lines = list[str | InputError]
@@ -269,6 +272,34 @@ def test_any_text_is_a_turn_and_errors_do_not_end_the_chat(
         "a lost turn",
         "the last line has no end",
     ]
+
+
+class _TalksThenForgets(ScriptedEngine):
+    """Says something before it calls its tool, as models do."""
+
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """A sentence, then the call."""
+        yield Chunk("I will ")
+        yield Chunk("forget it.")
+        yield Chunk(tool_calls=(ToolCall("1", "forget", {"number": 1}),), finish="tool_calls")
+
+
+def test_an_interrupt_behind_the_last_word_keeps_what_was_said(memory: Memory) -> None:
+    told = memory.sources.session("told")
+    memory.spans.append_turn(told.id, "user", "The old address is Elm Street 7.")
+    session = Session(Agent(memory, _TalksThenForgets()), "s")
+
+    def interrupted(question: str) -> bool:
+        raise KeyboardInterrupt
+
+    answer = session.tell("forget my address", confirm=interrupted)
+    assert (answer.text, answer.state) == ("I will forget it.", "partial")
+    assert session.last_answer() == answer
+    assert [text for _, text, _ in _turns(memory, "s")] == [
+        "forget my address",
+        "I will forget it.",
+    ]
+    assert memory.spans.text(told.id) == "The old address is Elm Street 7."
 
 
 def test_an_interrupt_on_a_pipe_keeps_the_part_and_leaves_with_130(

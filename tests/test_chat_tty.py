@@ -1,4 +1,4 @@
-"""`memagent chat` on pseudo-terminals: the prompt, Ctrl-C in every phase, confirmations, editing."""
+"""`memagent chat` on pseudo-terminals: prompt, Ctrl-C in every phase, confirmations, editing."""
 
 import json
 import stat

@@ -42,7 +42,7 @@ _SECTIONS = 320  # of a document; every 32 are a commit
 _TURNS = 24
 _SESSION = "talk"
 _SECRET = "secret.md"
-_KILLS_BETWEEN = 34  # kills before writing stops and everything is compared
+_KILLS_BETWEEN = 50  # kills before writing stops and everything is compared
 
 
 @dataclass
@@ -76,7 +76,7 @@ class _World:
         with self.lock:
             text = self.corpus.pieces(1)[0].text
             at = self.random.randrange(len(text) // 2)
-        words = " ".join(text[at : at + 160].split()[1:-1])
+        words = " ".join(text[at : at + 80].split()[1:-1])
         return f"Note {self.number()} {mark} {words.lower()}."
 
     def killed(self, phase: str, ended: Ended) -> None:

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memagent.bench.corpus import Corpus
 from memagent.memory.embed import Embedder
 from memagent.memory.events import Filter
 from memagent.memory.memory import Memory
 from memagent.memory.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["Damage", "compare_rebuilt", "count_leaks", "count_marks"]
 
@@ -22,7 +26,8 @@ _DEPTH = 50
 # Text embedded in other company, padded to another length, gets a vector that differs by this.
 _CLOSE = {"lexical": 1e-6, "dense": 0.01}
 
-Place = tuple[str, int, int]
+_Place = tuple[str, int, int]
+_Rankings = dict[str, dict[_Place, float]]
 
 
 @dataclass
@@ -72,9 +77,13 @@ def compare_rebuilt(
             anew = Memory(other, name, embedder, Path(folder) / "index", _ignore)
             memory.catch_up()
             anew.rebuild()
-            for question in _questions(memory, corpus):
+            questions = _questions(memory, corpus)
+            vectors = embedder.encode(questions)
+            for question, vector in zip(questions, vectors, strict=True):
                 asked += 1
-                different += _differs(memory, anew, question)
+                different += _differ(
+                    _ranked(memory, question, vector), _ranked(anew, question, vector)
+                )
             memory.close()
         # The text index must agree with the text, row by row.
         with store.write() as db:
@@ -120,15 +129,13 @@ def _questions(memory: Memory, corpus: Corpus) -> list[str]:
     return [corpus.question(events[number].text) for number in chosen]
 
 
-def _differs(memory: Memory, anew: Memory, question: str) -> bool:
-    ours, theirs = _ranked(memory, question), _ranked(anew, question)
+def _differ(ours: _Rankings, theirs: _Rankings) -> bool:
     return any(not _agree(ours[name], theirs[name], _CLOSE[name]) for name in ours)
 
 
-def _ranked(memory: Memory, question: str) -> dict[str, dict[Place, float]]:
+def _ranked(memory: Memory, question: str, vector: np.ndarray) -> _Rankings:
     """Score per place and channel."""
     memory.sync_index()
-    vector = memory.embedder.encode([question])[0]
     channels = {
         "lexical": memory.lexical.search(question, _DEPTH, Filter()),
         "dense": memory.index.search(vector, _DEPTH),
@@ -136,12 +143,12 @@ def _ranked(memory: Memory, question: str) -> dict[str, dict[Place, float]]:
     return {name: _places(memory, dict(ranking)) for name, ranking in channels.items()}
 
 
-def _places(memory: Memory, scores: Mapping[int, float]) -> dict[Place, float]:
+def _places(memory: Memory, scores: Mapping[int, float]) -> dict[_Place, float]:
     events = memory.events.get(list(scores))
     return {(event.source, event.start, event.end): scores[event.id] for event in events}
 
 
-def _agree(ours: Mapping[Place, float], theirs: Mapping[Place, float], close: float) -> bool:
+def _agree(ours: Mapping[_Place, float], theirs: Mapping[_Place, float], close: float) -> bool:
     """Equal scores at equal places; only the last places may be taken by others as good."""
     if len(ours) != len(theirs):
         return False

@@ -16,7 +16,7 @@ from memagent.chat.interrupts import Interrupts
 from memagent.chat.plain import Plain
 from memagent.chat.screen import Screen
 from memagent.commands.output import say
-from memagent.errors import MemagentError
+from memagent.errors import MemagentError, UsageError
 from memagent.memory.memory import Memory
 from memagent.session import Session, new_name, newest
 from memagent.workspace import Workspace
@@ -41,10 +41,13 @@ def converse(workspace: Workspace, name: str | None, *, follow: bool) -> int:
         chat = Conversation(session, reader, screen, interrupts, history, background)
         if reader.interactive:
             screen.note(f"session {chosen}, engine {agent.engine.name}; /help lists the commands")
-        _loop(chat)
-        if memory.sources.by_id(session.source.id).chars:
-            say(f"continue with: {_again(chosen, memory.namespace)}")
-        if background is not None and not _ended(interrupts, background):
+        try:
+            _loop(chat)
+            if memory.sources.by_id(session.source.id).chars:
+                say(f"continue with: {_again(chosen, memory.namespace)}")
+        finally:
+            ended = background is None or _ended(interrupts, background)
+        if not ended:
             _exit_now(chat.code)
     return chat.code
 
@@ -78,6 +81,8 @@ def _carry_out(chat: Conversation, entry: Entry) -> None:
 
 
 def _reader(interrupts: Interrupts, screen: Screen, history: ChatHistory) -> Reader:
+    if sys.stdin is None:
+        raise UsageError("there is nothing to read turns from: stdin is closed")
     if not sys.stdin.isatty():
         return Plain(interrupts, screen.note, interactive=False)
     shown = sys.stdout.isatty() or sys.stderr.isatty()
