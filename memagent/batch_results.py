@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -39,7 +40,7 @@ class Results:
             self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         except OSError as error:
             raise UsageError(
-                f"{path} cannot be written ({error.strerror}): choose another --out"
+                f"{path} cannot be written ({error.strerror or error}): choose another --out"
             ) from error
         try:
             self._take_over(path, resume)
@@ -76,7 +77,9 @@ class Results:
     def close(self) -> None:
         """Close the file; stdout stays open."""
         if self.path is not None:
-            self._stream.close()
+            # Every line was flushed, or the error of doing so was raised.
+            with suppress(OSError):
+                self._stream.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,11 +109,12 @@ class Results:
                     "or choose another --out"
                 )
             if not line.endswith(b"\n"):
-                break
+                self._stream.seek(end)
+                self._stream.truncate()
+                return
             self._note(path, number, line)
             end += len(line)
         self._stream.seek(end)
-        self._stream.truncate()
 
     def _note(self, path: Path, number: int, line: bytes) -> None:
         try:
