@@ -168,8 +168,5 @@ def _stored_answer(memory: Memory, turn: Span) -> Answer | None:
     answer = load_answer(memory, answer_id)
     if answer.state == "complete":
         return answer
-    span_id = memory.answers.get(answer_id)["answer_span"]
-    with memory.store.write():
-        memory.spans.withdraw([span_id])
-        memory.events.drop("span_id = ?", span_id)
+    memory.withdraw([memory.spans.get(memory.answers.get(answer_id)["answer_span"])])
     return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from langgraph.runtime import Runtime
@@ -196,8 +196,19 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
 
 def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
+    recalled, hits = state["recalled"], state["hits"]
+    kept = {hit.event.id for hit in hits}
+    # Packing may have left events out, and a tool may have brought more.
+    in_prompt = replace(
+        recalled,
+        chosen=hits,
+        spent=sum(hit.tokens for hit in hits),
+        left_out=tuple(
+            hit for hit in (*recalled.chosen, *recalled.left_out) if hit.event.id not in kept
+        ),
+    )
     return {
-        **state["recalled"].report(),
+        **in_prompt.report(),
         "engine": turn.engine.name,
         "model": turn.engine.model,
         "prompt_tokens": state["tokens"],

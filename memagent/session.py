@@ -115,16 +115,21 @@ class Session:
             return load_answer(self.memory, answer.id)
         return answer
 
-    def retry(self, **how: Callable[..., object]) -> Answer:
+    def retry(
+        self,
+        *,
+        on_text: Callable[[str], None] = _ignore,
+        confirm: Callable[[str], bool] = _refuse,
+    ) -> Answer:
         """Withdraw the newest answer and answer the same turn again."""
         turn, answers = self.last_exchange()
-        self._withdraw(answers)
-        return self.answer(turn, **how)  # type: ignore[arg-type]
+        self.memory.withdraw(answers)
+        return self.answer(turn, on_text=on_text, confirm=confirm)
 
     def undo(self) -> str:
         """Withdraw the newest turn and what followed it; returns its text, which stays stored."""
         turn, answers = self.last_exchange()
-        self._withdraw([turn, *answers])
+        self.memory.withdraw([turn, *answers])
         return turn.text
 
     def forget_last(self) -> int:
@@ -132,7 +137,7 @@ class Session:
         turn, answers = self.last_exchange()
         end = answers[-1].end if answers else turn.end
         with self.memory.store.write():
-            self._withdraw([turn, *answers])
+            self.memory.withdraw([turn, *answers])
             return forget_range(
                 self.memory.store, self.memory.events, self.source.id, turn.start, end
             )
@@ -140,12 +145,7 @@ class Session:
     def last_answer(self) -> Answer | None:
         """The newest answer that stands, as it is stored."""
         answer_id = self.memory.answers.last(self.source.id)
-        if answer_id is None:
-            return None
-        span_id = self.memory.answers.get(answer_id)["answer_span"]
-        if span_id is None or self.memory.spans.get(span_id).withdrawn:
-            return None
-        return load_answer(self.memory, answer_id)
+        return None if answer_id is None else load_answer(self.memory, answer_id)
 
     def last_exchange(self) -> tuple[Span, list[Span]]:
         """The newest turn that stands, and the spans behind it; NotFoundError without one."""
@@ -169,9 +169,3 @@ class Session:
                 break
             kept.insert(0, span)
         return tuple(kept)
-
-    def _withdraw(self, spans: list[Span]) -> None:
-        with self.memory.store.write():
-            self.memory.spans.withdraw([span.id for span in spans])
-            for span in spans:
-                self.memory.events.drop("span_id = ?", span.id)

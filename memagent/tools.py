@@ -95,4 +95,5 @@ class ToolBox:
         if not self.confirm(f"Forget this? {event.place}: {event.text}"):
             return "not done: the user did not agree"
         forget_range(self.memory.store, self.memory.events, event.source_id, event.start, event.end)
+        self.memory.purge()
         return "forgotten"

@@ -124,10 +124,11 @@ class Answers:
         return int(row["id"]) if row else None
 
     def last(self, session_id: int) -> int | None:
-        """The id of the newest finished answer of a session whose turns stand."""
+        """The id of a session's newest answer, unless it or its question was taken back."""
         row = self.store.row(
-            """SELECT a.id FROM answers a JOIN spans q ON q.id = a.question_span
-               WHERE a.session_id = ? AND a.state <> 'pending' AND q.withdrawn IS NULL
+            """SELECT a.id FROM answers a
+               JOIN spans q ON q.id = a.question_span JOIN spans t ON t.id = a.answer_span
+               WHERE a.session_id = ? AND q.withdrawn IS NULL AND t.withdrawn IS NULL
                ORDER BY a.id DESC LIMIT 1""",
             session_id,
         )

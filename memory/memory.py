@@ -13,7 +13,7 @@ from memagent.memory.answers import Answers
 from memagent.memory.embed import Embedder
 from memagent.memory.events import Events, Filter
 from memagent.memory.index import IndexState, VectorIndex
-from memagent.memory.items import Event, Piece, Source
+from memagent.memory.items import Event, Piece, Source, Span
 from memagent.memory.recall.budget import OVERHEAD, Hit, Recalled, choose
 from memagent.memory.recall.fuse import fuse
 from memagent.memory.recall.lexical import Lexical
@@ -169,6 +169,13 @@ class Memory:
                 self.sync_index()
                 dense = [event_id for event_id, _ in self.index.search(vector, depth, allowed)]
         return {"lexical": lexical, "dense": dense}
+
+    def withdraw(self, spans: Iterable[Span]) -> None:
+        """Take turns back: their text stays, nothing is recalled from it any more."""
+        with self.store.write():
+            for span in spans:
+                self.spans.withdraw(span.id)
+                self.events.drop("span_id = ?", span.id)
 
     @property
     def empty(self) -> str:

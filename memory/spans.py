@@ -120,14 +120,22 @@ class Spans:
         text = "".join(span.text for span in spans)
         return text[start - offset : None if end is None else end - offset]
 
-    def withdraw(self, span_ids: Sequence[int]) -> None:
-        """Take turns back: their text stays, nothing is recalled from it any more."""
+    def at(self, source_id: int, offset: int) -> Span:
+        """The span that holds a character of a source."""
+        spans = self._select(
+            'source_id = ? AND start <= ? AND "end" > ?', source_id, offset, offset
+        )
+        if not spans:
+            raise NotFoundError(f"the source {source_id} has no character {offset}")
+        return spans[0]
+
+    def withdraw(self, span_id: int) -> None:
+        """Mark a turn as taken back and never to be cut; its text stays."""
         with self.store.write() as db:
-            for span_id in span_ids:
-                db.execute(
-                    "UPDATE spans SET withdrawn = ?, segmenter = ? WHERE id = ?",
-                    [now(), NOT_SEGMENTED, span_id],
-                )
+            db.execute(
+                "UPDATE spans SET withdrawn = ?, segmenter = ? WHERE id = ?",
+                [now(), NOT_SEGMENTED, span_id],
+            )
 
     def _size(self, source_id: int) -> tuple[int, int]:
         row = self.store.row(

@@ -350,6 +350,6 @@ def test_results_are_not_written_over(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_line() -> None:
-    with Results(Path("/dev/full"), resume=False) as full:
-        with pytest.raises(InputError, match="No space left"):
-            full.append(Row(1, 1, "ask"), {"status": "ok"})
+    refused = pytest.raises(InputError, match="No space left")
+    with Results(Path("/dev/full"), resume=False) as full, refused:
+        full.append(Row(1, 1, "ask"), {"status": "ok"})

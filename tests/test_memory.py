@@ -172,8 +172,7 @@ def test_withdrawn_and_unsegmented_turns_are_not_recalled(memory: Memory) -> Non
     kept = memory.spans.append_turn(session.id, "user", "The blue kite flew over the dunes.")
     memory.spans.append_turn(session.id, "user", "Is the kite blue?", segment=False)
     assert texts(memory, "kite") == [kept.text]
-    memory.spans.withdraw([kept.id])
-    memory.events.drop("span_id = ?", kept.id)
+    memory.withdraw([kept])
     assert texts(memory, "kite") == []
     memory.rebuild()
     assert texts(memory, "kite") == []

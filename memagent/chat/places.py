@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memagent.chat.conversation import Conversation
+from memagent.commands.output import place_label
 from memagent.errors import NotFoundError, UsageError
 from memagent.memory.items import Span
 
@@ -41,7 +42,7 @@ def places(chat: Conversation, number: int | None = None) -> list[Place]:
             row["start"],
             row["end"],
             chat.memory.spans.text(row["source_id"], row["start"], row["end"]),
-            _label(row["source"], row["page"], row["section"], row["start"], row["end"]),
+            place_label(row["source"], row["page"], row["section"], row["start"], row["end"]),
         )
         for row in rows
         if row["verified"] and number in (None, row["number"])
@@ -76,26 +77,14 @@ def open_place(chat: Conversation, argument: str) -> None:
     """All of the stored span around a citation, the quotes in it marked."""
     by_span: dict[int, tuple[Span, list[Place]]] = {}
     for place in places(chat, number_of(argument, "/open 1")):
-        span = _span_at(chat, place)
+        span = chat.memory.spans.at(place.source_id, place.start)
         by_span.setdefault(span.id, (span, []))[1].append(place)
     parts = []
     for span, cited in by_span.values():
         source = cited[0].source
-        where = _label(source, span.page, span.section, span.start, span.end)
+        where = place_label(source, span.page, span.section, span.start, span.end)
         parts.append(f"{where}\n{_marked(span, cited)}")
     chat.screen.note("\n\n".join(parts))
-
-
-def _span_at(chat: Conversation, place: Place) -> Span:
-    row = chat.memory.store.row(
-        'SELECT id FROM spans WHERE source_id = ? AND start <= ? AND "end" > ?',
-        place.source_id,
-        place.start,
-        place.start,
-    )
-    if row is None:
-        raise NotFoundError(f"the text behind [{place.number}] is no longer in the store")
-    return chat.memory.spans.get(row["id"])
 
 
 def _marked(span: Span, cited: list[Place]) -> str:
@@ -104,12 +93,3 @@ def _marked(span: Span, cited: list[Place]) -> str:
         start, end = place.start - span.start, min(place.end, span.end) - span.start
         text = text[:start] + _MARKS[0] + text[start:end] + _MARKS[1] + text[end:]
     return text
-
-
-def _label(source: str, page: int | None, section: str | None, start: int, end: int) -> str:
-    parts = [source]
-    if page is not None:
-        parts.append(f"p. {page}")
-    if section:
-        parts.append(f"§ {section}")
-    return " · ".join([*parts, f"characters {start}-{end}"])

@@ -33,7 +33,7 @@ def add(
         bool, typer.Option("--jsonl", help="One JSON line per commit and per document.")
     ] = False,
     max_mb: Annotated[
-        int | None, typer.Option("--max-mb", help="Largest file, in MB [default: 512].")
+        int | None, typer.Option("--max-mb", help="Largest file, in MB.", show_default="512")
     ] = None,
     namespace: options.Namespace = None,
     store: options.StorePath = None,

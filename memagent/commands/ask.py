@@ -10,7 +10,15 @@ import typer
 from memagent.commands import options
 from memagent.commands.explain import print_explain
 from memagent.commands.filters import build_filter
-from memagent.commands.output import answer_object, console, print_json, say, sources_text
+from memagent.commands.output import (
+    answer_object,
+    console,
+    print_json,
+    say,
+    sources_text,
+    visible,
+    write,
+)
 from memagent.errors import UsageError
 
 __all__ = ["ask", "read_text"]
@@ -58,13 +66,13 @@ def ask(
         which = build_filter(memory, source, since, until)
         name = session or (newest(memory) if follow else None)
         conversation = Session(workspace.agent(), name or ASK_SESSION, remembered=name is not None)
-        answer = conversation.tell(text, which=which, on_text=_silent if json else _write)
+        answer = conversation.tell(text, which=which, on_text=_silent if json else write)
         if json:
             print_json(answer_object(answer, explain=explain))
         else:
-            _write("\n")
+            write("\n")
             if lines := sources_text(answer.citations):
-                console(stderr=True).print(lines, style="dim", markup=False)
+                console(stderr=True).print(visible(lines), style="dim", markup=False)
             if explain:
                 print_explain(answer.explain)
         if not answer.citations and not memory.events.count_after():
@@ -89,8 +97,3 @@ def read_text(argument: str | None) -> str:
 
 def _silent(text: str) -> None:
     return None
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

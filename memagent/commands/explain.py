@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memagent.commands.output import console
+from memagent.commands.output import console, visible
 
 __all__ = ["print_explain"]
 
@@ -16,6 +16,7 @@ def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
     if "chosen" not in report:
         return
     from rich.table import Table
+    from rich.text import Text
 
     channels = list(report["channels"])
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -29,7 +30,7 @@ def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
             *(str(line["ranks"].get(channel, "–")) for channel in channels),
             f"{line['score']:.4f}",
             str(line["tokens"]),
-            f"{line['place']} [{line['start']}-{line['end']}]",
+            Text(visible(f"{line['place']} [{line['start']}-{line['end']}]")),
         )
     found = ", ".join(f"{name} {count}" for name, count in report["channels"].items())
     out = console(stderr=stderr)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, print_json, say
+from memagent.commands.output import console, print_json, say, write
 from memagent.errors import StoreError, UsageError
 
 __all__ = ["app"]
@@ -74,13 +74,13 @@ def show(
                 print_json([asdict(event) for event in found])
                 return
             for event in found:
-                console().print(f"[{event.start}-{event.end}] {event.text}\n", markup=False)
+                write(f"[{event.start}-{event.end}] {event.text}\n\n")
             return
         text = memory.spans.text(source.id, start, end)
         if json:
             print_json({**asdict(source), "start": start, "end": start + len(text), "text": text})
         else:
-            sys.stdout.write(text)
+            write(text)
 
 
 @app.command()

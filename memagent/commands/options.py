@@ -32,15 +32,16 @@ Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Keep and find only in this namespace.")
 ]
 Engine = Annotated[
-    str | None, typer.Option("--engine", help="auto, pocket, vllm or scripted [default: auto].")
+    str | None,
+    typer.Option("--engine", help="auto, pocket, vllm or scripted.", show_default="auto"),
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Model of the server.")]
 Url = Annotated[str | None, typer.Option("--url", help="An OpenAI-compatible server.")]
 Budget = Annotated[
-    int | None, typer.Option("--budget", help="Tokens of recalled text [default: 2000].")
+    int | None, typer.Option("--budget", help="Tokens of recalled text.", show_default="2000")
 ]
 MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", help="Longest answer, in tokens [default: 512].")
+    int | None, typer.Option("--max-tokens", help="Longest answer, in tokens.", show_default="512")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Since = Annotated[

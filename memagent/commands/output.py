@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,7 +13,22 @@ if TYPE_CHECKING:
     from memagent.core import Answer, Citation
     from memagent.memory.recall.budget import Recalled
 
-__all__ = ["answer_object", "console", "print_json", "say", "search_object", "sources_text"]
+__all__ = [
+    "answer_object",
+    "console",
+    "place_label",
+    "print_json",
+    "say",
+    "search_object",
+    "sources_text",
+    "visible",
+    "write",
+]
+
+# Stored text may hold escape sequences; a terminal must show them, not obey them.
+_CONTROL: dict[int, int | None] = {code: 0x2400 + code for code in range(32)}
+_CONTROL |= {ord("\r"): None, 0x7F: 0x2421, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD)}
+del _CONTROL[ord("\t")], _CONTROL[ord("\n")]
 
 
 def say(line: str) -> None:
@@ -31,6 +46,18 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """The text with a visible sign for every control character except tab and newline."""
+    return text.translate(_CONTROL)
+
+
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Text on stdout (or `stream`) at once, unchanged unless it is a terminal."""
+    out = stream or sys.stdout
+    out.write(visible(text) if out.isatty() else text)
+    out.flush()
 
 
 def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
@@ -68,11 +95,18 @@ def sources_text(citations: tuple[Citation, ...]) -> str:
         if not cited.verified:
             lines.append(f"[{cited.number or '?'}] unverified, not in the stored text: “{quote}”")
             continue
-        place = [str(cited.source)]
-        if cited.page is not None:
-            place.append(f"p. {cited.page}")
-        if cited.section:
-            place.append(f"§ {cited.section}")
-        place.append(f"characters {cited.start}-{cited.end}")
-        lines.append(f"[{cited.number}] verified, {' · '.join(place)}: “{quote}”")
+        place = place_label(cited.source, cited.page, cited.section, cited.start, cited.end)
+        lines.append(f"[{cited.number}] verified, {place}: “{quote}”")
     return "\n".join(lines)
+
+
+def place_label(
+    source: str | None, page: int | None, section: str | None, start: int | None, end: int | None
+) -> str:
+    """Where a stretch of stored text stands, for people."""
+    parts = [str(source)]
+    if page is not None:
+        parts.append(f"p. {page}")
+    if section:
+        parts.append(f"§ {section}")
+    return " · ".join([*parts, f"characters {start}-{end}"])

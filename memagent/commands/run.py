@@ -30,7 +30,7 @@ _FAILED_ROWS = 6
 def run(
     rows: Annotated[str, typer.Argument(metavar="INPUT", help="Rows as JSON Lines; - for stdin.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File of the results [default: stdout].")
+        Path | None, typer.Option("--out", "-o", help="File of the results.", show_default="stdout")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on behind the results that --out holds.")
@@ -42,7 +42,7 @@ def run(
         int | None, typer.Option("--max-errors", min=1, help="Stop after so many failed rows.")
     ] = None,
     max_mb: Annotated[
-        int | None, typer.Option("--max-mb", help="Largest file, in MB [default: 512].")
+        int | None, typer.Option("--max-mb", help="Largest file, in MB.", show_default="512")
     ] = None,
     namespace: options.Namespace = None,
     engine: options.Engine = None,

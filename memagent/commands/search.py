@@ -10,7 +10,7 @@ from memagent.commands import options
 from memagent.commands.ask import read_text
 from memagent.commands.explain import print_explain
 from memagent.commands.filters import build_filter
-from memagent.commands.output import console, print_json, say, search_object
+from memagent.commands.output import console, print_json, say, search_object, visible, write
 
 __all__ = ["search"]
 
@@ -48,7 +48,7 @@ def search(
             say("nothing in memory matches" if memory.events.count_after() else memory.empty)
         out = console()
         for hit in best:
-            out.print(hit.event.place, style="bold", markup=False)
-            out.print(hit.event.text.strip() + "\n", markup=False)
+            out.print(visible(hit.event.place), style="bold", markup=False)
+            write(hit.event.text.strip() + "\n\n")
         if explain:
             print_explain(found.report())

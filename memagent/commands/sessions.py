@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, print_json, say
+from memagent.commands.output import console, print_json, say, write
 
 __all__ = ["app"]
 
@@ -24,7 +24,8 @@ def list_sessions(
     """Every session of the namespace, newest first."""
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         memory = workspace.memory()
-        sessions = sorted(memory.sources.all("session"), key=lambda s: s.updated, reverse=True)
+        spoken = [session for session in memory.sources.all("session") if session.chars]
+        sessions = sorted(spoken, key=lambda session: session.updated, reverse=True)
         rows = [
             {
                 "name": session.name,
@@ -63,4 +64,4 @@ def show(
         for span in spans:
             mark = " (withdrawn)" if span.withdrawn else ""
             out.print(f"{span.role}{mark}  {span.time[:19].replace('T', ' ')}", style="bold")
-            out.print(span.text + "\n", markup=False)
+            write(span.text + "\n\n")
