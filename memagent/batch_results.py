@@ -9,8 +9,9 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import sys
-from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -33,15 +34,19 @@ class Results:
         self.path = path
         self._ended: dict[tuple[str, RowId], bool] = {}
         if path is None:
-            self._stream: BinaryIO = sys.stdout.buffer
+            self._stream: BinaryIO | FileIO = sys.stdout.buffer
             return
         try:
             # Not "a": the torn end is cut off, and the file is read first.
-            self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise UsageError(
-                f"{path} cannot be written ({error.strerror or error}): choose another --out"
+                f"{path} cannot be written ({error.strerror}): choose another --out"
             ) from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise UsageError(f"{path} is no regular file: leave --out out and redirect stdout")
+        self._stream = os.fdopen(handle, "r+b", buffering=0)
         try:
             self._take_over(path, resume)
         except BaseException:
@@ -59,10 +64,12 @@ class Results:
     def append(self, row: Row, outcome: dict[str, Any]) -> None:
         """Write one whole line; it is on disk when this returns."""
         value = {"id": row.id, **({"line": row.line} if row.id is None else {}), "op": row.op}
-        text = json.dumps({**value, **outcome}, ensure_ascii=False)
+        text = json.dumps({**value, **outcome}, ensure_ascii=False) + "\n"
+        # A lone surrogate of an id becomes the escape that it came as.
+        data = text.encode("utf-8", "backslashreplace")
         try:
-            # A lone surrogate of an id becomes the escape that it came as.
-            self._stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
+            while data:
+                data = data[self._stream.write(data) :]
             self._stream.flush()
             if self.path is not None:
                 os.fsync(self._stream.fileno())
@@ -77,9 +84,7 @@ class Results:
     def close(self) -> None:
         """Close the file; stdout stays open."""
         if self.path is not None:
-            # Every line was flushed, or the error of doing so was raised.
-            with suppress(OSError):
-                self._stream.close()
+            self._stream.close()
 
     def __enter__(self) -> Self:
         return self
@@ -102,18 +107,18 @@ class Results:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
                 raise
         end = 0
-        for number, line in enumerate(self._stream, start=1):
-            if not resume:
-                raise UsageError(
-                    f"{path} holds results already: continue that batch with --resume, "
-                    "or choose another --out"
-                )
-            if not line.endswith(b"\n"):
-                self._stream.seek(end)
-                self._stream.truncate()
-                return
-            self._note(path, number, line)
-            end += len(line)
+        with path.open("rb") as before:
+            for number, line in enumerate(before, start=1):
+                if not resume:
+                    raise UsageError(
+                        f"{path} holds results already: continue that batch with --resume, "
+                        "or choose another --out"
+                    )
+                if not line.endswith(b"\n"):
+                    self._stream.truncate(end)
+                    break
+                self._note(path, number, line)
+                end += len(line)
         self._stream.seek(end)
 
     def _note(self, path: Path, number: int, line: bytes) -> None:

@@ -1,6 +1,7 @@
 """Scripted batches: what rows do, in which order, and that each is done exactly once."""
 
 import json
+import resource
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -347,9 +348,22 @@ def test_results_are_not_written_over(tmp_path: Path) -> None:
     assert path.read_text() == "my diary\n"
     with pytest.raises(UsageError, match="cannot be written"):
         Results(tmp_path, resume=False)
+    with pytest.raises(UsageError, match="no regular file"):
+        Results(Path("/dev/null"), resume=False)
 
 
-def test_a_full_disk_is_one_line() -> None:
-    refused = pytest.raises(InputError, match="No space left")
-    with Results(Path("/dev/full"), resume=False) as full, refused:
-        full.append(Row(1, 1, "ask"), {"status": "ok"})
+def test_a_disk_that_fills_leaves_whole_lines_to_go_on_from(out: Path) -> None:
+    row, outcome = Row(1, 1, "ask"), {"status": "ok", "result": {}}
+    size = len(json.dumps({"id": 1, "op": "ask", **outcome})) + 1
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Results(out, resume=False) as results:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+        try:
+            results.append(row, outcome)
+            with pytest.raises(InputError, match="File too large"):
+                results.append(Row(2, 2, "ask"), outcome)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with Results(out, resume=True) as results:
+        assert results.has(row) and not results.has(Row(2, 2, "ask"))
+    assert out.stat().st_size == size

@@ -12,7 +12,7 @@ from memagent.engines.vllm import VllmEngine
 from tests.vllm.serving import RealServer, make_model, start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A server whose model has a chat template."""
     folder = tmp_path_factory.mktemp("vllm")

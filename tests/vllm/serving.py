@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["CONTEXT", "RealServer", "make_model", "start"]
 
-CONTEXT = 8192
+CONTEXT = 32_768
 _PYTHON = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
 _START_SECONDS = 150
 _TEXTS = [

@@ -1,0 +1,36 @@
+"""The program over a real vLLM server; its small model babbles, everything around it is real."""
+
+import json
+
+import pytest
+
+from tests.conftest import Run
+from tests.vllm.serving import RealServer
+
+pytestmark = pytest.mark.vllm
+
+
+def test_ask_and_chat_over_a_served_model(server: RealServer, run: Run) -> None:
+    run("add", "-", "--name", "notes", stdin="The pilot of the ice-breaker is Ingrid Sørlie.\n")
+    served = ("--engine", "auto", "--url", server.url, "--max-tokens", "24")
+    asked = run("ask", "--json", "--explain", "Who is the pilot?", *served)
+    assert asked.returncode == 0, asked.stderr
+    answer = json.loads(asked.stdout)
+    assert (answer["engine"], answer["state"]) == ("vllm", "complete")
+    assert answer["text"]
+    assert answer["usage"]["prompt"] == answer["explain"]["prompt_tokens"]
+    assert 0 < answer["usage"]["completion"] <= 24
+    assert [line["source"] for line in answer["explain"]["chosen"]] == ["notes"]
+    assert server.url in asked.stderr
+
+    chat = run("chat", "-s", "talk", *served, stdin="Good morning.\nWhat did I say?\n")
+    assert chat.returncode == 0, chat.stderr
+    turns = json.loads(run("sessions", "show", "talk", "--json").stdout)
+    assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2
+
+    small = run("ask", "Who is the pilot?", *served[:-1], "1000000")
+    assert small.returncode == 4
+    assert "--max-tokens" in small.stderr
+
+    doctor = run("doctor", "--engine", "auto", "--url", server.url)
+    assert "prompt log-probabilities" in doctor.stdout
