@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from memagent.documents.reader import Document
 from memagent.errors import InputError
@@ -35,9 +36,13 @@ def ingest(
     last committed piece; other bytes under the same name become a new version, and the old text
     stays for the citations that point to it. `committed` gets spans and characters so far.
     """
-    before = memory.sources.find(document.name, "document")
+    name = document.name
+    if document.uri is not None and not document.named:
+        path = unquote(urlsplit(document.uri).path)
+        name = memory.sources.document_name(name, document.uri, path)
+    before = memory.sources.find(name, "document")
     source, complete = memory.sources.begin_document(
-        document.name, document.sha256, document.uri, document.media_type
+        name, document.sha256, document.uri, document.media_type
     )
     if complete:
         return Added(source.name, "unchanged", memory.spans.count(source.id), source.chars)

@@ -108,6 +108,17 @@ class Sources:
             )
         return self.get(name, "session")
 
+    def document_name(self, name: str, uri: str, path: str) -> str:
+        """What to call the file at `uri` that was given as `name`; `path` is its full path.
+
+        A file that is stored keeps its name; a name that another file has makes way for the path.
+        """
+        same = self._select("AND kind = 'document' AND uri = ? ORDER BY id DESC", uri)
+        if same:
+            return same[0].name
+        taken = self.find(name, "document")
+        return name if taken is None or taken.uri is None else path
+
     def begin_document(
         self, name: str, sha256: str, uri: str | None, media_type: str
     ) -> tuple[Source, bool]:

@@ -43,7 +43,7 @@ class Document:
     """A document that can be read. The same bytes under the same kind give the same pieces.
 
     `uri` is the file's absolute address (file://...), None for a pipe; `sha256` is of the raw
-    bytes, in hexadecimal.
+    bytes, in hexadecimal; `named` is False where the name is only the path that was given.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Document:
     media_type: str
     _open: Callable[[], BinaryIO] = field(repr=False, compare=False)
     _max_bytes: int = field(repr=False, compare=False)
+    named: bool = True
 
     def pieces(self) -> Iterator[Piece]:
         """The text in order, each piece at most 8,000 characters; joined, they are the text.
@@ -79,6 +80,7 @@ def open_document(path: Path, *, name: str | None = None, max_bytes: int = MAX_B
     Raises NotFoundError if there is none, and InputError if it is not a file, may not be read,
     is empty, has more than `max_bytes` bytes, or is no document.
     """
+    named = name is not None
     name = _shown(path.as_posix() if name is None else name)
     with _readable(name):
         found = path.stat()
@@ -102,6 +104,7 @@ def open_document(path: Path, *, name: str | None = None, max_bytes: int = MAX_B
             media_type=kind,
             _open=partial(_open_unchanged, path, name, _stamp(found)),
             _max_bytes=max_bytes,
+            named=named,
         )
 
 
