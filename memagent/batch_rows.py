@@ -124,7 +124,8 @@ def _check(value: dict[str, Any]) -> None:
         if name not in types:
             raise InputError(f"{op} knows no field {name!r}: it has {', '.join(types)}")
         wanted = types[name]
-        if not isinstance(content, wanted) or (wanted is int and isinstance(content, bool)):
+        fits = isinstance(content, wanted) and not (wanted is int and isinstance(content, bool))
+        if not fits:
             raise InputError(f'"{name}" is {_NAMES[wanted]}, not {json.dumps(content)[:80]}')
         if wanted is str:
             _check_text(name, content)

@@ -86,7 +86,8 @@ def test_results_are_not_written_over(tmp_path: Path) -> None:
         Results(Path("/dev/null"), resume=False)
 
 
-def test_a_disk_that_fills_leaves_whole_lines_to_go_on_from(out: Path) -> None:
+def test_a_disk_that_fills_leaves_whole_lines_to_go_on_from(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
     row, outcome = Row(1, 1, "ask"), {"status": "ok", "result": {}}
     size = len(json.dumps({"id": 1, "op": "ask", **outcome})) + 1
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -55,7 +55,7 @@ class Corpus:
         import numpy as np
 
         centres = self._centres[self.random.integers(0, _CLUSTERS, count)]
-        return self.near(centres, spread=np.float32(1.0))
+        return self.near(centres, spread=1.0)
 
     def near(self, vectors: np.ndarray, spread: float) -> np.ndarray:
         """Unit vectors [n, dim] around the given ones; at spread 1 the cosine is about 0.7."""

@@ -38,8 +38,8 @@ __all__ = ["NAMESPACES", "measure"]
 # Each namespace's own word stands in all of its text and nowhere else.
 NAMESPACES = {"ada": "qhadamirolk", "ben": "qhbenzutarp"}
 _SEED = 7
-_SECTIONS = 320  # of a document; every 32 are a commit
-_TURNS = 24
+_SECTIONS = 192  # of a document; every 32 are a commit
+_TURNS = 16
 _SESSION = "talk"
 _SECRET = "secret.md"
 _KILLS_BETWEEN = 50  # kills before writing stops and everything is compared
@@ -128,25 +128,28 @@ _NOTES = (
 def _adding(world: _World, goal: int) -> None:
     """Add documents until enough processes were killed; a killed one is taken up again."""
     path, namespace = _document(world)
-    embedding = 4.0
+    embedding, stored = 4.0, False
     while world.done < goal:
-        reached, delay = _moment_of_adding(world, embedding)
+        reached, delay = _moment_of_adding(world, embedding, stored)
         arguments = ["add", path.name, "--jsonl", "-n", namespace]
         ended = kill(arguments, world.env, reached, delay)
         phase = _check_document(world, namespace, path, ended.lines)
         world.killed(f"add: {phase}", ended)
+        stored = phase not in ("start", "text")
         if not ended.killed:
-            embedding = 0.7 * ended.seconds
+            embedding, stored = 0.7 * ended.seconds, False
             path, namespace = _document(world)
 
 
-def _moment_of_adding(world: _World, embedding: float) -> tuple[Callable[[int], bool], float]:
-    """While the text is committed, while it is embedded, or while the index is saved."""
+def _moment_of_adding(
+    world: _World, embedding: float, stored: bool
+) -> tuple[Callable[[int], bool], float]:
+    """While the text is committed, and then while it is embedded or the index is saved."""
     draw = world.random.random()
-    if draw < 0.4:
-        commits = world.random.randint(0, _SECTIONS // 32)
-        return lambda said: said >= commits, world.random.uniform(0, 0.03 if commits else 0.5)
-    if draw < 0.85:
+    if draw < 0.6 and not stored:
+        commits = world.random.randrange(_SECTIONS // 32)
+        return lambda said: said >= commits, world.random.uniform(0, 0.02 if commits else 0.5)
+    if draw < 0.8:
         return lambda said: said > 0, world.random.uniform(0, 1.2 * embedding)
     return lambda said: any(world.index.glob("*.tmp")), world.random.uniform(0, 0.004)
 
@@ -173,7 +176,7 @@ def _check_document(world: _World, namespace: str, path: Path, lines: Sequence[s
     lost = max(0, acknowledged - spans) + (len(text) < chars) + (not wanted.startswith(text))
     if source and source.complete:
         lost += text != wanted
-    phase = "before the first commit"
+    phase = "start"
     if source and spans:
         phase = _phase(store, source.id) if source.complete else "text"
     world.damage.note(lost=lost, integrity=store.integrity())
@@ -255,6 +258,8 @@ def _compare(world: _World, forgotten: str) -> dict[str, Any]:
     place = (world.store, world.index, world.embedder, NAMESPACES)
     differences, queries = compare_rebuilt(*place, world.corpus)
     leaks = count_leaks(*place)
+    if not count_marks(world.folder, world.store, forgotten):
+        raise CheckError("the word to be forgotten is not found in the bytes of the store")
     run(["memory", "forget", _SECRET, "--yes", "-n", "ada"], world.env)
     left = count_marks(world.folder, world.store, forgotten)
     world.damage.note(search_differences=differences, leaks=leaks, marks_left=left)

@@ -158,7 +158,7 @@ def _at(library: _Library, size: int, queries: int) -> tuple[dict[str, Any], dic
     _check_texts(library, asked)
     exact = _check_index(memory, library.corpus)
     _check_isolation(library)
-    row = {
+    row: dict[str, Any] = {
         "events": memory.events.count_after(),
         "text_bytes": library.bytes,
         "stored_bytes": stored,
