@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from memagent.core import Chunk, Message, Request, ToolCall, Usage
-from memagent.engines.vllm import VllmEngine
-from tests.loopback import Loopback, deltas, endless, events, reply
+from tests.engines.asking import NO_TEMPLATE, Attach, ask
+from tests.engines.loopback import Loopback, deltas, endless, events, reply
 
-Attach = Callable[..., VllmEngine]
 CHAT = "POST /v1/chat/completions"
 PLAIN = "POST /v1/completions"
 TOOL: dict[str, Any] = {
     "type": "function",
     "function": {"name": "recall", "parameters": {"type": "object", "properties": {}}},
 }
-NO_TEMPLATE = {
-    "error": {
-        "message": "As of transformers v4.44, default chat template is no longer allowed, so you "
-        "must provide a chat template if the tokenizer does not define one.",
-        "type": "BadRequestError",
-        "code": 400,
-    }
-}
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    with Loopback(max_model_len=256) as running:
-        yield running
-
-
-@pytest.fixture
-def attach() -> Iterator[Attach]:
-    with ExitStack() as stack:
-
-        def engine(url: str, **settings: Any) -> VllmEngine:
-            return stack.enter_context(closing(VllmEngine(url, **settings)))
-
-        yield engine
-
-
-def ask(question: str = "Where is the key?", **fields: Any) -> Request:
-    return Request(messages=(Message("user", question),), question=question, **fields)
 
 
 def text_of(chunks: Iterable[Chunk]) -> str:

@@ -4,26 +4,7 @@ import pytest
 from fpdf import FPDF
 
 from memagent.documents import open_document
-from memagent.errors import InputError
-
-
-def pieces(folder, name, content, **options):
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return list(open_document(path, name=name, **options).pieces())
-
-
-def sections(found):
-    return [(piece.section, piece.text) for piece in found]
-
-
-def refusal(folder, name, content, **options):
-    with pytest.raises(InputError) as caught:
-        pieces(folder, name, content, **options)
-    message = str(caught.value)
-    assert message.startswith(name)
-    assert "\n" not in message
-    return message
+from tests.documents.reading import pieces, refusal, sections
 
 
 def test_markdown_sections_are_the_paths_of_headings(tmp_path):

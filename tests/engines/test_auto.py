@@ -17,7 +17,7 @@ from memagent.engines import auto
 from memagent.engines.base import Engine
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import EngineError, UsageError
-from tests.loopback import Loopback, reply, silence
+from tests.engines.loopback import Loopback, reply, silence
 
 POCKET = ScriptedEngine(["pocket"])
 

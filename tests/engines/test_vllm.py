@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from typing import Any
 
 import pytest
 
@@ -14,34 +11,10 @@ from memagent.engines.openai_server import server_root
 from memagent.engines.openai_wire import plain_prompt
 from memagent.engines.vllm import VllmEngine, estimated_tokens
 from memagent.errors import EngineError, UsageError
-from tests.loopback import Loopback, reply
+from tests.engines.asking import NO_TEMPLATE, Attach
+from tests.engines.loopback import Loopback, reply
 
-Attach = Callable[..., VllmEngine]
 PLAIN = "POST /v1/completions"
-NO_TEMPLATE = {
-    "error": {
-        "message": "As of transformers v4.44, default chat template is no longer allowed, so you "
-        "must provide a chat template if the tokenizer does not define one.",
-        "type": "BadRequestError",
-        "code": 400,
-    }
-}
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    with Loopback(max_model_len=256) as running:
-        yield running
-
-
-@pytest.fixture
-def attach() -> Iterator[Attach]:
-    with ExitStack() as stack:
-
-        def engine(url: str, **settings: Any) -> VllmEngine:
-            return stack.enter_context(closing(VllmEngine(url, **settings)))
-
-        yield engine
 
 
 @pytest.mark.parametrize(

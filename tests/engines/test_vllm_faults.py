@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from memagent.core import Chunk, Message, Request
+from memagent.core import Chunk, Request
 from memagent.engines.vllm import VllmEngine
 from memagent.errors import EngineError
-from tests.loopback import Loopback, deltas, drop, events, reply, silence
+from tests.engines.asking import Attach, ask
+from tests.engines.loopback import Loopback, deltas, drop, events, reply, silence
 
-Attach = Callable[..., VllmEngine]
 CHAT = "POST /v1/chat/completions"
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    with Loopback(max_model_len=256) as running:
-        yield running
-
-
-@pytest.fixture
-def attach() -> Iterator[Attach]:
-    with ExitStack() as stack:
-
-        def engine(url: str, **settings: Any) -> VllmEngine:
-            return stack.enter_context(closing(VllmEngine(url, **settings)))
-
-        yield engine
-
-
-def ask(question: str = "Where is the key?", **fields: Any) -> Request:
-    return Request(messages=(Message("user", question),), question=question, **fields)
 
 
 def free_port() -> int:
