@@ -52,7 +52,6 @@ class Corpus:
 
     def vectors(self, count: int) -> np.ndarray:
         """Unit vectors [count, dim] around the centres of clusters, float32."""
-        import numpy as np
 
         centres = self._centres[self.random.integers(0, _CLUSTERS, count)]
         return self.near(centres, spread=1.0)

@@ -104,7 +104,7 @@ def measure(kills: int = 100, *, tell: Callable[[str], None] = lambda line: None
     found = world.damage
     metrics = {
         "kills": world.done,
-        "lost": found.lost,
+        "lost": len(found.losses),
         "leaks": found.leaks,
         "bytes_after_forget": found.marks_left,
         "integrity_failures": found.integrity_failures,
@@ -173,9 +173,12 @@ def _check_document(world: _World, namespace: str, path: Path, lines: Sequence[s
     spans = Spans(store).count(source.id) if source else 0
     acknowledged = max((line["spans"] for line in said), default=0)
     chars = max((line["chars"] for line in said), default=0)
-    lost = max(0, acknowledged - spans) + (len(text) < chars) + (not wanted.startswith(text))
-    if source and source.complete:
-        lost += text != wanted
+    lost = []
+    if spans < acknowledged or len(text) < chars:
+        said_of = f"{acknowledged} spans, {chars} characters"
+        lost.append(f"{path.name}: {said_of} acknowledged, {spans}, {len(text)} stored")
+    if not wanted.startswith(text) or (source and source.complete and text != wanted):
+        lost.append(f"{path.name}: {len(text)} characters stored are not those of the file")
     phase = "start"
     if source and spans:
         phase = _phase(store, source.id) if source.complete else "text"
@@ -217,8 +220,11 @@ def _talking(world: _World, goal: int) -> None:
         acknowledged = sum(line == ACKNOWLEDGED for line in ended.lines)
         stored = _stored_turns(world, namespace)
         new = stored[len(told[namespace]) :]
-        kept = stored[: len(told[namespace])] == told[namespace] and turns[: len(new)] == new
-        lost = max(0, acknowledged - len(new)) + (not kept)
+        lost = []
+        if acknowledged > len(new):
+            lost.append(f"{namespace}: {acknowledged} turns acknowledged, {len(new)} stored")
+        if stored[: len(told[namespace])] != told[namespace] or turns[: len(new)] != new:
+            lost.append(f"{namespace}: the turns stored are not those that were said")
         told[namespace] = stored
         store = Store(world.store)
         world.damage.note(lost=lost, integrity=store.integrity())
@@ -271,7 +277,7 @@ def _compare(world: _World, forgotten: str) -> dict[str, Any]:
         "kills": world.done,
         "spans": spans,
         "events": counts,
-        "lost": world.damage.lost,
+        "lost": list(world.damage.losses),
         "leaks": leaks,
         "queries": queries,
         "search_differences": differences,

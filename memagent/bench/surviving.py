@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,24 +34,24 @@ _Rankings = dict[str, dict[_Place, float]]
 class Damage:
     """What went wrong so far; all zero is what one hopes for."""
 
-    lost: int = 0
     leaks: int = 0
     marks_left: int = 0
     integrity_failures: int = 0
     search_differences: int = 0
     rebuilt_indexes: int = 0
+    losses: list[str] = field(default_factory=list)
 
     def note(
         self,
         *,
-        lost: int = 0,
+        lost: Sequence[str] = (),
         leaks: int = 0,
         marks_left: int = 0,
         search_differences: int = 0,
         integrity: str = "ok",
     ) -> None:
-        """Add what a check found."""
-        self.lost += lost
+        """Add what a check found; `lost` says what, one line each."""
+        self.losses += lost
         self.leaks += leaks
         self.marks_left += marks_left
         self.search_differences += search_differences
