@@ -12,7 +12,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run memagent. Exit codes: 0, 1 failure, 2 usage, 3 not found, 4 server, 5 store, 130."""
     from memagent.cli import app
-    from memagent.commands.output import say
+    from memagent.output import say
 
     try:
         app(prog_name="memagent")

@@ -10,8 +10,8 @@ from memagent.chat import notes
 from memagent.chat.conversation import Conversation
 from memagent.chat.forgetting import forget
 from memagent.chat.places import open_place, sources
-from memagent.commands.explain import print_explain
 from memagent.errors import NotFoundError, UsageError
+from memagent.explain import print_explain
 
 __all__ = ["COMMANDS", "Command", "obey"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from memagent.chat.history import ChatHistory
 from memagent.chat.interrupts import Interrupts, SecondPress
 from memagent.chat.screen import Screen
-from memagent.commands.output import say, sources_text
 from memagent.core import Answer
 from memagent.errors import EngineError, MemagentError, NotFoundError
+from memagent.output import say, sources_text
 from memagent.session import Session
 
 if TYPE_CHECKING:

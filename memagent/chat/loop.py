@@ -15,9 +15,9 @@ from memagent.chat.history import ChatHistory
 from memagent.chat.interrupts import Interrupts
 from memagent.chat.plain import Plain
 from memagent.chat.screen import Screen
-from memagent.commands.output import say
 from memagent.errors import MemagentError, UsageError
 from memagent.memory.memory import Memory
+from memagent.output import say
 from memagent.session import Session, new_name, newest
 from memagent.workspace import Workspace
 

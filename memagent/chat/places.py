@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memagent.chat.conversation import Conversation
-from memagent.commands.output import place_label
 from memagent.errors import NotFoundError, UsageError
 from memagent.memory.items import Span
+from memagent.output import place_label
 
 __all__ = ["Place", "number_of", "open_place", "places", "sources"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from memagent.commands.output import console, visible, write
+from memagent.output import console, visible, write
 
 __all__ = ["Screen"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, print_json, say
 from memagent.errors import InputError, UsageError
+from memagent.output import console, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from memagent.commands import options
-from memagent.commands.explain import print_explain
-from memagent.commands.filters import build_filter
-from memagent.commands.output import (
+from memagent.errors import UsageError
+from memagent.explain import print_explain
+from memagent.filters import build_filter
+from memagent.output import (
     answer_object,
     console,
     print_json,
@@ -19,7 +20,6 @@ from memagent.commands.output import (
     visible,
     write,
 )
-from memagent.errors import UsageError
 
 __all__ = ["ask", "read_text"]
 

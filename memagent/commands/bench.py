@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, print_json, say
+from memagent.output import console, print_json, say
 
 if TYPE_CHECKING:
     from memagent.bench.report import Report

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, print_json, say
 from memagent.errors import UsageError
+from memagent.output import console, print_json, say
 from memagent.settings import PROJECT_FILE, Settings, convert, load, user_file
 
 __all__ = ["app"]

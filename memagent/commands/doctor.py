@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, print_json
+from memagent.output import console, print_json
 
 __all__ = ["doctor"]
 

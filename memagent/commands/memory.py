@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, print_json, say, write
 from memagent.errors import StoreError, UsageError
+from memagent.output import console, print_json, say, write
 
 __all__ = ["app"]
 

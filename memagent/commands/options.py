@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memagent.commands.output import say
+from memagent.output import say
 from memagent.settings import load
 from memagent.workspace import Workspace
 

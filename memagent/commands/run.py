@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, say
 from memagent.errors import InputError, NotFoundError, UsageError
+from memagent.output import console, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memagent.batch import Batch
-    from memagent.batch_rows import Row
+    from memagent.batch.rows import Row
+    from memagent.batch.runner import Batch
     from memagent.workspace import Workspace
 
 __all__ = ["run"]
@@ -91,9 +91,9 @@ def _run(
     max_errors: int | None,
 ) -> int:
     """Run the batch; returns the number of its rows that failed, now or before."""
-    from memagent.batch import Batch
-    from memagent.batch_results import Results
-    from memagent.batch_rows import read_rows
+    from memagent.batch.results import Results
+    from memagent.batch.rows import read_rows
+    from memagent.batch.runner import Batch
     from memagent.memory.batches import Batches
 
     with Results(out, resume=resume) as results, _progress(total) as ended:

@@ -8,9 +8,9 @@ import typer
 
 from memagent.commands import options
 from memagent.commands.ask import read_text
-from memagent.commands.explain import print_explain
-from memagent.commands.filters import build_filter
-from memagent.commands.output import console, print_json, say, search_object, visible, write
+from memagent.explain import print_explain
+from memagent.filters import build_filter
+from memagent.output import console, print_json, say, search_object, visible, write
 
 __all__ = ["search"]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from memagent.commands import options
-from memagent.commands.output import console, print_json, say, write
+from memagent.output import console, print_json, say, write
 
 __all__ = ["app"]
 

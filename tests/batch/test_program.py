@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.batches import as_lines, results_of
+from tests.batch.batches import as_lines, results_of
 from tests.conftest import PROGRAM, Run
 
 QUESTIONS = [{"id": n, "op": "ask", "question": f"Who is number {n}?"} for n in range(1, 5)]

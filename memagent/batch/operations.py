@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from memagent.agent import Agent, load_answer
-from memagent.batch_rows import Row
-from memagent.commands.filters import build_filter, moment
-from memagent.commands.output import answer_object, search_object
+from memagent.batch.rows import Row
 from memagent.core import Answer
 from memagent.errors import NotFoundError, UsageError
+from memagent.filters import build_filter, moment
 from memagent.memory.batches import Batches
 from memagent.memory.events import Filter
 from memagent.memory.forget import BLOCK, forget_range, forget_source
 from memagent.memory.items import Source, Span
 from memagent.memory.memory import Memory
+from memagent.output import answer_object, search_object
 from memagent.session import ASK_SESSION, Session
 from memagent.workspace import Workspace
 

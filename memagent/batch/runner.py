@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from memagent.batch_operations import Operations
-from memagent.batch_results import Results
-from memagent.batch_rows import Row
+from memagent.batch.operations import Operations
+from memagent.batch.results import Results
+from memagent.batch.rows import Row
 from memagent.errors import InputError, MemagentError, StoreError
 from memagent.memory.batches import Batches
 from memagent.workspace import Workspace

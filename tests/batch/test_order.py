@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from memagent.batch import Batch
-from memagent.batch_results import Results
-from memagent.batch_rows import Row, read_rows
+from memagent.batch.results import Results
+from memagent.batch.rows import Row, read_rows
+from memagent.batch.runner import Batch
 from memagent.core import Request
 from memagent.engines.base import Engine
 from memagent.engines.scripted import Reply, ScriptedEngine
@@ -19,7 +19,7 @@ from memagent.memory.batches import Batches
 from memagent.memory.embed import Embedder
 from memagent.settings import Settings
 from memagent.workspace import Workspace
-from tests.batches import Rows, as_lines, results_of
+from tests.batch.batches import Rows, as_lines, results_of
 
 KEEPER = "The keeper of the lighthouse is Ansel Grubb. He has two dogs.\n"
 

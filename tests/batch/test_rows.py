@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from memagent.batch_results import Results
-from memagent.batch_rows import Row, read_rows
+from memagent.batch.results import Results
+from memagent.batch.rows import Row, read_rows
 from memagent.errors import InputError, UsageError
-from tests.batches import Rows, as_lines, conforms
+from tests.batch.batches import Rows, as_lines, conforms
 
 GOOD: Rows = [
     {"id": 1, "op": "add", "text": "Some text.", "name": "notes"},

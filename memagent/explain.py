@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memagent.commands.output import console, visible
+from memagent.output import console, visible
 
 __all__ = ["print_explain"]
 

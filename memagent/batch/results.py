@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from memagent.batch_rows import Row, RowId
+from memagent.batch.rows import Row, RowId
 from memagent.errors import InputError, UsageError
 
 __all__ = ["Results"]

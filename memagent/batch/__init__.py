@@ -1,0 +1,1 @@
+"""Scripted batches: rows in, results out, each exactly once."""
