@@ -203,7 +203,8 @@ def _phase(store: Store, source_id: int) -> str:
 
 def _talking(world: _World, goal: int) -> None:
     """Hold conversations until enough processes were killed."""
-    told: dict[str, list[str]] = {name: _stored_turns(world, name) for name in NAMESPACES}
+    said: dict[str, list[str]] = {name: _stored_turns(world, name) for name in NAMESPACES}
+    kept: dict[str, list[str]] = {name: list(turns) for name, turns in said.items()}
     while world.done < goal:
         namespace, mark = world.random.choice(sorted(NAMESPACES.items()))
         turns = [world.sentence(mark) for _ in range(_TURNS)]
@@ -218,14 +219,18 @@ def _talking(world: _World, goal: int) -> None:
             "".join(f"{turn}\n" for turn in turns),
         )
         acknowledged = sum(line == ACKNOWLEDGED for line in ended.lines)
+        kept[namespace] += turns[:acknowledged]
+        said[namespace] += turns
         stored = _stored_turns(world, namespace)
-        new = stored[len(told[namespace]) :]
         lost = []
-        if acknowledged > len(new):
-            lost.append(f"{namespace}: {acknowledged} turns acknowledged, {len(new)} stored")
-        if stored[: len(told[namespace])] != told[namespace] or turns[: len(new)] != new:
-            lost.append(f"{namespace}: the turns stored are not those that were said")
-        told[namespace] = stored
+        if missing := set(kept[namespace]) - set(stored):
+            lost.append(f"{namespace}: acknowledged and not stored: {sorted(missing)[:3]}")
+        # A turn that was committed when the kill came, but not yet acknowledged, may show only
+        # after SQLite's next recovery of the log: it is allowed late, in its place, unchanged.
+        rest = iter(said[namespace])
+        if not all(turn in rest for turn in stored):
+            lost.append(f"{namespace}: the turns stored are not those that were said, in order")
+        new = [turn for turn in stored if turn in turns]
         store = Store(world.store)
         world.damage.note(lost=lost, integrity=store.integrity())
         store.close()
