@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,17 @@ def test_every_module_says_what_it_is_and_what_it_offers(module: str) -> None:
 def _isort_order(name: str) -> tuple[int, str]:
     """Constants, then classes, then functions, as the linter sorts them."""
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def test_every_package_is_built() -> None:
+    """Import names are mapped to folders, so packages are listed by hand."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join((package, *path.parent.relative_to(folder).parts))
+        for package, folder in PACKAGES.items()
+        for path in (*folder.rglob("*.py"), *folder.rglob("*.json"))
+    }
+    assert sorted(listed) == sorted(found)
 
 
 def test_examples_are_short() -> None:
