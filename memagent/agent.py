@@ -71,7 +71,13 @@ class Agent:
         state = {
             "answer_id": answer_id,
             "question": question.text,
-            "since": history[0].start if history else question.start,
+            # An engine that reads the prompt has the conversation there; one that only quotes
+            # must find it.
+            "since": (
+                history[0].start
+                if history and self.engine.capabilities.generates
+                else question.start
+            ),
         }
         try:
             final = self.graph.invoke(state, context=turn)

@@ -237,6 +237,7 @@ def test_pocket_quotes_acknowledges_and_says_no(memory: Memory, embedder: Embedd
     assert first.tell("My sister's cat is called Biscuit. She is afraid of storms.").text == (
         ACKNOWLEDGED
     )
+    assert "Biscuit" in first.tell("What is my sister's cat called?").text
     second = Session(agent, "friday")
     answer = second.tell("What is my sister's cat called?")
     assert answer.text == "“My sister's cat is called Biscuit.” [1]"
