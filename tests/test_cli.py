@@ -110,6 +110,7 @@ def test_adding_again_is_a_no_op_and_a_changed_file_an_update(run: Run, tmp_path
         (["ask", "hello?", "--engine", "gpt"], 2, "one of auto, pocket"),
         (["ask", "hello?", "--budget", "3"], 2, "at least 50"),
         (["ask", "hello?", "--engine", "vllm", "--url", "http://127.0.0.1:9"], 4, "127.0.0.1:9"),
+        (["ask", "hello?", "--url", "http://127.0.0.1:9"], 4, "127.0.0.1:9"),
         (["ask", "hello?", "-c"], 3, "no session to continue"),
         (["search", "x", "--store", "notadb.txt"], 5, "not a memagent store"),
         (["sessions", "show", "never"], 3, "never"),

@@ -53,6 +53,11 @@ Until = Annotated[
 
 
 def open_workspace(**flags: Any) -> Workspace:
-    """The workspace of the settings in force, with the flags that were given on top."""
+    """The workspace of the settings in force, with the flags that were given on top.
+
+    A server named on the command line is meant, whatever engine the files or variables name.
+    """
+    if flags.get("url") and not flags.get("engine"):
+        flags["engine"] = "auto"
     settings, _ = load(flags)
     return Workspace(settings, say)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.vllm
 
 def test_ask_and_chat_over_a_served_model(server: RealServer, run: Run) -> None:
     run("add", "-", "--name", "notes", stdin="The pilot of the ice-breaker is Ingrid Sørlie.\n")
-    served = ("--engine", "auto", "--url", server.url, "--max-tokens", "24")
+    served = ("--url", server.url, "--max-tokens", "24")
     asked = run("ask", "--json", "--explain", "Who is the pilot?", *served)
     assert asked.returncode == 0, asked.stderr
     answer = json.loads(asked.stdout)
@@ -32,5 +32,5 @@ def test_ask_and_chat_over_a_served_model(server: RealServer, run: Run) -> None:
     assert small.returncode == 4
     assert "--max-tokens" in small.stderr
 
-    doctor = run("doctor", "--engine", "auto", "--url", server.url)
+    doctor = run("doctor", "--url", server.url)
     assert "prompt log-probabilities" in doctor.stdout
