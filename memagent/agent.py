@@ -18,14 +18,15 @@ from memagent.settings import Settings
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
-__all__ = ["Agent", "load_answer"]
+__all__ = ["Agent", "ignore", "load_answer", "refuse"]
 
 
-def _ignore(text: str) -> None:
-    return None
+def ignore(text: str) -> None:
+    """For `on_text`: nobody listens."""
 
 
-def _refuse(question: str) -> bool:
+def refuse(question: str) -> bool:
+    """For `confirm`: nobody can be asked, so the answer is no."""
     return False
 
 
@@ -46,8 +47,8 @@ class Agent:
         history: tuple[Span, ...] = (),
         which: Filter | None = None,
         asked: bool = True,
-        on_text: Callable[[str], None] = _ignore,
-        confirm: Callable[[str], bool] = _refuse,
+        on_text: Callable[[str], None] = ignore,
+        confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
         """Answer a turn that is already stored.
 

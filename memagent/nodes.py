@@ -51,11 +51,12 @@ class Turn:
         def in_prompt(event: Event) -> bool:
             return event.source_id == self.session.id and event.start >= since
 
+        # The tokens of events are estimated: asking a server to count each would cost a request
+        # each, and the packed prompt as a whole is counted exactly before it is sent.
         return self.memory.recall(
             question,
             budget=min(budget, self.engine.context // 2),
             contiguity=self.settings.contiguity,
-            count=self.engine.count if not self.engine.capabilities.generates else _counted,
             which=self.which,
             skip=in_prompt,
         )
@@ -78,14 +79,6 @@ class TurnState(TypedDict, total=False):
     usage: Usage
     tokens: int
     error: EngineError | None
-
-
-def _counted(text: str) -> int:
-    # Asking a server to count every event would cost a request each; the packed prompt as a
-    # whole is counted exactly before it is sent.
-    from memagent.memory.segment import estimate_tokens
-
-    return estimate_tokens(text)
 
 
 def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from memagent.agent import Agent, _ignore, _refuse, load_answer
+from memagent.agent import Agent, ignore, load_answer, refuse
 from memagent.core import Answer
 from memagent.errors import NotFoundError
 from memagent.memory.events import Filter
@@ -62,8 +62,8 @@ class Session:
         key: str | None = None,
         time: str | None = None,
         which: Filter | None = None,
-        on_text: Callable[[str], None] = _ignore,
-        confirm: Callable[[str], bool] = _refuse,
+        on_text: Callable[[str], None] = ignore,
+        confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
         """Store the user's turn, then answer it. With a `key`, a repeated turn is the same turn."""
         turn = self.say(text, key=key, time=time)
@@ -80,8 +80,8 @@ class Session:
         turn: Span,
         *,
         which: Filter | None = None,
-        on_text: Callable[[str], None] = _ignore,
-        confirm: Callable[[str], bool] = _refuse,
+        on_text: Callable[[str], None] = ignore,
+        confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
         """Answer a stored turn."""
         heard: list[str] = []
@@ -118,8 +118,8 @@ class Session:
     def retry(
         self,
         *,
-        on_text: Callable[[str], None] = _ignore,
-        confirm: Callable[[str], bool] = _refuse,
+        on_text: Callable[[str], None] = ignore,
+        confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
         """Withdraw the newest answer and answer the same turn again."""
         turn, answers = self.last_exchange()

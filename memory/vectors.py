@@ -36,17 +36,6 @@ class Vectors:
         row = self.store.row("SELECT epoch FROM namespaces WHERE id = ?", self.namespace_id)
         return int(row["epoch"]) if row else 0
 
-    def count_through(self, event_id: int) -> int:
-        """Number of vectors whose event id is at most `event_id`."""
-        row = self.store.row(
-            """SELECT count(*) AS n FROM vectors
-               WHERE namespace_id = ? AND embedder = ? AND event_id <= ?""",
-            self.namespace_id,
-            self.embedder,
-            event_id,
-        )
-        return int(row["n"]) if row else 0
-
     def append(self, ids: Sequence[int], vectors: np.ndarray) -> None:
         """Store vectors [len(ids), dim] of events with ascending ids.
 

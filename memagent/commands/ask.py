@@ -60,13 +60,14 @@ def ask(
         max_tokens=max_tokens,
         store=store,
     ) as workspace:
+        from memagent.agent import ignore
         from memagent.session import ASK_SESSION, Session, newest
 
         memory = workspace.memory()
         which = build_filter(memory, source, since, until)
         name = session or (newest(memory) if follow else None)
         conversation = Session(workspace.agent(), name or ASK_SESSION, remembered=name is not None)
-        answer = conversation.tell(text, which=which, on_text=_silent if json else write)
+        answer = conversation.tell(text, which=which, on_text=ignore if json else write)
         if json:
             print_json(answer_object(answer, explain=explain))
         else:
@@ -93,7 +94,3 @@ def read_text(argument: str | None) -> str:
     if not text.strip():
         raise UsageError('the question is empty: write memagent ask "your question"')
     return text.strip()
-
-
-def _silent(text: str) -> None:
-    return None
