@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+# Triton reads this when it is imported, so it is set before anything that might import it.
+if not os.path.exists("/dev/nvidia0"):  # noqa: PTH110
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 from memagent.memory.embed import Embedder
 from memagent.memory.memory import Memory
 from memagent.memory.store import Store

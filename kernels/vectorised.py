@@ -1,0 +1,198 @@
+"""Attention over pages in vectorised PyTorch: pages are gathered, then a few matrix products.
+
+The path of a machine without a GPU; runs on any device that PyTorch knows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from memagent.kernels.layout import Attended
+from memagent.kernels.rope import cos_sin, turn
+
+__all__ = ["attend", "score", "select"]
+
+_NOTHING = float("-inf")
+# Queries (tokens x heads that share a kv head) from which turning keys costs less than queries.
+_MANY = 64
+# Floats of one block of logits; more queries are worked on in turns.
+_AT_ONCE = 1 << 24
+
+
+def attend(
+    q: Tensor,
+    q_pos: Tensor,
+    k_pages: Tensor,
+    v_pages: Tensor,
+    pages: Tensor,
+    page_pos: Tensor,
+    page_lo: Tensor,
+    page_hi: Tensor,
+    page_group: Tensor,
+    group_bias: Tensor,
+    inv_freq: Tensor,
+    scale: float,
+    landmark_slot: int | None = None,
+    *,
+    softcap: float | None = None,
+    window: int | None = None,
+    mass: bool = True,
+) -> Attended:
+    """See `memagent.kernels.api.attend_pages`."""
+    batch, heads, tokens, dim = q.shape
+    kv_heads, slots = k_pages.shape[1:3]
+    count, groups = pages.shape[2], group_bias.shape[2]
+    exact = torch.promote_types(q.dtype, torch.float32)
+    live = pages >= 0
+    keys, values = (_gather(t, pages, kv_heads, exact) for t in (k_pages, v_pages))
+    first = q_pos[:, :1]
+    slot = torch.arange(slots, device=q.device)
+    place = (page_pos - first[:, None])[..., None] + slot  # relative to the first query
+    inside = (slot >= page_lo[..., None]) & (slot < page_hi[..., None]) & live[..., None]
+    owner = page_group.clamp(0, groups - 1).long()
+    bias = group_bias.to(exact).gather(2, owner)
+    logits_of = _many if heads // kv_heads * tokens >= _MANY else _few
+    outs, lses, sums = [], [], []
+    step = max(1, _AT_ONCE // max(1, batch * heads * count * slots))
+    for start in range(0, tokens, step):
+        part = q[:, :, start : start + step].to(exact)
+        at = q_pos[:, start : start + step] - first
+        logits = logits_of(part, at, keys, page_pos - first[:, None], inv_freq)
+        logits.mul_(scale)
+        if softcap is not None:
+            logits.div_(softcap).tanh_().mul_(softcap)
+        ahead = at[:, None, :, None, None] - place[:, :, None]
+        seen = inside[:, :, None] & (ahead >= 0)
+        if window is not None:
+            seen &= ahead < window
+        out, lse, weight = _softmax(logits, seen, bias, values, owner, landmark_slot)
+        outs.append(out)
+        lses.append(lse)
+        if mass:
+            sums.append(_by_group(weight, owner, groups))
+    lse = torch.cat(lses, dim=2)
+    group_mass = None
+    if mass:
+        total = torch.cat(sums, dim=2).sum(2)
+        group_mass = total / (lse > _NOTHING).sum(-1, keepdim=True).clamp(min=1)
+    return Attended(torch.cat(outs, dim=2).to(q.dtype), lse, group_mass)
+
+
+def _gather(store: Tensor, pages: Tensor, kv_heads: int, exact: torch.dtype) -> Tensor:
+    """The listed pages as [B, Hkv, M, P, D]; rows are copied whole, which is what memory likes."""
+    _, _, slots, dim = store.shape
+    head = torch.arange(kv_heads, device=store.device)[None, :, None]
+    rows = pages.clamp(min=0).long() * kv_heads + head
+    flat = store.reshape(-1, slots * dim).index_select(0, rows.reshape(-1))
+    return flat.view(*rows.shape, slots, dim).to(exact)
+
+
+def _few(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> Tensor:
+    """Logits [B, Hkv, R, T, M, P] by turning each query once a page."""
+    batch, kv_heads, count, slots, dim = keys.shape
+    tokens = q.shape[2]
+    query = q.reshape(batch, kv_heads, 1, -1, tokens, dim)
+    cos, sin = cos_sin(at[:, None, None] - pos[..., None], inv_freq, q.dtype)
+    turned = turn(query, cos[:, :, :, None], sin[:, :, :, None])
+    found = turned.reshape(batch * kv_heads * count, -1, dim) @ keys.reshape(
+        -1, slots, dim
+    ).transpose(1, 2)
+    return found.view(batch, kv_heads, count, -1, tokens, slots).permute(0, 1, 3, 4, 2, 5)
+
+
+def _many(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> Tensor:
+    """Logits [B, Hkv, R, T, M, P] by turning keys and queries once each."""
+    batch, kv_heads, count, slots, dim = keys.shape
+    tokens = q.shape[2]
+    # A key's slot is part of its stored rotation already: only the page's place is missing.
+    cos, sin = cos_sin(pos, inv_freq, q.dtype)
+    placed = turn(keys, cos[..., None, :], sin[..., None, :])
+    cos, sin = cos_sin(at, inv_freq, q.dtype)
+    turned = turn(q, cos[:, None], sin[:, None]).reshape(batch, kv_heads, -1, dim)
+    found = turned @ placed.reshape(batch, kv_heads, count * slots, dim).transpose(-1, -2)
+    return found.view(batch, kv_heads, -1, tokens, count, slots)
+
+
+def _softmax(
+    logits: Tensor,
+    seen: Tensor,
+    bias: Tensor,
+    values: Tensor,
+    owner: Tensor,
+    landmark_slot: int | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Output [B, Hq, T, D], lse [B, Hq, T] and weights [B, Hkv, R, T, M, P]."""
+    gate = gated = None
+    seen = seen[:, :, None]
+    if landmark_slot is not None:
+        gate = logits[..., landmark_slot].clone()
+        gated = seen[..., landmark_slot] & (owner > 0)[:, :, None, None]
+        seen = seen.clone()
+        seen[..., landmark_slot] = False
+    logits = logits.masked_fill(~seen, _NOTHING)
+    if gate is not None and gated is not None:
+        block = logits.logsumexp(-1).clamp(min=-1e30)
+        logits = logits + torch.where(gated, gate - block, 0.0)[..., None]
+    logits = logits + bias[:, :, None, None, :, None]
+    batch, kv_heads, ratio, tokens, count, slots = logits.shape
+    flat = logits.reshape(batch, kv_heads, ratio * tokens, count * slots)
+    top = flat.amax(-1, keepdim=True).clamp(min=-1e30) if count else flat.sum(-1, keepdim=True)
+    weight = torch.exp(flat - top)
+    total = weight.sum(-1, keepdim=True)
+    lse = (top + total.log()).squeeze(-1)
+    weight = weight / torch.where(total > 0, total, 1.0)
+    out = weight @ values.reshape(batch, kv_heads, count * slots, -1)
+    heads = kv_heads * ratio
+    return (
+        out.view(batch, heads, tokens, -1),
+        lse.view(batch, heads, tokens),
+        weight.view(batch, kv_heads, ratio, tokens, count, slots),
+    )
+
+
+def _by_group(weight: Tensor, owner: Tensor, groups: int) -> Tensor:
+    """Weights summed inside each group: [B, Hq, T, G]."""
+    batch, kv_heads, ratio, tokens, count, _ = weight.shape
+    of_page = weight.sum(-1)
+    index = owner.expand(-1, kv_heads, -1)[:, :, None, None].expand_as(of_page)
+    summed = weight.new_zeros(batch, kv_heads, ratio, tokens, groups)
+    summed.scatter_add_(4, index, of_page)
+    return summed.view(batch, kv_heads * ratio, tokens, groups)
+
+
+def score(
+    q: Tensor,
+    mean: Tensor | None = None,
+    low: Tensor | None = None,
+    high: Tensor | None = None,
+    *,
+    reduce: str = "max",
+) -> Tensor:
+    """See `memagent.kernels.api.score_pages`."""
+    keys = mean if mean is not None else low
+    assert keys is not None
+    batch, kv_heads = keys.shape[:2]
+    rows = q.reshape(batch, kv_heads, -1, q.shape[-1])
+    if reduce == "mean":
+        rows = rows.float().mean(2, keepdim=True).to(q.dtype)
+    if mean is not None:
+        found = rows @ mean.transpose(-1, -2)
+    else:
+        assert low is not None and high is not None
+        # The larger of q·low and q·high in each number, summed: two products of its two halves.
+        found = rows.clamp(min=0) @ high.transpose(-1, -2)
+        found = found + rows.clamp(max=0) @ low.transpose(-1, -2)
+    return found.float().amax(2)
+
+
+def select(scores: Tensor, k: int) -> Tensor:
+    """See `memagent.kernels.api.select_pages`."""
+    number = scores.shape[-1]
+    take = min(k, number)
+    # A stable sort takes the first of equals, as the reference does.
+    best, order = scores.sort(dim=-1, descending=True, stable=True)
+    order = order[..., :take].masked_fill(best[..., :take] == _NOTHING, number)
+    chosen = order.sort(dim=-1).values
+    chosen = chosen.masked_fill(chosen == number, -1).to(torch.int32)
+    return torch.nn.functional.pad(chosen, (0, k - take), value=-1)

@@ -1,0 +1,1 @@
+"""Long history inside one model: paged keys and values, selectors, positions, the binding."""
