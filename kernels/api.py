@@ -6,20 +6,30 @@ GPU, torch elsewhere. An implementation asked for by name is never replaced by a
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from memagent.kernels import reference, vectorised
-from memagent.kernels.layout import Attended, LayoutError, Summary, check_attend, check_same
+from memagent.kernels import reference, rope, vectorised
+from memagent.kernels.layout import (
+    Attended,
+    LayoutError,
+    Summary,
+    check_attend,
+    check_rotate,
+    check_same,
+)
 
 __all__ = [
     "Impl",
     "attend_pages",
     "landmark_attention",
     "merge_states",
+    "rotate_heads",
     "score_pages",
     "select_pages",
     "summarize_pages",
@@ -32,14 +42,36 @@ def _chosen(impl: Impl, tensor: Tensor) -> str:
     if impl not in ("auto", "triton", "torch", "reference"):
         raise LayoutError(f"no implementation {impl!r}: choose auto, triton, torch or reference")
     if impl == "auto":
-        return "triton" if tensor.is_cuda else "torch"
+        impl = "triton" if tensor.is_cuda and tensor.dtype != torch.float64 else "torch"
+    if impl == "triton":
+        _need_triton(tensor)
     return impl
 
 
-def _plain(impl: str, name: str) -> Any:
-    """A function of the reference, or of the vectorised path where that has its own."""
-    home: ModuleType = vectorised if impl == "torch" else reference
-    return getattr(home, name, None) or getattr(reference, name)
+def _need_triton(tensor: Tensor) -> None:
+    """Triton is installed and can run on this tensor; says what to do where it cannot."""
+    if find_spec("triton") is None:
+        raise LayoutError("impl='triton' needs Triton: install memagent[gpu], or use impl='torch'")
+    if tensor.dtype == torch.float64:
+        raise LayoutError("impl='triton' computes in float32 or less: use impl='torch' for float64")
+    if not tensor.is_cuda and not import_module("memagent.kernels.launch").INTERPRETED:
+        raise LayoutError(
+            f"impl='triton' runs on a GPU, the tensors are on {tensor.device}: use impl='torch', "
+            "or start Python with TRITON_INTERPRET=1 to test the kernels"
+        )
+
+
+def _operation(impl: str, name: str) -> Callable[..., Any]:
+    """The function `name` of an implementation; Triton's stand one a file, by the same name.
+
+    The vectorised path has its own only where it gains; elsewhere the law is vectorised already.
+    """
+    if impl == "triton":
+        home = import_module(f"memagent.kernels.{name}")
+    else:
+        home = vectorised if impl == "torch" and hasattr(vectorised, name) else reference
+    found: Callable[..., Any] = getattr(home, name)
+    return found
 
 
 def attend_pages(
@@ -90,15 +122,22 @@ def attend_pages(
     chosen = _chosen(impl, q)
     options: dict[str, Any] = {"softcap": softcap, "window": window, "mass": mass}
     if chosen == "triton":
-        from memagent.kernels.attend import attend as run
-
         options["splits"] = splits
-    else:
-        run = _plain(chosen, "attend")
-    return run(
+    found: Attended = _operation(chosen, "attend")(
         q, q_pos, k_pages, v_pages, *lists.values(),
         group_bias, inv_freq, scale, landmark_slot, **options,
     )  # fmt: skip
+    return found
+
+
+def rotate_heads(x: Tensor, position: Tensor, inv_freq: Tensor, *, impl: Impl = "auto") -> Tensor:
+    """Heads x [B, H, T, D] rotated to the positions [B, T], at any distance, in the dtype of x."""
+    check_rotate(x, position, inv_freq)
+    chosen = _chosen(impl, x)
+    if chosen != "triton":
+        return rope.rotate(x, position[:, None], inv_freq)
+    found: Tensor = _operation(chosen, "rotate")(x, position, inv_freq)
+    return found
 
 
 def summarize_pages(
@@ -112,12 +151,10 @@ def summarize_pages(
     if pages.dim() != 1 or pages.shape != page_lo.shape or pages.shape != page_hi.shape:
         raise LayoutError("pages, page_lo and page_hi must be [n] each")
     check_same(k_pages=k_pages)
-    chosen = _chosen(impl, k_pages)
-    if chosen == "triton":
-        from memagent.kernels.summarize import summarize as run
-    else:
-        run = _plain(chosen, "summarize")
-    return run(k_pages, pages, page_lo, page_hi)
+    found: Summary = _operation(_chosen(impl, k_pages), "summarize")(
+        k_pages, pages, page_lo, page_hi
+    )
+    return found
 
 
 def score_pages(
@@ -152,12 +189,8 @@ def score_pages(
                 f"{name} must be [B, Hkv, N, D] beside q [B, Hq, T, D], "
                 f"not {tuple(tensor.shape)} beside {tuple(q.shape)}"
             )
-    chosen = _chosen(impl, q)
-    if chosen == "triton":
-        from memagent.kernels.score import score as run
-    else:
-        run = _plain(chosen, "score")
-    return run(q, mean, low, high, reduce=reduce)
+    found: Tensor = _operation(_chosen(impl, q), "score")(q, mean, low, high, reduce=reduce)
+    return found
 
 
 def select_pages(scores: Tensor, k: int, *, impl: Impl = "auto") -> Tensor:
@@ -168,12 +201,8 @@ def select_pages(scores: Tensor, k: int, *, impl: Impl = "auto") -> Tensor:
     if k < 1 or not scores.is_floating_point() or scores.dim() < 1:
         raise LayoutError(f"k must be at least 1 and scores floating: {k}, {scores.dtype}")
     scores = torch.where(scores.isnan(), float("-inf"), scores)
-    chosen = _chosen(impl, scores)
-    if chosen == "triton":
-        from memagent.kernels.select import select as run
-    else:
-        run = _plain(chosen, "select")
-    return run(scores, k)
+    found: Tensor = _operation(_chosen(impl, scores), "select")(scores, k)
+    return found
 
 
 def merge_states(outs: Tensor, lses: Tensor, *, impl: Impl = "auto") -> tuple[Tensor, Tensor]:
@@ -184,12 +213,8 @@ def merge_states(outs: Tensor, lses: Tensor, *, impl: Impl = "auto") -> tuple[Te
     """
     if lses.shape != outs.shape[:-1]:
         raise LayoutError(f"lses must be {tuple(outs.shape[:-1])}, not {tuple(lses.shape)}")
-    chosen = _chosen(impl, outs)
-    if chosen == "triton":
-        from memagent.kernels.merge import merge as run
-    else:
-        run = _plain(chosen, "merge")
-    return run(outs, lses)
+    found: tuple[Tensor, Tensor] = _operation(_chosen(impl, outs), "merge")(outs, lses)
+    return found
 
 
 def landmark_attention(
@@ -209,9 +234,5 @@ def landmark_attention(
         raise LayoutError("query heads must be a multiple of kv heads, of one head size")
     if block < 2:
         raise LayoutError(f"a block holds at least one token and its landmark, not {block}")
-    chosen = _chosen(impl, q)
-    if chosen == "triton":
-        from memagent.kernels.landmark import landmark as run
-    else:
-        run = _plain(chosen, "landmark")
-    return run(q, k, v, block, scale)
+    found: Tensor = _operation(_chosen(impl, q), "landmark")(q, k, v, block, scale)
+    return found

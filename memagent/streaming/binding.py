@@ -1,0 +1,159 @@
+"""Running a stock Transformers model over our pages: its attention is registered, not patched.
+
+The model is called with every position 0, where RoPE is the identity, so that queries and keys
+arrive unrotated; what turns them is read from the model's own rotary module. Knows nothing of
+pages: `attend` of the stream that runs is called with each layer's new q, k and v.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+from memagent.errors import EngineError
+
+__all__ = ["Attention", "Layer", "bind", "fingerprint", "layers_of", "running"]
+
+NAME = "memagent_pages"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a layer's attention needs to know: heads, head size, frequencies [D/2].
+
+    `order` [D] brings the numbers of a head into pairs (i, i + D/2) where the model turns only
+    some of them; None where it turns all.
+    """
+
+    kv_heads: int
+    dim: int
+    inv_freq: Tensor
+    order: Tensor | None
+
+
+class Attention(Protocol):
+    """What runs in place of the model's attention."""
+
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        scale: float,
+        softcap: float | None,
+        sliding: int | None,
+    ) -> Tensor:
+        """q [B, Hq, T, D], k and v [B, Hkv, T, D], all new and unrotated; returns q's shape.
+
+        `sliding` is the layer's own window, as the model was trained with it.
+        """
+
+
+_RUNNING: ContextVar[Attention] = ContextVar("memagent_stream")
+
+
+@contextmanager
+def running(attention: Attention) -> Iterator[None]:
+    """Forward calls of a bound model inside this block attend through `attention`."""
+    token = _RUNNING.set(attention)
+    try:
+        yield
+    finally:
+        _RUNNING.reset(token)
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Called by Transformers for each layer; the mask it built is for repeated positions."""
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    index = int(module.layer_idx)  # type: ignore[arg-type]
+    out = _RUNNING.get().attend(
+        index, query, key, value, scale=scale, softcap=softcap, sliding=sliding_window
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _no_mask(*arguments: Any, **options: Any) -> None:
+    """Pages carry their own mask."""
+
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, _no_mask)
+
+
+def bind(model: PreTrainedModel) -> list[Layer]:
+    """Make a model attend through `running`; returns its layers. EngineError if it cannot."""
+    layers = layers_of(model)
+    model.set_attn_implementation(NAME)
+    model.train(False)
+    return layers
+
+
+def layers_of(model: PreTrainedModel) -> list[Layer]:
+    """The layers as the stream must know them; EngineError for a model without RoPE."""
+    config = model.config.get_text_config()
+    rotary = next((m for name, m in model.named_modules() if name.endswith("rotary_emb")), None)
+    if rotary is None or not hasattr(config, "num_key_value_heads"):
+        raise EngineError(
+            f"{model.config.model_type!r} has no rotary positions (RoPE): the stream engine runs "
+            "models such as Llama, Qwen, Mistral, Gemma"
+        )
+    types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if unknown := sorted(set(types) - {"full_attention", "sliding_attention"}):
+        raise EngineError(f"{model.config.model_type!r} has layers of a kind not known: {unknown}")
+    layers = []
+    for kind in types:
+        inv_freq = getattr(rotary, f"{kind}_inv_freq", None)
+        inv_freq = rotary.inv_freq if inv_freq is None else inv_freq
+        padded, order = _whole_head(inv_freq.detach().float(), dim)
+        layers.append(Layer(config.num_key_value_heads, dim, padded, order))
+    return layers
+
+
+def _whole_head(inv_freq: Tensor, dim: int) -> tuple[Tensor, Tensor | None]:
+    """Frequencies [D/2] and the order of numbers for a model that turns the first 2F of D only."""
+    turned = 2 * inv_freq.shape[0]
+    if turned == dim:
+        return inv_freq, None
+    still = torch.arange(turned, dim, device=inv_freq.device)
+    pairs = torch.arange(turned, device=inv_freq.device).chunk(2)
+    halves = still.chunk(2)
+    order = torch.cat((pairs[0], halves[0], pairs[1], halves[1]))
+    return torch.cat((inv_freq, inv_freq.new_zeros(len(halves[0])))), order
+
+
+def fingerprint(model: PreTrainedModel) -> str:
+    """A name for the model's weights: keys and values of other weights are of no use to it.
+
+    Hashes the configuration and a sample of each parameter (its ends and its sum).
+    """
+    plain = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_")}
+    plain.pop("transformers_version", None)
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
+    for name, parameter in model.state_dict().items():
+        flat = parameter.detach().flatten()
+        ends = torch.cat((flat[:64], flat[-64:], flat.float().sum()[None].to(flat.dtype)))
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        digest.update(ends.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,41 @@
+"""Generating from a stream, one token at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from memagent.streaming.stream import Stream
+
+__all__ = ["generate"]
+
+
+def generate(
+    stream: Stream,
+    most: int,
+    *,
+    stop: frozenset[int] = frozenset(),
+    temperature: float = 0.0,
+    seed: int | None = None,
+) -> Iterator[int]:
+    """Up to `most` tokens of a stream of one row, each read before the next; ends before `stop`.
+
+    temperature 0 takes the most probable token. ValueError if nothing was read before.
+    """
+    if stream.logits is None or stream.rows != 1:
+        raise ValueError("generation needs one row in which something was read")
+    source = torch.Generator(stream.logits.device)
+    if seed is not None:
+        source.manual_seed(seed)
+    for _ in range(most):
+        logits = stream.logits[0].float()
+        if temperature > 0:
+            share = (logits / temperature).softmax(-1)
+            token = int(torch.multinomial(share, 1, generator=source))
+        else:
+            token = int(logits.argmax())
+        if token in stop:
+            return
+        yield token
+        stream.read(torch.tensor([[token]]))

@@ -1,0 +1,169 @@
+"""The layers of a model as a stream sees them: each with its pages and summaries, one view.
+
+Implements what `binding` calls in place of the model's attention. Knows nothing of tokens.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from memagent.kernels.api import attend_pages
+from memagent.kernels.rope import rotate
+from memagent.streaming.binding import Layer
+from memagent.streaming.cache import LayerCache
+from memagent.streaming.config import StreamConfig
+from memagent.streaming.events import EventLog
+from memagent.streaming.masses import Masses
+from memagent.streaming.selectors.base import Far
+from memagent.streaming.selectors.table import SELECTORS
+from memagent.streaming.stretches import Stretches
+from memagent.streaming.summaries import Summaries
+from memagent.streaming.tiers import Tier
+from memagent.streaming.view import View
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Layers"]
+
+
+class Layers:
+    """Caches and summaries of every layer. `masses`, where set, collects attention by event."""
+
+    def __init__(
+        self,
+        layers: list[Layer],
+        config: StreamConfig,
+        rows: int,
+        below: Tier,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.layers = layers
+        self.config = config
+        self.rows = rows
+        self.selector = SELECTORS[config.selector]()
+        self.view = View(config, rows)
+        self.masses: Masses | None = None
+        self.events: list[EventLog] = []
+        self.caches = [
+            LayerCache(
+                number, rows, layer.kv_heads, config.page, layer.dim,
+                dtype=dtype, device=device, limit=config.hot_pages, below=below,
+            )
+            for number, layer in enumerate(layers)
+        ]  # fmt: skip
+        self.summaries = [
+            Summaries(self.selector.needs, rows, layer.kv_heads, layer.dim, dtype, device)
+            for layer in layers
+        ]
+
+    def begin(self, start: int, tokens: int) -> None:
+        """A step of `tokens` tokens behind `start` others comes."""
+        self.view.begin(start, tokens)
+        for cache in self.caches:
+            cache.step += 1
+
+    def end(self) -> None:
+        """The step is over: pages that became full are summarised."""
+        for cache, summaries in zip(self.caches, self.summaries, strict=True):
+            summaries.add_pages(cache)
+
+    def forget(self, row: int, start: int, end: int) -> None:
+        """Overwrite tokens [start, end) of a row in every tier and every summary."""
+        page = self.config.page
+        for cache, summaries in zip(self.caches, self.summaries, strict=True):
+            cache.overwrite(row, start, end)
+            summaries.forget(cache, row, start, end)
+            summaries.renew(cache, start // page, -(-end // page))
+        self.view.hide(row, start, end)
+
+    def truncate(self, length: int) -> None:
+        """Drop what stands behind `length` tokens."""
+        for cache, summaries in zip(self.caches, self.summaries, strict=True):
+            cache.truncate(length)
+            summaries.truncate(length, self.config.page)
+        self.view.truncate(length)
+
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        scale: float,
+        softcap: float | None,
+        sliding: int | None,
+    ) -> Tensor:
+        """Called by the model for each layer of a step; see `binding.Attention`."""
+        shape, cache, start = self.layers[layer], self.caches[layer], self.view.start
+        if shape.order is not None:
+            q, k = q[..., shape.order], k[..., shape.order]
+        slot = torch.arange(start, self.view.end, device=k.device) % self.config.page
+        cache.append(start, rotate(k, slot, shape.inv_freq), v)
+        if sliding is None:
+            self.summaries[layer].vote(start, q, k, scale)
+            choose = partial(self._choose, layer, q, scale)
+            listed, where, at = self.view.lists(layer, choose)
+        else:
+            listed, where, at = self.view.sliding(sliding, q.device)
+        watched = self.masses is not None and sliding is None and listed.groups > 1
+        found = attend_pages(
+            q,
+            at[:, None] + torch.arange(q.shape[2], device=q.device),
+            cache.k,
+            cache.v,
+            cache.resolve(listed.page),
+            where,
+            listed.lo,
+            listed.hi,
+            listed.group,
+            q.new_zeros(self.rows, listed.page.shape[1], listed.groups),
+            shape.inv_freq,
+            scale,
+            None if self.config.landmark is None else self.config.page - 1,
+            softcap=softcap,
+            window=sliding,
+            mass=watched,
+        )
+        if self.masses is not None and found.group_mass is not None:
+            self.masses.add(layer, self.view.chosen[layer], found.group_mass)
+        return found.out
+
+    def _choose(self, layer: int, q: Tensor, scale: float, carry: Stretches | None) -> Stretches:
+        """The far stretches of a layer for the queries of this step."""
+        config, view = self.config, self.view
+        far = Far(
+            page=config.page,
+            first=view.first,
+            until=view.until,
+            budget=config.budget,
+            contiguity=config.contiguity,
+            least=config.segmentation.least,
+            distance=min(config.window or 0, view.start),
+            cache=self.caches[layer],
+            summaries=self.summaries[layer],
+            events=[log.done for log in self.events],
+            hidden=view.hidden,
+            pinned=view.pinned,
+            inv_freq=self.layers[layer].inv_freq,
+            scale=scale,
+        )
+        return self.selector.choose(far, q, carry)
+
+    def keys(self, row: int, start: int, end: int) -> np.ndarray:
+        """Unrotated keys [n, d] of the middle layer, all heads beside one another."""
+        layer = len(self.layers) // 2
+        cache = self.caches[layer]
+        token = torch.arange(start, end, device=cache.k.device)
+        where = cache.resolve((token // cache.page).expand(self.rows, 1, -1))[row, 0]
+        slot = token % cache.page
+        keys = rotate(cache.k[where, :, slot], -slot[:, None], self.layers[layer].inv_freq)
+        found: np.ndarray = keys.flatten(1).float().cpu().numpy()
+        return found

@@ -1,0 +1,121 @@
+"""A stream on disk: saved in one process, gone on with in another, with the same next logits.
+
+Full pages lie in the stream's own page files; this adds the rest: the page being filled, the
+summaries, tokens, events and what the model expects next. Knows nothing of stores.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+
+from memagent.errors import EngineError, UsageError
+from memagent.streaming.binding import fingerprint
+from memagent.streaming.config import Segmentation, StreamConfig
+from memagent.streaming.stream import Stream
+from memagent.streaming.stretches import Stretches
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+__all__ = ["resume", "save"]
+
+_STATE = "state.safetensors"
+_FORMAT = "1"
+_LISTS = ("page", "lo", "hi", "group")
+
+
+def save(stream: Stream) -> None:
+    """Write the stream to its folder; UsageError if it has none.
+
+    The state file is replaced in one move and comes last: a save that is killed leaves the state
+    before it, whose page files are all still there.
+    """
+    from safetensors.torch import save_file
+
+    if stream.folder is None:
+        raise UsageError("a stream is saved in the folder that it was opened with; it has none")
+    tensors: dict[str, Tensor] = {"tokens": stream.tokens, "surprise": stream.surprise}
+    if stream.logits is not None:
+        tensors["logits"] = stream.logits
+    for number, cache in enumerate(stream.layers.caches):
+        cache.store()
+        tensors[f"{number}.tail"] = cache.tail()
+        tensors.update({f"{number}.{k}": t for k, t in stream.layers.summaries[number].tensors_of})
+    for number, far in stream.view.chosen.items():
+        tensors.update({f"{number}.far.{name}": getattr(far, name) for name in _LISTS})
+    about = {
+        "format": _FORMAT,
+        "model": fingerprint(stream.model),
+        "config": asdict(stream.config),
+        "rows": stream.rows,
+        "view": stream.view.state(),
+        "events": [{**log.state(), "done": log.done} for log in stream.events],
+        "summarised": [summaries.events for summaries in stream.layers.summaries],
+    }
+    path = stream.folder / _STATE
+    fresh = path.with_suffix(".new")
+    # Shared storage is written once each: views are copied first.
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(copies, fresh, metadata={"about": json.dumps(about)})
+    fresh.replace(path)
+
+
+def resume(model: PreTrainedModel, folder: Path, *, host_pages: int | None = None) -> Stream | None:
+    """The stream saved in `folder`, or None where there is none of this model's.
+
+    Keys and values of other weights are of no use: a folder of theirs is left alone. EngineError
+    if the files are damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / _STATE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["about"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"the stream in {folder} is damaged ({error}): delete it") from error
+    if about["format"] != _FORMAT or about["model"] != fingerprint(model):
+        return None
+    config = about["config"]
+    rule = Segmentation(**config.pop("segmentation"))
+    stream = Stream(
+        model,
+        StreamConfig(**config, segmentation=rule),
+        rows=about["rows"],
+        folder=folder,
+        host_pages=host_pages,
+    )
+    _restore(stream, tensors, about)
+    return stream
+
+
+def _restore(stream: Stream, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    device = stream.model.device
+    stream.tokens, stream.surprise = tensors["tokens"], tensors["surprise"]
+    if "logits" in tensors:
+        stream.logits = tensors["logits"].to(device)
+    stream.view.restore(about["view"])
+    for log, state in zip(stream.events, about["events"], strict=True):
+        log.done.extend(tuple(span) for span in state["done"])
+        log.restore({**state, "done": len(log.done)})
+    for number, cache in enumerate(stream.layers.caches):
+        cache.resume(stream.length, tensors[f"{number}.tail"])
+        prefix = f"{number}."
+        own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        stream.layers.summaries[number].restore(
+            {name: tensor.to(device) for name, tensor in own.items()},
+            [[tuple(span) for span in row] for row in about["summarised"][number]],
+            stream.length // stream.config.page,
+        )
+        if "far.page" in own:
+            lists = [own[f"far.{name}"].to(device) for name in _LISTS]
+            groups = 1 + max([0, *lists[3].flatten().tolist()])
+            stream.view.chosen[number] = Stretches(*lists, groups=groups)

@@ -1,0 +1,28 @@
+"""Pages by the mean of their keys, one choice for all heads of a layer.
+
+The plain baseline that InfLLM (arXiv:2402.04617) compares representative tokens with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from memagent.kernels.api import score_pages
+from memagent.streaming.selectors.base import Far, PageSelector
+
+__all__ = ["Mean"]
+
+
+@dataclass(frozen=True)
+class Mean(PageSelector):
+    """Scores a page by the product of its mean key and the queries; heads add up."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"mean"})
+
+    def score(self, far: Far, q: Tensor) -> Tensor:
+        """[B, 1, pages]."""
+        found = score_pages(far.turned(q), far.summaries["mean"])
+        return far.whole(found.sum(1, keepdim=True))

@@ -1,0 +1,88 @@
+"""Events by their representative keys, with their neighbours in time: recall as EM-LLM does it.
+
+Sources: InfLLM (arXiv:2402.04617) for representative tokens; "Human-like Episodic Memory for
+Infinite Context LLMs" (EM-LLM, arXiv:2407.09450) for the similarity and contiguity buffers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from memagent.kernels.api import score_pages
+from memagent.streaming.selectors.base import Far, Selector
+from memagent.streaming.stretches import Stretches, rows_of
+
+__all__ = ["Representative"]
+
+
+@dataclass(frozen=True)
+class Representative(Selector):
+    """One choice for all heads of a layer, under one budget of tokens.
+
+    The events of highest score take the similarity share; the events beside them, nearest hit
+    first, and then those that were chosen last time, take the contiguity share.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"event"})
+
+    def choose(self, far: Far, q: Tensor, carry: Stretches | None) -> Stretches:
+        """The chosen events, each a group of its own."""
+        turned = far.turned(q)
+        rows = []
+        for row, events in enumerate(far.events):
+            last = [] if carry is None else [s[:2] for s in carry.spans(far.page, row)]
+            chosen = self._of_row(far, turned[row : row + 1], row, last)
+            spans = [events[n] for n in chosen]
+            if (tail := (max(far.first, events[far.ended(row) - 1][1]), far.until))[0] < tail[1]:
+                spans.append(tail)  # the event that the window has not let go of whole
+            rows.append([(*span, group) for group, span in enumerate(spans, start=1)])
+        return rows_of(rows, far.page, q.device)
+
+    def _of_row(self, far: Far, q: Tensor, row: int, last: list[tuple[int, int]]) -> list[int]:
+        """Numbers of the chosen events, ascending."""
+        events, count = far.events[row], far.ended(row)
+        if count == 0 or far.budget == 0:
+            return []
+        keys = far.summaries.representatives(far.cache, row, events[:count])
+        found = score_pages(q, keys[None]).sum(1)[0]
+        for start, end in far.hidden[row]:
+            found[bisect_left(events, (start,)) : bisect_left(events, (end,))] = _NOTHING
+        for start, end in far.pinned[row]:
+            wanted = slice(bisect_right(events, start, key=_end), bisect_left(events, (end,)))
+            found[wanted] = found[wanted].masked_fill(found[wanted] > _NOTHING, float("inf"))
+        # No more events than the budget holds of the smallest size can be taken.
+        most = min(count, far.budget // far.least + 1)
+        best = found.topk(most)
+        order = [n for n, s in zip(*map(Tensor.tolist, best[::-1]), strict=True) if s > _NOTHING]
+        size = [end - start for start, end in events[:count]]
+        similar = _fill(order, int(far.budget * (1 - far.contiguity)), size, set())
+        beside = [n for hit in similar for n in (hit - 1, hit + 1) if 0 <= n < count]
+        carried = [n for s in last if (n := bisect_left(events, s)) < count and events[n] == s]
+        near = [n for n in (*beside, *carried) if found[n] > _NOTHING]
+        room = far.budget - sum(size[n] for n in similar)
+        return sorted([*similar, *_fill(near, room, size, set(similar))])
+
+
+_NOTHING = float("-inf")
+
+
+def _end(span: tuple[int, int]) -> int:
+    return span[1]
+
+
+def _fill(numbers: Iterable[int], room: int, size: list[int], taken: set[int]) -> list[int]:
+    """Events in this order as long as the next one fits, each once."""
+    chosen: list[int] = []
+    for number in dict.fromkeys(numbers):
+        if number in taken:
+            continue
+        room -= size[number]
+        if room < 0:
+            break
+        chosen.append(number)
+    return chosen

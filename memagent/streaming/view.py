@@ -1,0 +1,129 @@
+"""What a step sees: sinks, what was chosen of the far history, the window; and when to choose anew.
+
+Knows nothing of models; a selector is handed the far history of a layer and chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memagent.streaming.config import StreamConfig
+from memagent.streaming.positions import place
+from memagent.streaming.stretches import Stretches, cut_holes, of_range
+
+__all__ = ["Span", "View", "merged"]
+
+Span = tuple[int, int]
+Listed = tuple[Stretches, Tensor, Tensor]
+
+
+class View:
+    """The lists of one step at a time, for every layer.
+
+    `hidden` are token ranges of each row that may not be seen, `pinned` those recalled before all
+    others, `local_from` a token behind which the window does not reach.
+    """
+
+    def __init__(self, config: StreamConfig, rows: int) -> None:
+        self.config = config
+        self.rows = rows
+        self.hidden: list[list[Span]] = [[] for _ in range(rows)]
+        self.pinned: list[list[Span]] = [[] for _ in range(rows)]
+        self.local_from = 0
+        self.chosen: dict[int, Stretches] = {}
+        self.start = self.end = 0
+        self.until = 0
+        self._chosen_at = 0
+        self._stale = True
+        self._choosing = True
+
+    @property
+    def first(self) -> int:
+        """The first token that is no sink."""
+        return min(self.config.sinks, self.start)
+
+    def begin(self, start: int, tokens: int) -> None:
+        """A step of `tokens` new tokens behind `start` others."""
+        self.start, self.end = start, start + tokens
+        due = start - self._chosen_at >= self.config.refresh
+        self._choosing = self._stale or tokens > 1 or due
+        if self._choosing:
+            self.until = self._until()
+            self._chosen_at, self._stale = start, False
+
+    def renew(self) -> None:
+        """The next step chooses anew."""
+        self._stale = True
+
+    def hide(self, row: int, start: int, end: int) -> None:
+        """Tokens [start, end) of a row are never seen again."""
+        self.hidden[row] = merged([*self.hidden[row], (start, end)])
+        self.renew()
+
+    def truncate(self, length: int) -> None:
+        """Only `length` tokens are left."""
+        self.hidden = [[(a, min(b, length)) for a, b in row if a < length] for row in self.hidden]
+        self.chosen.clear()
+        self.renew()
+
+    def lists(self, layer: int, choose: Callable[[Stretches | None], Stretches]) -> Listed:
+        """The page list of a layer, the position of each page, and of the first new token."""
+        if self._choosing or layer not in self.chosen:
+            self.chosen[layer] = choose(self.chosen.get(layer))
+        far = self.chosen[layer]
+        device = far.page.device
+        sinks = self._range(0, self.first, device)
+        local = self._range(self.until, self.end, device)
+        sinks, far, local = (
+            cut_holes(part, self.hidden, self.config.page) for part in (sinks, far, local)
+        )
+        return place(self.config.positions, sinks, far, local, self.config.page, self.start)
+
+    def sliding(self, window: int, device: torch.device) -> Listed:
+        """The list of a layer that the model itself gives a sliding window, at true positions."""
+        local = self._range(max(0, self.start - window + 1), self.end, device)
+        local = cut_holes(local, self.hidden, self.config.page)
+        at = torch.full((self.rows,), self.start, device=device)
+        return local, local.page * self.config.page, at
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs, but for what was chosen."""
+        return {
+            "hidden": self.hidden,
+            "until": self.until,
+            "at": self._chosen_at,
+            "stale": self._stale,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.hidden = [[(start, end) for start, end in row] for row in state["hidden"]]
+        self.until, self._chosen_at, self._stale = state["until"], state["at"], state["stale"]
+
+    def _until(self) -> int:
+        """Where the window begins: the tokens before it are far."""
+        if self.config.landmark is not None:  # a block sees itself; all others by their landmarks
+            return self.start // self.config.page * self.config.page
+        if self.config.window is None:
+            return self.first
+        return max(
+            self.first, self.start - self.config.window + 1, min(self.local_from, self.start)
+        )
+
+    def _range(self, start: int, end: int, device: torch.device) -> Stretches:
+        return of_range(start, end, self.config.page, self.rows, device)
+
+
+def merged(spans: list[Span]) -> list[Span]:
+    """The same tokens as ascending ranges that do not touch."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
