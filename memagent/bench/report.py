@@ -11,6 +11,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +23,16 @@ from memagent.errors import InputError, MemagentError
 
 __all__ = ["CheckError", "Report", "percentile", "save", "sha256_of"]
 
-_PACKAGES = ("memagent", "torch", "sentence-transformers", "langgraph", "numpy", "sqlite-utils")
+_PACKAGES = (
+    "memagent",
+    "torch",
+    "triton",
+    "transformers",
+    "sentence-transformers",
+    "langgraph",
+    "numpy",
+    "sqlite-utils",
+)
 _FAISS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs")
 
 
@@ -89,7 +99,13 @@ def _device() -> str:
         models = (line.partition(":")[2].strip() for line in lines if "model name" in line)
         name = next(models, name)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
+    machine = f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
+    # A bench that used the GPU has imported torch and opened the device.
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return machine
+    gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB; {machine}"
 
 
 def _versions() -> dict[str, str]:

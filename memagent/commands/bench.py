@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Measurements, each with its own check: store, faults.", no_args_is_help=True
+    help="Measurements, each with its own check: store, faults, kernels.", no_args_is_help=True
 )
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder in which to write NAME.json too.")]
@@ -44,6 +44,24 @@ def faults(
     from memagent.bench.faults import measure
 
     _print(measure(kills, tell=say), json, out)
+
+
+@app.command()
+def kernels(
+    size: Annotated[str, typer.Option("--size", help="tiny or full.")] = "full",
+    json: options.Json = False,
+    out: Out = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Folder in which to draw kernels.png.")
+    ] = None,
+) -> None:
+    """Page attention on the GPU if there is one: time, bandwidth, error, beside dense attention."""
+    from memagent.bench import kernels as bench
+
+    report = bench.measure(size, tell=say)
+    if plot is not None:
+        say(f"drawn in {bench.plot(report.as_object(), plot)}")
+    _print(report, json, out)
 
 
 def _print(report: Report, json: bool, out: Path | None) -> None:

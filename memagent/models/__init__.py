@@ -1,1 +1,1 @@
-"""Models that ship with the package; made by training/."""
+"""Models that the package ships: files that stock transformers classes load, and where they lie."""

@@ -6,7 +6,7 @@ Implements what `binding` calls in place of the model's attention. Knows nothing
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -83,12 +83,23 @@ class Layers:
             summaries.renew(cache, start // page, -(-end // page))
         self.view.hide(row, start, end)
 
-    def truncate(self, length: int) -> None:
-        """Drop what stands behind `length` tokens."""
-        for cache, summaries in zip(self.caches, self.summaries, strict=True):
+    def state(self) -> dict[str, Any]:
+        """All that `truncate` needs to come back to this point."""
+        return {
+            "view": self.view.state(),
+            "chosen": dict(self.view.chosen),
+            "summaries": [summaries.state() for summaries in self.summaries],
+        }
+
+    def truncate(self, length: int, state: dict[str, Any]) -> None:
+        """Go back to `length` tokens, where `state` was taken."""
+        for cache, summaries, kept in zip(
+            self.caches, self.summaries, state["summaries"], strict=True
+        ):
             cache.truncate(length)
-            summaries.truncate(length, self.config.page)
-        self.view.truncate(length)
+            summaries.truncate(length, kept)
+        self.view.restore(state["view"])
+        self.view.chosen = dict(state["chosen"])
 
     def attend(
         self,

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from memagent.errors import EngineError, UsageError
 from memagent.streaming.binding import fingerprint
 from memagent.streaming.config import Segmentation, StreamConfig
@@ -114,6 +113,7 @@ def _restore(stream: Stream, tensors: dict[str, Tensor], about: dict[str, Any]) 
             {name: tensor.to(device) for name, tensor in own.items()},
             [[tuple(span) for span in row] for row in about["summarised"][number]],
             stream.length // stream.config.page,
+            stream.length,
         )
         if "far.page" in own:
             lists = [own[f"far.{name}"].to(device) for name in _LISTS]

@@ -19,6 +19,7 @@ from memagent.streaming.binding import bind, running
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.events import EventLog
 from memagent.streaming.layers import Layers
+from memagent.streaming.masses import Masses
 from memagent.streaming.tiers import DiskTier, HostTier, TextTier, Tier
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Mark:
     length: int
     logits: Tensor | None
     events: tuple[dict[str, Any], ...]
+    layers: dict[str, Any]
 
 
 class Stream:
@@ -107,18 +109,31 @@ class Stream:
         self.surprise[row, start:end] = float("nan")
         self.layers.forget(row, start, end)
 
+    def watch(self) -> Masses:
+        """Collects attention by event from the next step on, until `unwatch`."""
+        self.layers.masses = Masses(self.config.page)
+        return self.layers.masses
+
+    def unwatch(self) -> None:
+        """Stop collecting."""
+        self.layers.masses = None
+
     def mark(self) -> Mark:
         """The present point."""
-        return Mark(self.length, self.logits, tuple(log.state() for log in self.events))
+        events = tuple(log.state() for log in self.events)
+        return Mark(self.length, self.logits, events, self.layers.state())
 
     def rewind(self, mark: Mark) -> None:
-        """Go back to a mark: what was read since is dropped from every tier."""
+        """Go back to a mark: what was read since is dropped from every tier.
+
+        What was forgotten since is not there again: marks from before a `forget` are of no use.
+        """
         self.tokens = self.tokens[:, : mark.length].clone()
         self.surprise = self.surprise[:, : mark.length].clone()
         self.logits = mark.logits
         for log, state in zip(self.events, mark.events, strict=True):
             log.restore(state)
-        self.layers.truncate(mark.length)
+        self.layers.truncate(mark.length, mark.layers)
 
     def bytes(self) -> dict[str, int]:
         """Memory by part: keys and values in the pools, summaries, tokens."""

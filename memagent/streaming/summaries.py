@@ -5,6 +5,8 @@ Written once a page is full. Knows nothing of how it is used to choose.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,7 @@ class Summaries:
         device: torch.device,
     ) -> None:
         self.pages = 0
+        self._length = 0
         self.votes = bool(names & {"weighted", "event"})
         self.tensors = {
             name: torch.zeros(rows, heads, 64, dim, dtype=dtype, device=device)
@@ -74,6 +77,7 @@ class Summaries:
         self.received = _wider(self.received[..., None], end)[..., 0]
         self.received[:, :, start - before : end] += weight
         self.recent = keys[:, :, -_REACH:].clone()
+        self._length = end
 
     def add_pages(self, cache: LayerCache) -> None:
         """Summarise the pages that have become full."""
@@ -97,14 +101,24 @@ class Summaries:
             if span[0] < end and start < span[1]:
                 self.keys[row][:, number] = self._representative(cache, row, span)
 
-    def truncate(self, length: int, page: int) -> None:
-        """Forget what stood behind `length` tokens."""
-        self.pages = min(self.pages, length // page)
-        self.received[:, :, length:] = 0
-        self.recent = self.recent[:, :, :0]
-        for events in self.events:
-            while events and events[-1][1] > length:
-                events.pop()
+    def state(self) -> dict[str, Any]:
+        """What later tokens change of what is kept of earlier ones, for `truncate`."""
+        return {
+            "pages": self.pages,
+            "received": self.received[:, :, : self._length][:, :, -_REACH:].clone(),
+            "recent": self.recent,
+            "events": [len(events) for events in self.events],
+        }
+
+    def truncate(self, length: int, state: dict[str, Any]) -> None:
+        """Go back to `length` tokens, where `state` was taken."""
+        self.pages, self.recent, self._length = state["pages"], state["recent"], length
+        if self.votes:
+            reach = state["received"].shape[2]
+            self.received[:, :, length - reach :] = 0
+            self.received[:, :, length - reach : length] = state["received"]
+        for events, count in zip(self.events, state["events"], strict=True):
+            del events[count:]
 
     def representatives(self, cache: LayerCache, row: int, events: list[tuple[int, int]]) -> Tensor:
         """Keys [Hkv, E, D] of a row's first E events: means of the 4 keys most attended to.
@@ -136,10 +150,14 @@ class Summaries:
         return [*parts, *((f"events{row}", keys) for row, keys in enumerate(self.keys))]
 
     def restore(
-        self, tensors: dict[str, Tensor], events: list[list[tuple[int, int]]], pages: int
+        self,
+        tensors: dict[str, Tensor],
+        events: list[list[tuple[int, int]]],
+        pages: int,
+        length: int,
     ) -> None:
         """Take over what another process kept."""
-        self.pages, self.events = pages, events
+        self.pages, self.events, self._length = pages, events, length
         self.tensors = {name: tensors[name] for name in self.tensors}
         self.received, self.recent = tensors["received"], tensors["recent"]
         self.keys = [tensors[f"events{row}"] for row in range(len(events))]

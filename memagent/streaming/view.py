@@ -64,12 +64,6 @@ class View:
         self.hidden[row] = merged([*self.hidden[row], (start, end)])
         self.renew()
 
-    def truncate(self, length: int) -> None:
-        """Only `length` tokens are left."""
-        self.hidden = [[(a, min(b, length)) for a, b in row if a < length] for row in self.hidden]
-        self.chosen.clear()
-        self.renew()
-
     def lists(self, layer: int, choose: Callable[[Stretches | None], Stretches]) -> Listed:
         """The page list of a layer, the position of each page, and of the first new token."""
         if self._choosing or layer not in self.chosen:

@@ -5,13 +5,14 @@ Reads all keys, so it saves nothing; it is there to be measured against.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from memagent.kernels.api import attend_pages
 from memagent.streaming.selectors.base import Far, PageSelector
+from memagent.streaming.stretches import cut_holes, of_range
 
 __all__ = ["Oracle"]
 
@@ -23,21 +24,19 @@ class Oracle(PageSelector):
     def score(self, far: Far, q: Tensor) -> Tensor:
         """[B, Hkv, pages]."""
         batch, heads, tokens, _ = q.shape
-        page = torch.arange(far.pages, device=q.device)
-        lists = page.expand(batch, 1, -1).contiguous()
-        lo = (far.first - page * far.page).clamp(min=0).expand_as(lists)
-        hi = (far.until - page * far.page).clamp(max=far.page).expand_as(lists)
+        every = of_range(far.first, far.until, far.page, batch, q.device)
+        every = cut_holes(replace(every, group=every.page), far.hidden, far.page)
         found = attend_pages(
             q,
             torch.full((batch, tokens), far.distance, device=q.device),
             far.cache.k,
             far.cache.v,
-            far.cache.resolve(lists),
-            torch.zeros_like(lists),
-            lo,
-            hi,
-            lists,
-            torch.zeros(batch, 1, far.pages, device=q.device),
+            far.cache.resolve(every.page),
+            torch.zeros_like(every.page),
+            every.lo,
+            every.hi,
+            every.group,
+            q.new_zeros(batch, 1, far.pages),
             far.inv_freq,
             far.scale,
         )

@@ -37,9 +37,11 @@ class Representative(Selector):
         for row, events in enumerate(far.events):
             last = [] if carry is None else [s[:2] for s in carry.spans(far.page, row)]
             chosen = self._of_row(far, turned[row : row + 1], row, last)
-            spans = [events[n] for n in chosen]
-            if (tail := (max(far.first, events[far.ended(row) - 1][1]), far.until))[0] < tail[1]:
-                spans.append(tail)  # the event that the window has not let go of whole
+            spans = [(max(events[n][0], far.first), events[n][1]) for n in chosen]
+            count = far.ended(row)
+            rest = max(far.first, events[count - 1][1] if count else 0)
+            if rest < far.until:
+                spans.append((rest, far.until))  # an event that the window has not let go whole
             rows.append([(*span, group) for group, span in enumerate(spans, start=1)])
         return rows_of(rows, far.page, q.device)
 
@@ -62,7 +64,7 @@ class Representative(Selector):
         size = [end - start for start, end in events[:count]]
         similar = _fill(order, int(far.budget * (1 - far.contiguity)), size, set())
         beside = [n for hit in similar for n in (hit - 1, hit + 1) if 0 <= n < count]
-        carried = [n for s in last if (n := bisect_left(events, s)) < count and events[n] == s]
+        carried = [n for s in last if 0 <= (n := bisect_left(events, s[1], key=_end)) < count]
         near = [n for n in (*beside, *carried) if found[n] > _NOTHING]
         room = far.budget - sum(size[n] for n in similar)
         return sorted([*similar, *_fill(near, room, size, set(similar))])

@@ -1,0 +1,46 @@
+"""Pictures of benches, as PNG files. Needs matplotlib, which only the extra `plot` installs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from memagent.errors import InputError
+
+__all__ = ["lines"]
+
+
+def lines(
+    path: Path,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    log: bool = False,
+) -> Path:
+    """One line a series, through its points in order of x; with `log` both axes are logarithmic."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError("no matplotlib to draw with: pip install memagent[plot]") from error
+    # A figure without pyplot draws with Agg and leaves no state behind.
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for label, points in series.items():
+        ordered = sorted(points)
+        axes.plot([a for a, _ in ordered], [b for _, b in ordered], marker="o", label=label)
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+    axes.set_title(title)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(True, alpha=0.3)
+    axes.legend()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}): choose --plot") from error
+    return path
