@@ -58,6 +58,8 @@ class Agent:
         from memagent.nodes import Turn
 
         answer_id = self.memory.answers.begin(question, self.engine.name)
+        if self.engine.capabilities.attention:
+            history = ()  # such an engine has the conversation in its own memory
         turn = Turn(
             self.memory,
             self.engine,
@@ -137,6 +139,7 @@ def load_answer(memory: Memory, answer_id: int) -> Answer:
                 section=cited["section"],
                 time=cited["time"],
                 role=cited["role"],
+                share=cited["share"],
             )
         )
     return Answer(

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memagent.memory.answers import CitationRow
 from memagent.memory.items import Event
 
-__all__ = ["check", "locate"]
+__all__ = ["attended", "check", "locate"]
 
 _MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
 _OPENERS = '"“«„'
 _QUOTE = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|«([^»\n]+)»')
 _CLOSER = re.compile(r'["”»“][\s.,;:!?)]*\Z')
 _LEAST_WORDS = 4
+# Of what got attention: the share of the most attended that is worth a citation, and how many.
+_LEAST_SHARE = 0.25
+_MOST_ATTENDED = 5
 
 
 def check(text: str, events: Sequence[Event], question: str = "") -> list[CitationRow]:
@@ -43,6 +47,26 @@ def check(text: str, events: Sequence[Event], question: str = "") -> list[Citati
             continue
         rows.append(_anywhere(quote, events) or CitationRow(0, False, claim=quote))
     return list(dict.fromkeys(rows))
+
+
+def attended(
+    attention: Sequence[tuple[Event, float]], events: Sequence[Event], known: Sequence[CitationRow]
+) -> list[CitationRow]:
+    """Citations of the events that got most attention and are not among the `known` ones.
+
+    `attention` is largest first. An event among `events` keeps its number there; the others are
+    numbered behind them.
+    """
+    number = {event.id: place for place, event in enumerate(events, start=1)}
+    cited = {(row.source_id, row.number) for row in known if row.verified}
+    rows = []
+    for event, share in attention[:_MOST_ATTENDED]:
+        if share < _LEAST_SHARE * attention[0][1]:
+            break
+        place = number.setdefault(event.id, len(number) + 1)
+        if (event.source_id, place) not in cited:
+            rows.append(replace(_row(place, event, (0, len(event.text))), share=round(share, 4)))
+    return rows
 
 
 def locate(quote: str, text: str) -> tuple[int, int] | None:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from memagent.memory.items import Event
 
-__all__ = ["Answer", "Chunk", "Citation", "Message", "Request", "State", "ToolCall", "Usage"]
+if TYPE_CHECKING:
+    from memagent.memory.events import Filter
+    from memagent.memory.memory import Memory
+
+__all__ = [
+    "Answer",
+    "Chunk",
+    "Citation",
+    "Message",
+    "Request",
+    "Scope",
+    "State",
+    "ToolCall",
+    "Usage",
+]
 
 State = Literal["pending", "complete", "partial"]
 
@@ -32,12 +46,25 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What an engine that holds memory itself may attend to: the events of `memory` that pass
+    `which`, but for those of the session `session_id` from the character `since` on, which are the
+    turn itself."""
+
+    memory: Memory
+    which: Filter
+    session_id: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What an engine is asked: the packed prompt, and the same in parts for engines that read.
 
     `messages` is the whole prompt. `question` is the turn's text and `evidence` the recalled
     events in the order of their citation numbers (evidence[0] is cited as [1]). `asked` says
     that the turn is a question whatever its form; a turn of a chat may also be a statement.
+    `scope` is the memory behind it all, for engines that attend to it themselves.
     """
 
     messages: tuple[Message, ...]
@@ -48,6 +75,7 @@ class Request:
     max_tokens: int = 512
     temperature: float = 0.0
     seed: int | None = None
+    scope: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +90,8 @@ class Usage:
 class Chunk:
     """A piece of a streamed answer. The last one carries usage, finish reason and tool calls.
 
-    `found` is False where an engine knows that the evidence holds no answer.
+    `found` is False where an engine knows that the evidence holds no answer. `attention` gives
+    the share of the attention that each event got, largest first, from engines that report it.
     """
 
     text: str = ""
@@ -70,6 +99,7 @@ class Chunk:
     finish: Literal["stop", "length", "tool_calls"] | None = None
     usage: Usage | None = None
     found: bool | None = None
+    attention: tuple[tuple[Event, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +108,8 @@ class Citation:
 
     `text` is the stored text at [start, end) of the source, character for character, and
     `verified` says that the answer's words were found there; an unverified citation keeps what
-    the answer claimed in `text` and has no place (`source` is None).
+    the answer claimed in `text` and has no place (`source` is None). `share` is set where no words
+    of the answer point there but the model's attention does: the share of it that the place got.
     """
 
     number: int
@@ -92,6 +123,7 @@ class Citation:
     section: str | None = None
     time: str | None = None
     role: str | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ def _engine(workspace: Workspace) -> Iterator[Finding]:
         "prompt log-probabilities": can.prompt_logprobs,
         "structured output": can.structured,
         "tools": can.tools,
+        "attention by event": can.attention,
     }
     having = ", ".join(name for name, has in abilities.items() if has) or "quotes only"
     yield Finding("engine", "ok", f"{engine.name}: {engine.model} ({having})")

@@ -40,3 +40,6 @@ def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
         f"{len(report['left_out'])} left out; found by {found}",
         markup=False,
     )
+    for line in report.get("attention", []):
+        place = visible(f"{line['place']} [{line['start']}-{line['end']}]")
+        out.print(f"{line['share']:6.1%} of the attention  {place}", markup=False)

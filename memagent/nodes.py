@@ -12,8 +12,8 @@ from typing import Any, Literal, TypedDict
 
 from langgraph.runtime import Runtime
 
-from memagent.citations import check
-from memagent.core import Message, Request, State, ToolCall, Usage
+from memagent.citations import attended, check
+from memagent.core import Message, Request, Scope, State, ToolCall, Usage
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
 from memagent.memory.events import Filter
@@ -78,6 +78,7 @@ class TurnState(TypedDict, total=False):
     found: bool
     usage: Usage
     tokens: int
+    attention: tuple[tuple[Event, float], ...]
     error: EngineError | None
 
 
@@ -86,10 +87,12 @@ def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     turn = runtime.context
     found = turn.find(state["question"], turn.settings.budget, state["since"])
     store = turn.memory.store
+    # What an engine attends to by itself need not be written into its prompt.
+    attends = turn.engine.capabilities.attention
     packed = pack(
         turn.engine,
         state["question"],
-        found.chosen,
+        () if attends else found.chosen,
         turn.history,
         working=Working(store, turn.session.id).lines(),
         plan=Working(store, turn.session.id, "plan").lines(),
@@ -97,7 +100,7 @@ def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     )
     return {
         "recalled": found,
-        "hits": packed.hits,
+        "hits": found.chosen if attends else packed.hits,
         "messages": packed.messages,
         "tokens": packed.tokens,
         "rounds": 0,
@@ -118,9 +121,11 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         tools=tools,
         max_tokens=turn.settings.max_tokens,
         temperature=turn.settings.temperature,
+        scope=Scope(turn.memory, turn.which, turn.session.id, state["since"]),
     )
     parts: list[str] = []
     update: TurnState = {"calls": (), "state": "complete", "found": True, "error": None}
+    update["attention"] = ()
     try:
         with closing(turn.engine.stream(request)) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
@@ -134,6 +139,8 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                     update["usage"] = Usage(
                         used.prompt + chunk.usage.prompt, used.completion + chunk.usage.completion
                     )
+                if chunk.attention:
+                    update["attention"] = chunk.attention
                 if chunk.found is not None:
                     update["found"] = chunk.found
     except KeyboardInterrupt:
@@ -174,6 +181,7 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         return {}
     rows = check(text, [hit.event for hit in state["hits"]], state["question"])
     quotes = any(row.verified for row in rows)
+    rows += attended(state["attention"], [hit.event for hit in state["hits"]], rows)
     turn.memory.answers.finish(
         state["answer_id"],
         text,
@@ -182,8 +190,9 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         citations=rows,
         usage={"prompt": state["usage"].prompt, "completion": state["usage"].completion},
         explain=_explain(state, turn),
-        # What quotes memory is not segmented again: its source already is.
-        segment=turn.engine.capabilities.generates and not quotes,
+        # What quotes memory is not segmented again: its source already is. Nor is what was asked
+        # by itself: such questions and their answers are never recalled.
+        segment=turn.engine.capabilities.generates and not quotes and not turn.asked,
     )
     return {}
 
@@ -207,6 +216,17 @@ def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
         "prompt_tokens": state["tokens"],
         "history_turns": len(turn.history),
         "tool_rounds": state["rounds"],
+        "attention": [
+            {
+                "source": event.source,
+                "source_id": event.source_id,
+                "start": event.start,
+                "end": event.end,
+                "place": event.place,
+                "share": round(share, 4),
+            }
+            for event, share in state["attention"]
+        ],
     }
 
 

@@ -96,7 +96,8 @@ def sources_text(citations: tuple[Citation, ...]) -> str:
             lines.append(f"[{cited.number or '?'}] unverified, not in the stored text: “{quote}”")
             continue
         place = place_label(cited.source, cited.page, cited.section, cited.start, cited.end)
-        lines.append(f"[{cited.number}] verified, {place}: “{quote}”")
+        why = "verified" if cited.share is None else f"{cited.share:.0%} of the attention"
+        lines.append(f"[{cited.number}] {why}, {place}: “{quote}”")
     return "\n".join(lines)
 
 

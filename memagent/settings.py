@@ -19,7 +19,7 @@ from memagent.errors import UsageError
 __all__ = ["ENGINES", "PROJECT_FILE", "Settings", "load", "project_file", "user_file"]
 
 PROJECT_FILE = "memagent.toml"
-ENGINES = ("auto", "pocket", "scripted", "vllm")
+ENGINES = ("auto", "pocket", "scripted", "stream", "vllm")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class Workspace:
                 self._engine, reason = choose(
                     settings.engine,
                     pocket=lambda: PocketEngine(self.embedder),
+                    stream=self._stream,
                     state_dir=settings.state_dir,
                     url=settings.url,
                     model=settings.model,
@@ -89,6 +90,12 @@ class Workspace:
                 if settings.engine == "auto":
                     self.tell(reason)
             return self._engine
+
+    def _stream(self) -> Engine:
+        from memagent.engines.stream import StreamEngine
+
+        settings = self.settings
+        return StreamEngine.load(settings.model, budget=settings.budget, context=settings.context)
 
     def agent(self, namespace: str | None = None) -> Agent:
         """An agent over a namespace."""

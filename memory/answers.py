@@ -18,7 +18,10 @@ __all__ = ["Answers", "CitationRow"]
 
 @dataclass(frozen=True, slots=True)
 class CitationRow:
-    """A citation as stored: a place in a source, or, unverified, only what was claimed."""
+    """A citation as stored: a place in a source, or, unverified, only what was claimed.
+
+    `share` is the share of the model's attention, where that is why the place is cited.
+    """
 
     number: int
     verified: bool
@@ -26,6 +29,7 @@ class CitationRow:
     start: int | None = None
     end: int | None = None
     claim: str | None = None
+    share: float | None = None
 
 
 class Answers:
@@ -73,8 +77,9 @@ class Answers:
             for position, cited in enumerate(citations):
                 db.execute(
                     """INSERT INTO citations
-                       (answer_id, position, number, verified, source_id, start, "end", claim)
-                       VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+                       (answer_id, position, number, verified,
+                        source_id, start, "end", claim, share)
+                       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
                     [
                         answer_id,
                         position,
@@ -84,6 +89,7 @@ class Answers:
                         cited.start,
                         cited.end,
                         cited.claim,
+                        cited.share,
                     ],
                 )
 
@@ -104,7 +110,7 @@ class Answers:
     def citations(self, answer_id: int) -> list[dict[str, Any]]:
         """The citations of an answer with the source, page, section, time and role they lie in."""
         return self.store.rows(
-            """SELECT c.number, c.verified, c.source_id, c.start, c."end", c.claim,
+            """SELECT c.number, c.verified, c.source_id, c.start, c."end", c.claim, c.share,
                       src.name AS source, src.kind, s.page, s.section, s.time, s.role
                FROM citations c LEFT JOIN sources src ON src.id = c.source_id
                LEFT JOIN spans s ON s.source_id = c.source_id

@@ -5,6 +5,7 @@ Text is committed first; events, vectors and the index follow (`catch_up`) and c
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,6 +33,8 @@ class Memory:
     """Sources, spans, events and recall of one namespace.
 
     `warn` gets one line whenever a cache had to be rebuilt. Safe to use from several threads.
+    `caches` is a folder for what engines derive from this namespace; it goes when text is
+    forgotten, and may be deleted at any time.
     """
 
     def __init__(
@@ -46,10 +49,12 @@ class Memory:
         self.store = store
         self.namespace = namespace
         self.embedder = embedder
+        self.warn = warn
         self.segmenter = segmenter or Sentences()
         self.sources = Sources(store, namespace)
         self.spans = Spans(store)
         namespace_id = self.sources.namespace_id
+        self.caches = index_dir / f"{namespace_id}-caches"
         self.events = Events(store, namespace_id)
         self.answers = Answers(store, namespace_id)
         self.vectors = Vectors(store, namespace_id, embedder.id, embedder.dim)
@@ -186,10 +191,12 @@ class Memory:
         )
 
     def purge(self) -> None:
-        """Leave no byte of what was forgotten: in the index file, in the log of the store."""
+        """Leave no byte of what was forgotten: in index and caches, in the log of the store."""
         with self._lock:
             self.index.drop()
             self.vectors.mark_saved(False)
+        if self.caches.exists():
+            shutil.rmtree(self.caches)
         self.store.checkpoint()
 
     def sync_index(self) -> None:

@@ -152,3 +152,9 @@ def m001_initial(db: Database) -> None:
     """Sources and spans are the truth; events, vectors and the text index derive from them."""
     for statement in _M001:
         db.execute(statement)
+
+
+@migrations()
+def m002_citation_share(db: Database) -> None:
+    """The share of attention, where that is why a place is cited."""
+    db.execute("ALTER TABLE citations ADD COLUMN share REAL")

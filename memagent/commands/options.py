@@ -33,9 +33,12 @@ Namespace = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    typer.Option("--engine", help="auto, pocket, vllm or scripted.", show_default="auto"),
+    typer.Option("--engine", help="auto, pocket, vllm, stream or scripted.", show_default="auto"),
 ]
-Model = Annotated[str | None, typer.Option("--model", "-m", help="Model of the server.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Model of the server; for stream, a model's folder."),
+]
 Url = Annotated[str | None, typer.Option("--url", help="An OpenAI-compatible server.")]
 Budget = Annotated[
     int | None, typer.Option("--budget", help="Tokens of recalled text.", show_default="2000")

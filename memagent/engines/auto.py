@@ -62,6 +62,7 @@ def choose(
     engine: str,
     *,
     pocket: Callable[[], Engine],
+    stream: Callable[[], Engine],
     state_dir: Path,
     url: str | None = None,
     model: str | None = None,
@@ -82,6 +83,8 @@ def choose(
         return _scripted(script)
     if engine == "pocket":
         return pocket(), "engine: pocket (asked for)"
+    if engine == "stream":
+        return stream(), "engine: stream (asked for)"
     if engine not in ENGINES:
         raise UsageError(f"no engine {engine!r}: choose one of {', '.join(ENGINES)}")
     if url is not None:

@@ -24,6 +24,7 @@ from memagent.errors import EngineError
 __all__ = ["Attention", "Layer", "bind", "fingerprint", "layers_of", "running"]
 
 NAME = "memagent_pages"
+_WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +147,16 @@ def _whole_head(inv_freq: Tensor, dim: int) -> tuple[Tensor, Tensor | None]:
 def fingerprint(model: PreTrainedModel) -> str:
     """A name for the model's weights: keys and values of other weights are of no use to it.
 
-    Hashes the configuration and a sample of each parameter (its ends and its sum).
+    Hashes the configuration and of each parameter its ends and the sum of its bits, which unlike
+    that of its values is the same on any machine and number of threads.
     """
     plain = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_")}
     plain.pop("transformers_version", None)
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     for name, parameter in model.state_dict().items():
         flat = parameter.detach().flatten()
-        ends = torch.cat((flat[:64], flat[-64:], flat.float().sum()[None].to(flat.dtype)))
-        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        bits = int(flat.view(_WHOLE[flat.element_size()]).sum(dtype=torch.int64))
+        ends = torch.cat((flat[:64], flat[-64:]))
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype} {bits}".encode())
         digest.update(ends.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -22,7 +22,7 @@ class LayerCache:
     """The pool [N, Hkv, P, D] of one layer; `limit` bounds its pages where `below` takes the rest.
 
     Every row of the batch has the same length. `step` is a clock for eviction: pages touched at
-    the present step stay.
+    the present step stay, even if they are more than the limit.
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class LayerCache:
     def append(self, start: int, k: Tensor, v: Tensor) -> None:
         """Write tokens [start, start + T): k (rotated by slot) and v [B, Hkv, T, D]."""
         tokens = k.shape[2]
+        if start == 0 and self.below is not None:  # what a stream before this one left there
+            self.below.drop(lambda key: key[0] == self.layer)
         place = torch.arange(start, start + tokens, device=self.k.device)
         self.reserve(start // self.page, -(-(start + tokens) // self.page))
         physical = self.table[:, place // self.page]
@@ -68,7 +70,10 @@ class LayerCache:
     def reserve(self, first: int, end: int) -> None:
         """See that logical pages [first, end) of every row are in the pool."""
         self._widen(end)
-        missing = (self.table[:, first:end] < 0).nonzero().tolist()
+        there = self.table[:, first:end]
+        if self.limit is not None:
+            self._touched.update(dict.fromkeys(there[there >= 0].tolist(), self.step))
+        missing = (there < 0).nonzero().tolist()
         self._bring([(row, first + page) for row, page in missing])
 
     def resolve(self, pages: Tensor) -> Tensor:
@@ -116,8 +121,10 @@ class LayerCache:
         self.length = length
 
     def store(self) -> None:
-        """Hand the full pages, which nothing will change any more, to the tier below."""
+        """Hand the full pages, which nothing will change any more, to a tier that lasts."""
+        assert self.below is not None
         self._put_below([p for p, (_, page) in self._owner.items() if self._full(page)])
+        self.below.flush()
 
     def tail(self) -> Tensor:
         """The page that is being filled, [2, B, Hkv, P, D]; zeros where the last one is full."""
@@ -132,6 +139,8 @@ class LayerCache:
     def resume(self, length: int, tail: Tensor) -> None:
         """Go on behind `length` tokens whose full pages a lower tier has."""
         last = length // self.page
+        if self.below is not None:  # pages of tokens that were read after the stream was saved
+            self.below.drop(lambda key: key[0] == self.layer and key[2] >= last)
         if length % self.page:
             self.reserve(last, last + 1)
             physical = self.table[:, last]
@@ -171,18 +180,19 @@ class LayerCache:
             self._touched[physical] = self.step
 
     def _place(self) -> int:
+        if not self._free and self.limit is not None:
+            self._evict()
         if not self._free:
-            if self.limit is None:
-                self._grow()
-            else:
-                self._evict()
+            self._grow()
         return self._free.pop()
 
     def _grow(self) -> None:
+        """Twice the pool; beyond a limit, a little, for a step that needs more at once."""
         size = self.k.shape[0]
-        self.k = torch.cat((self.k, torch.zeros_like(self.k)))
-        self.v = torch.cat((self.v, torch.zeros_like(self.v)))
-        self._free = list(range(2 * size - 1, size - 1, -1))
+        more = size if self.limit is None else _EVICTED_AT_ONCE
+        room = self.k.new_zeros(more, *self.k.shape[1:])
+        self.k, self.v = torch.cat((self.k, room)), torch.cat((self.v, room))
+        self._free = list(range(size + more - 1, size - 1, -1))
 
     def _evict(self) -> None:
         """Make room: the pages that were touched longest ago go below."""
@@ -191,8 +201,6 @@ class LayerCache:
             for number, (_, page) in self._owner.items()
             if self._touched[number] < self.step and self._full(page)
         ]
-        if not idle:
-            raise MemoryError(f"layer {self.layer}: one step touches more than {self.limit} pages")
         oldest = sorted(idle, key=self._touched.__getitem__)[:_EVICTED_AT_ONCE]
         self._put_below(oldest)
         for number in oldest:

@@ -36,7 +36,7 @@ class StreamConfig:
     tokens share one selection, and by how much the window may outgrow its size in between;
     `chunk` is how many tokens of a prompt are read at once. `landmark` is the id of a token that
     closes every page, for models trained so. `hot_pages` bounds the pages a layer keeps in
-    memory; older ones go to the folder given to the stream.
+    memory, unless one step needs more; older ones go to the folder given to the stream.
     """
 
     page: int = 64

@@ -81,7 +81,7 @@ class Layers:
             cache.overwrite(row, start, end)
             summaries.forget(cache, row, start, end)
             summaries.renew(cache, start // page, -(-end // page))
-        self.view.hide(row, start, end)
+        self.view.forget(row, start, end)
 
     def state(self) -> dict[str, Any]:
         """All that `truncate` needs to come back to this point."""
@@ -125,12 +125,13 @@ class Layers:
         else:
             listed, where, at = self.view.sliding(sliding, q.device)
         watched = self.masses is not None and sliding is None and listed.groups > 1
+        pages = cache.resolve(listed.page)  # first: the pool may grow
         found = attend_pages(
             q,
             at[:, None] + torch.arange(q.shape[2], device=q.device),
             cache.k,
             cache.v,
-            cache.resolve(listed.page),
+            pages,
             where,
             listed.lo,
             listed.hi,
@@ -161,7 +162,7 @@ class Layers:
             cache=self.caches[layer],
             summaries=self.summaries[layer],
             events=[log.done for log in self.events],
-            hidden=view.hidden,
+            hidden=view.unseen,
             pinned=view.pinned,
             inv_freq=self.layers[layer].inv_freq,
             scale=scale,

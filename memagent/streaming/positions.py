@@ -33,6 +33,7 @@ def place(
     if policy == "true":
         at = torch.full_like(first[:, 0], start)
         return whole, whole.page * page, at
+    sink_pos = (sinks.size.cumsum(-1) - sinks.size - sinks.lo).expand(-1, heads, -1)
     ahead = sinks.size.sum(-1)  # [B, 1]
     if policy == "compact":
         size = far.size
@@ -45,7 +46,6 @@ def place(
         some = (far.page >= 0).any(-1).any(1, keepdim=True)
         far_pos = ahead[..., None].expand_as(far.page)
         base = ahead + page * some
-    sink_pos = (sinks.page * page).expand(-1, heads, -1)
     local_pos = (local.page * page) - first[..., None] + base[..., None]
     where = torch.cat((sink_pos, far_pos, local_pos), dim=2)
     return whole, where, (base + start - first)[:, 0]

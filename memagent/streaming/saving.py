@@ -25,6 +25,7 @@ __all__ = ["resume", "save"]
 
 _STATE = "state.safetensors"
 _FORMAT = "1"
+_FIXED = ("page", "sinks", "selector", "landmark", "segmentation")
 _LISTS = ("page", "lo", "hi", "group")
 
 
@@ -53,6 +54,8 @@ def save(stream: Stream) -> None:
         "config": asdict(stream.config),
         "rows": stream.rows,
         "view": stream.view.state(),
+        "forgotten": stream.view.forgotten,
+        "notes": stream.notes,
         "events": [{**log.state(), "done": log.done} for log in stream.events],
         "summarised": [summaries.events for summaries in stream.layers.summaries],
     }
@@ -64,11 +67,18 @@ def save(stream: Stream) -> None:
     fresh.replace(path)
 
 
-def resume(model: PreTrainedModel, folder: Path, *, host_pages: int | None = None) -> Stream | None:
+def resume(
+    model: PreTrainedModel,
+    folder: Path,
+    config: StreamConfig | None = None,
+    *,
+    host_pages: int | None = None,
+) -> Stream | None:
     """The stream saved in `folder`, or None where there is none of this model's.
 
-    Keys and values of other weights are of no use: a folder of theirs is left alone. EngineError
-    if the files are damaged.
+    Keys and values of other weights are of no use: a folder of theirs is left alone. `config`
+    replaces the saved one, if what was kept by that one serves it, else None too. EngineError if
+    the files are damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -83,11 +93,13 @@ def resume(model: PreTrainedModel, folder: Path, *, host_pages: int | None = Non
         raise EngineError(f"the stream in {folder} is damaged ({error}): delete it") from error
     if about["format"] != _FORMAT or about["model"] != fingerprint(model):
         return None
-    config = about["config"]
-    rule = Segmentation(**config.pop("segmentation"))
+    rule = Segmentation(**about["config"].pop("segmentation"))
+    saved = StreamConfig(**about["config"], segmentation=rule)
+    if config is not None and any(getattr(config, n) != getattr(saved, n) for n in _FIXED):
+        return None
     stream = Stream(
         model,
-        StreamConfig(**config, segmentation=rule),
+        config or saved,
         rows=about["rows"],
         folder=folder,
         host_pages=host_pages,
@@ -102,6 +114,8 @@ def _restore(stream: Stream, tensors: dict[str, Tensor], about: dict[str, Any]) 
     if "logits" in tensors:
         stream.logits = tensors["logits"].to(device)
     stream.view.restore(about["view"])
+    stream.view.forgotten = [[(a, b) for a, b in row] for row in about["forgotten"]]
+    stream.notes = about["notes"]
     for log, state in zip(stream.events, about["events"], strict=True):
         log.done.extend(tuple(span) for span in state["done"])
         log.restore({**state, "done": len(log.done)})

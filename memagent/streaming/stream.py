@@ -6,7 +6,7 @@ Knows nothing of stores, prompts or tokenizers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,8 @@ class Stream:
     """`rows` histories of equal length read by one model in step.
 
     `tokens` [B, length] and `surprise` [B, length] (nats, NaN where nothing was expected) are
-    those read so far, `logits` [B, V] what is expected next, `view` what a step sees of them.
+    those read so far, `logits` [B, V] what is expected next, `view` what a step sees of them,
+    `notes` what the stream's owner wants saved with it (JSON).
     Full pages that do not fit into `hot_pages` go to files in `folder`; without one they are read
     again from `tokens` when they are wanted.
     """
@@ -62,8 +63,8 @@ class Stream:
         self.folder = folder
         self.text = TextTier(self._encode)
         below: Tier = self.text
-        if folder is not None:
-            below = DiskTier(folder / "pages", below=below)
+        self.disk = None if folder is None else DiskTier(folder / "pages", below=below)
+        below = self.disk or below
         if host_pages is not None:
             below = HostTier(host_pages, below)
         self.layers = Layers(
@@ -76,18 +77,22 @@ class Stream:
         self.tokens = torch.zeros(rows, 0, dtype=torch.int64)
         self.surprise = torch.zeros(rows, 0)
         self.logits: Tensor | None = None
+        self.notes: dict[str, Any] = {}
+        self._cuts: set[int] = set()
 
     @property
     def length(self) -> int:
         """Tokens read so far, landmarks included."""
         return self.tokens.shape[1]
 
-    def read(self, tokens: Tensor) -> Tensor:
+    def read(self, tokens: Tensor, cuts: Collection[int] = ()) -> Tensor:
         """Take tokens [B, T] in; returns the surprise [B, T'] of all that was taken in, in nats.
 
-        T' is larger than T by the landmarks that were put in.
+        T' is larger than T by the landmarks that were put in. At each of `cuts`, counted in
+        `tokens`, an event begins whatever its surprise; for streams without landmarks.
         """
         start = self.length
+        self._cuts = {start + place for place in cuts}
         for piece in self._pieces(tokens.to("cpu", torch.int64)):
             self._step(piece)
         return self.surprise[:, start:]
@@ -160,9 +165,11 @@ class Stream:
         self.surprise = torch.cat((self.surprise, surprise), dim=1)
         self.layers.end()
         for log, row in zip(self.events, surprise.tolist(), strict=True):
-            begun = [log.push(start + n, value) for n, value in enumerate(row)]
-            if any(begun):
-                self.view.renew()
+            for token, value in enumerate(row, start=start):
+                if token in self._cuts:
+                    log.cut()
+                if log.push(token, value):
+                    self.view.renew()
 
     def _surprise(self, tokens: Tensor, logits: Tensor) -> Tensor:
         """-log p of each new token [B, T]; NaN for the first of a stream and for landmarks."""

@@ -40,6 +40,9 @@ class Tier(ABC):
     def has(self, key: Key) -> bool:
         """Whether this tier or one below holds the bytes of the block."""
 
+    def flush(self) -> None:
+        """Hand on what would not outlive the process, where a tier below would take it."""
+
 
 class HostTier(Tier):
     """Blocks in pinned host memory, for streams whose pages live on a GPU."""
@@ -77,6 +80,12 @@ class HostTier(Tier):
     def has(self, key: Key) -> bool:
         """Here or below."""
         return key in self._blocks or (self.below is not None and self.below.has(key))
+
+    def flush(self) -> None:
+        """Every block lies below as well."""
+        if self.below is not None:
+            below = self.below
+            below.put({key: b for key, b in self._blocks.items() if not below.has(key)})
 
 
 class DiskTier(Tier):
@@ -137,6 +146,12 @@ class DiskTier(Tier):
     def has(self, key: Key) -> bool:
         """Here or below."""
         return key in self._places or (self.below is not None and self.below.has(key))
+
+    def reopen(self) -> None:
+        """Take notice of files that somebody has deleted, or of the whole folder being gone."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        there = {path.name for path in self.folder.iterdir()}
+        self._places = {key: place for key, place in self._places.items() if place[0] in there}
 
     def bytes(self) -> int:
         """Size of the files."""

@@ -24,17 +24,20 @@ Listed = tuple[Stretches, Tensor, Tensor]
 class View:
     """The lists of one step at a time, for every layer.
 
-    `hidden` are token ranges of each row that may not be seen, `pinned` those recalled before all
-    others, `local_from` a token behind which the window does not reach.
+    `hidden` are token ranges of each row that may not be seen for now, `pinned` those recalled
+    before all others, `local_from` a token behind which the window does not reach; all three may
+    be set between steps. `forgotten` are ranges that are never seen again.
     """
 
     def __init__(self, config: StreamConfig, rows: int) -> None:
         self.config = config
         self.rows = rows
+        self.forgotten: list[list[Span]] = [[] for _ in range(rows)]
         self.hidden: list[list[Span]] = [[] for _ in range(rows)]
         self.pinned: list[list[Span]] = [[] for _ in range(rows)]
         self.local_from = 0
         self.chosen: dict[int, Stretches] = {}
+        self.unseen = self.hidden
         self.start = self.end = 0
         self.until = 0
         self._chosen_at = 0
@@ -48,6 +51,8 @@ class View:
 
     def begin(self, start: int, tokens: int) -> None:
         """A step of `tokens` new tokens behind `start` others."""
+        pairs = zip(self.forgotten, self.hidden, strict=True)
+        self.unseen = [merged([*gone, *hidden]) for gone, hidden in pairs]
         self.start, self.end = start, start + tokens
         due = start - self._chosen_at >= self.config.refresh
         self._choosing = self._stale or tokens > 1 or due
@@ -59,9 +64,9 @@ class View:
         """The next step chooses anew."""
         self._stale = True
 
-    def hide(self, row: int, start: int, end: int) -> None:
+    def forget(self, row: int, start: int, end: int) -> None:
         """Tokens [start, end) of a row are never seen again."""
-        self.hidden[row] = merged([*self.hidden[row], (start, end)])
+        self.forgotten[row] = merged([*self.forgotten[row], (start, end)])
         self.renew()
 
     def lists(self, layer: int, choose: Callable[[Stretches | None], Stretches]) -> Listed:
@@ -73,21 +78,20 @@ class View:
         sinks = self._range(0, self.first, device)
         local = self._range(self.until, self.end, device)
         sinks, far, local = (
-            cut_holes(part, self.hidden, self.config.page) for part in (sinks, far, local)
+            cut_holes(part, self.unseen, self.config.page) for part in (sinks, far, local)
         )
         return place(self.config.positions, sinks, far, local, self.config.page, self.start)
 
     def sliding(self, window: int, device: torch.device) -> Listed:
         """The list of a layer that the model itself gives a sliding window, at true positions."""
         local = self._range(max(0, self.start - window + 1), self.end, device)
-        local = cut_holes(local, self.hidden, self.config.page)
+        local = cut_holes(local, self.unseen, self.config.page)
         at = torch.full((self.rows,), self.start, device=device)
         return local, local.page * self.config.page, at
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs, but for what was chosen."""
+        """Where the window begins and when was chosen, for `restore`."""
         return {
-            "hidden": self.hidden,
             "until": self.until,
             "at": self._chosen_at,
             "stale": self._stale,
@@ -95,7 +99,6 @@ class View:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-        self.hidden = [[(start, end) for start, end in row] for row in state["hidden"]]
         self.until, self._chosen_at, self._stale = state["until"], state["at"], state["stale"]
 
     def _until(self) -> int:

@@ -96,13 +96,13 @@ class PageSelector(Selector):
         page = torch.arange(far.pages, device=q.device)
         lo = (far.first - page * far.page).clamp(min=0)
         hi = (far.until - page * far.page).clamp(max=far.page)
-        scores = scores.masked_fill(lo >= hi, float("-inf"))
         first, end = page * far.page + lo, page * far.page + hi
         for row in range(q.shape[0]):
             for a, b in far.pinned[row]:
                 scores[row].masked_fill_((first < b) & (end > a), float("inf"))
             for a, b in far.hidden[row]:  # a page of which nothing is left takes no place
                 scores[row].masked_fill_((first >= a) & (end <= b), float("-inf"))
+        scores = scores.masked_fill(lo >= hi, float("-inf"))
         chosen = select_pages(scores, count).long()
         kept = chosen >= 0
         some = chosen.clamp(min=0)

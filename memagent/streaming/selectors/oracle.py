@@ -26,12 +26,14 @@ class Oracle(PageSelector):
         batch, heads, tokens, _ = q.shape
         every = of_range(far.first, far.until, far.page, batch, q.device)
         every = cut_holes(replace(every, group=every.page), far.hidden, far.page)
+        pages = far.cache.resolve(every.page)  # first: the pool may grow
         found = attend_pages(
             q,
-            torch.full((batch, tokens), far.distance, device=q.device),
+            # No slot of a page may lie behind the queries.
+            torch.full((batch, tokens), max(far.distance, far.page - 1), device=q.device),
             far.cache.k,
             far.cache.v,
-            far.cache.resolve(every.page),
+            pages,
             torch.zeros_like(every.page),
             every.lo,
             every.hi,

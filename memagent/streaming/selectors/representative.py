@@ -52,6 +52,7 @@ class Representative(Selector):
             return []
         keys = far.summaries.representatives(far.cache, row, events[:count])
         found = score_pages(q, keys[None]).sum(1)[0]
+        found[: bisect_right(events, far.first, key=_end)] = _NOTHING  # these are sinks
         for start, end in far.hidden[row]:
             found[bisect_left(events, (start,)) : bisect_left(events, (end,))] = _NOTHING
         for start, end in far.pinned[row]:
