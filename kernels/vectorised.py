@@ -40,7 +40,7 @@ def attend(
     mass: bool = True,
 ) -> Attended:
     """See `memagent.kernels.api.attend_pages`."""
-    batch, heads, tokens, dim = q.shape
+    batch, heads, tokens, _ = q.shape
     kv_heads, slots = k_pages.shape[1:3]
     count, groups = pages.shape[2], group_bias.shape[2]
     exact = torch.promote_types(q.dtype, torch.float32)
@@ -66,8 +66,8 @@ def attend(
         seen = inside[:, :, None] & (ahead >= 0)
         if window is not None:
             seen &= ahead < window
-        out, lse, weight = _softmax(logits, seen, bias, values, owner, landmark_slot)
-        outs.append(out)
+        weight, lse = _softmax(logits, seen, bias, owner, landmark_slot)
+        outs.append(_lent(weight, values, inside))
         lses.append(lse)
         if mass:
             sums.append(_by_group(weight, owner, groups))
@@ -88,17 +88,32 @@ def _gather(store: Tensor, pages: Tensor, kv_heads: int, exact: torch.dtype) -> 
     return flat.view(*rows.shape, slots, dim).to(exact)
 
 
+def _lent(weight: Tensor, values: Tensor, inside: Tensor) -> Tensor:
+    """The values [B, Hkv, M, P, D] in the proportion of weights [B, Hkv, R, T, M, P].
+
+    Slots that do not count may hold anything, NaN too, and 0 x NaN is NaN: they are blanked when
+    that shows, since blanking always would cost as much as gathering them.
+    """
+    batch, kv_heads, ratio, tokens, count, slots = weight.shape
+    flat = weight.reshape(batch, kv_heads, ratio * tokens, count * slots)
+    shape = (batch, kv_heads, count * slots, values.shape[-1])
+    out = flat @ values.reshape(shape)
+    if not out.isfinite().all():
+        out = flat @ values.masked_fill(~inside[..., None], 0).reshape(shape)
+    return out.view(batch, kv_heads * ratio, tokens, values.shape[-1])
+
+
 def _few(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> Tensor:
     """Logits [B, Hkv, R, T, M, P] by turning each query once a page."""
     batch, kv_heads, count, slots, dim = keys.shape
     tokens = q.shape[2]
-    query = q.reshape(batch, kv_heads, 1, -1, tokens, dim)
+    ratio = q.shape[1] // kv_heads
+    query = q.reshape(batch, kv_heads, 1, ratio, tokens, dim)
     cos, sin = cos_sin(at[:, None, None] - pos[..., None], inv_freq, q.dtype)
     turned = turn(query, cos[:, :, :, None], sin[:, :, :, None])
-    found = turned.reshape(batch * kv_heads * count, -1, dim) @ keys.reshape(
-        -1, slots, dim
-    ).transpose(1, 2)
-    return found.view(batch, kv_heads, count, -1, tokens, slots).permute(0, 1, 3, 4, 2, 5)
+    pages = batch * kv_heads * count
+    found = turned.reshape(pages, ratio * tokens, dim) @ keys.reshape(pages, slots, dim).mT
+    return found.view(batch, kv_heads, count, ratio, tokens, slots).permute(0, 1, 3, 4, 2, 5)
 
 
 def _many(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> Tensor:
@@ -109,20 +124,20 @@ def _many(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) ->
     cos, sin = cos_sin(pos, inv_freq, q.dtype)
     placed = turn(keys, cos[..., None, :], sin[..., None, :])
     cos, sin = cos_sin(at, inv_freq, q.dtype)
-    turned = turn(q, cos[:, None], sin[:, None]).reshape(batch, kv_heads, -1, dim)
+    ratio = q.shape[1] // kv_heads
+    turned = turn(q, cos[:, None], sin[:, None]).reshape(batch, kv_heads, ratio * tokens, dim)
     found = turned @ placed.reshape(batch, kv_heads, count * slots, dim).transpose(-1, -2)
-    return found.view(batch, kv_heads, -1, tokens, count, slots)
+    return found.view(batch, kv_heads, ratio, tokens, count, slots)
 
 
 def _softmax(
     logits: Tensor,
     seen: Tensor,
     bias: Tensor,
-    values: Tensor,
     owner: Tensor,
     landmark_slot: int | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Output [B, Hq, T, D], lse [B, Hq, T] and weights [B, Hkv, R, T, M, P]."""
+) -> tuple[Tensor, Tensor]:
+    """Weights [B, Hkv, R, T, M, P] and lse [B, Hq, T]."""
     gate = gated = None
     seen = seen[:, :, None]
     if landmark_slot is not None:
@@ -142,18 +157,13 @@ def _softmax(
     total = weight.sum(-1, keepdim=True)
     lse = (top + total.log()).squeeze(-1)
     weight = weight / torch.where(total > 0, total, 1.0)
-    out = weight @ values.reshape(batch, kv_heads, count * slots, -1)
-    heads = kv_heads * ratio
-    return (
-        out.view(batch, heads, tokens, -1),
-        lse.view(batch, heads, tokens),
-        weight.view(batch, kv_heads, ratio, tokens, count, slots),
-    )
+    shape = (batch, kv_heads, ratio, tokens, count, slots)
+    return weight.view(shape), lse.view(batch, kv_heads * ratio, tokens)
 
 
 def _by_group(weight: Tensor, owner: Tensor, groups: int) -> Tensor:
     """Weights summed inside each group: [B, Hq, T, G]."""
-    batch, kv_heads, ratio, tokens, count, _ = weight.shape
+    batch, kv_heads, ratio, tokens, _, _ = weight.shape
     of_page = weight.sum(-1)
     index = owner.expand(-1, kv_heads, -1)[:, :, None, None].expand_as(of_page)
     summed = weight.new_zeros(batch, kv_heads, ratio, tokens, groups)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from memagent.core import Chunk, Message, Request, Scope, Usage
 from memagent.engines.base import Capabilities, Engine
 from memagent.engines.stream_memory import StreamMemory
+from memagent.engines.stream_sizes import config_for, host_pages
 from memagent.errors import EngineError, UsageError
 from memagent.memory.items import Event
 from memagent.prompts.load import render
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from memagent.streaming.config import StreamConfig
     from memagent.streaming.stream import Stream
 
 __all__ = ["StreamEngine"]
@@ -34,9 +34,6 @@ Span = tuple[int, int]
 _PINNED = 0.6
 # The newest events of the conversation that a turn attends to before all others.
 _NEWEST = 8
-# Keys and values beside the model, and below them in host memory.
-_HOT_BYTES = 2 << 30
-_HOST_BYTES = 8 << 30
 _USER, _ASSISTANT = "\nuser:", "\nassistant:"
 
 
@@ -58,14 +55,14 @@ class StreamEngine(Engine):
         """`budget` tokens of memory in reach of a query at most, and half of the window."""
         from memagent.streaming.binding import fingerprint, layers_of
 
+        layers_of(model)  # what cannot be run is refused before anything is asked of it
         self.llm = model
         self.tokenizer = tokenizer
         self.model = name
         trained = model.config.get_text_config().max_position_embeddings
         self.context = context or trained
-        self.config = _config(model, self.context, budget)
+        self.config = config_for(model, self.context, budget)
         self._weights = fingerprint(model)
-        self._layers = len(layers_of(model))
         self._memories: dict[Path, StreamMemory] = {}
         self._lock = threading.Lock()
 
@@ -79,19 +76,23 @@ class StreamEngine(Engine):
             raise UsageError(
                 "the stream engine runs a model in this process: name its folder with --model"
             )
+        place = _place(model)
         import torch
+        from huggingface_hub.utils import logging as hub_logging
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         logging.set_verbosity_error()
+        hub_logging.set_verbosity_error()
         gpu = torch.cuda.is_available()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(model)
+            tokenizer = AutoTokenizer.from_pretrained(place)
             llm = AutoModelForCausalLM.from_pretrained(
-                model, dtype=torch.bfloat16 if gpu else torch.float32
+                place, dtype=torch.bfloat16 if gpu else torch.float32
             )
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             why = str(error).strip().split("\n")[0]
             raise EngineError(f"the model {model!r} cannot be loaded: {why}") from error
         llm = llm.to("cuda" if gpu else "cpu")
@@ -131,7 +132,10 @@ class StreamEngine(Engine):
             return []
         from memagent.streaming.stream import Stream
 
-        stream = Stream(self.llm, replace(self.config, selector="recent"))
+        # Full attention as long as the window allows it.
+        fits = len(tokens) <= self.context
+        window = None if fits else self.config.window
+        stream = Stream(self.llm, replace(self.config, selector="recent", window=window))
         surprise = stream.read(torch.tensor([list(tokens)]))[0]
         return [0.0, *(-surprise[1:]).tolist()]
 
@@ -158,7 +162,8 @@ class StreamEngine(Engine):
         stream.cut()
         stream.read(turn)
         ids: list[int] = []
-        said, ended = "", False
+        said = text = ""
+        ended = False
         for token in generate(
             stream,
             request.max_tokens,
@@ -168,13 +173,16 @@ class StreamEngine(Engine):
         ):
             ids.append(token)
             text = self._decode(ids)
-            if _USER in text:
-                text, ended = text[: text.index(_USER)], True
-            if not text.endswith("\ufffd") and len(text) > len(said):
-                yield Chunk(text[len(said) :])
-                said = text
+            ended = _USER in text
+            text = text.partition(_USER)[0]
+            sure = (text if ended else _settled(text)).lstrip()
+            if len(sure) > len(said):
+                yield Chunk(sure[len(said) :])
+                said = sure
             if ended:
                 break
+        if rest := text.rstrip("\ufffd").lstrip()[len(said) :]:
+            yield Chunk(rest)
         full = len(ids) == request.max_tokens and not ended
         attention = held.attention(masses.shares()) if held is not None else ()
         yield Chunk(
@@ -206,7 +214,7 @@ class StreamEngine(Engine):
         from memagent.streaming.saving import resume
         from memagent.streaming.stream import Stream
 
-        pages = self._host_pages()
+        pages = host_pages(self.llm, self.config.page)
         if folder is not None:
             found = resume(self.llm, folder, self.config, host_pages=pages)
             if found is not None:
@@ -214,12 +222,6 @@ class StreamEngine(Engine):
         stream = Stream(self.llm, self.config, folder=folder, host_pages=pages)
         stream.read(self._encode(self._prefix()))
         return stream
-
-    def _host_pages(self) -> int | None:
-        """Blocks of pages in host memory below those on a GPU."""
-        if self.llm.device.type == "cpu":
-            return None
-        return _HOST_BYTES * self._layers // _page_bytes(self.llm, self.config.page)
 
     def _prefix(self) -> str:
         """What stands before all memory: the instructions, as the model's template has them."""
@@ -260,12 +262,22 @@ class StreamEngine(Engine):
         return found
 
     def _decode(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).lstrip()
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _stops(self) -> frozenset[int]:
         stops = self.llm.generation_config.eos_token_id if self.llm.generation_config else None
         named = stops if isinstance(stops, list) else [stops, self.tokenizer.eos_token_id]
         return frozenset(token for token in named if token is not None)
+
+
+def _place(model: str) -> str:
+    """What Transformers is to load: a folder, or a name; EngineError where no model lies."""
+    folder = Path(model).expanduser()
+    if (folder / "config.json").is_file():
+        return str(folder)
+    if folder.exists() or folder.is_absolute() or model.startswith("."):
+        raise EngineError(f"the model {model!r} cannot be loaded: no config.json lies there")
+    return model
 
 
 def _look(stream: Stream, *, hidden: list[Span], pinned: list[Span], local_from: int) -> None:
@@ -280,22 +292,8 @@ def _of_turn(scope: Scope) -> Callable[[Event], bool]:
     return lambda event: event.source_id == scope.session_id and event.start >= scope.since
 
 
-def _config(model: PreTrainedModel, context: int, budget: int) -> StreamConfig:
-    """Sizes that keep every position inside the window that the model was trained with."""
-    from memagent.streaming.config import StreamConfig
-
-    chunk = max(16, min(512, context // 8))
-    budget = min(budget, context // 2)
-    sized = StreamConfig(
-        window=max(16, min(4096, context - budget - 2 * chunk)), budget=budget, chunk=chunk
-    )
-    hot = _HOT_BYTES // _page_bytes(model, sized.page)
-    return replace(sized, hot_pages=max(sized.least_pages, hot))
-
-
-def _page_bytes(model: PreTrainedModel, page: int) -> int:
-    """Keys and values of one page in all layers."""
-    from memagent.streaming.binding import layers_of
-
-    size = sum(2 * page * layer.kv_heads * layer.dim for layer in layers_of(model))
-    return size * model.dtype.itemsize
+def _settled(text: str) -> str:
+    """As much of an answer as no later token takes back: no half character, no begun role."""
+    text = text.rstrip("\ufffd")
+    begun = (n for n in range(len(_USER) - 1, 0, -1) if text.endswith(_USER[:n]))
+    return text[: len(text) - next(begun, 0)]

@@ -7,6 +7,8 @@ read anew where it is missing or of other weights. Knows nothing of questions an
 from __future__ import annotations
 
 import fcntl
+import os
+import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -25,14 +27,15 @@ __all__ = ["StreamMemory"]
 
 Span = tuple[int, int]
 _EVENTS_AT_ONCE = 64
+_LOCK = "lock"
 
 
 class StreamMemory:
     """The stream of one namespace and which event each of its tokens belongs to.
 
     `open_stream(folder)` gives the saved stream, or a new one whose first tokens, the instructions,
-    are the attention sinks. `encode` turns text into tokens
-    [1, T]. A folder that another process uses is left alone: the stream is then kept in memory.
+    are the attention sinks. `encode` turns text into tokens [1, T]. A folder that another process
+    uses is left alone: the stream is then kept in memory. One that is damaged is deleted.
     """
 
     def __init__(
@@ -45,20 +48,24 @@ class StreamMemory:
         self.memory = memory
         self.encode = encode
         self.folder = memory.caches / f"stream-{name}"
+        self._open = open_stream
         self._lock = _locked(self.folder)
-        self.stream = open_stream(self.folder if self._lock else None)
+        self.stream: Stream
         # Event id → its tokens, in the order of the stream.
-        notes = self.stream.notes.get("places", {})
-        self.places: dict[int, Span] = {int(key): (a, b) for key, (a, b) in notes.items()}
-        self._saved = len(self.places)
+        self.places: dict[int, Span]
+        try:
+            self._begin_somehow()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.close()
+            raise
 
     def catch_up(self, skip: Callable[[Event], bool]) -> None:
         """Read the events that are new, and forget those that are gone from the store.
 
         Events that `skip` names are not read yet: they belong to the turn that is being answered.
         """
-        if self.stream.disk is not None:
-            self.stream.disk.reopen()  # forgetting deletes caches
+        self._look_at_folder()
         self._drop_gone()
         pending: list[Event] = []
         for event in self._new():
@@ -114,9 +121,9 @@ class StreamMemory:
 
         from memagent.streaming.saving import save
 
-        if self._lock is None or self.stream.disk is None:
+        self._look_at_folder()
+        if self._lock is None:
             return
-        self.stream.disk.reopen()
         self._drop_gone()
         if len(self.places) == self._saved:
             return
@@ -134,6 +141,39 @@ class StreamMemory:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def _begin(self) -> None:
+        """Take up the stream of the folder, if this process has it, or begin one."""
+        self.stream = self._open(self.folder if self._lock else None)
+        notes = self.stream.notes.get("places", {})
+        self.places = {int(key): (a, b) for key, (a, b) in notes.items()}
+        self._saved = len(self.places)
+
+    def _begin_somehow(self) -> None:
+        """Begin; with a damaged folder, after a warning, from nothing."""
+        try:
+            self._begin()
+        except Exception as error:
+            if self._lock is None:
+                raise
+            # Whatever a damaged cache raises, the text is there to be read anew.
+            where, why = self.memory.namespace, str(error).split("\n")[0]
+            self.memory.warn(f"the saved stream of {where!r} is damaged, all is read anew: {why}")
+            _clear(self.folder)
+            self._begin()
+
+    def _look_at_folder(self) -> None:
+        """Take notice if the folder is gone: forgetting deletes caches, and with them the lock."""
+        if self._lock is not None and not _same(self._lock, self.folder / _LOCK):
+            self._lock.close()
+            self._lock = _locked(self.folder)
+            self._saved = -1
+            if self._lock is None:  # another process has begun to use it
+                self._begin()
+            else:
+                _clear(self.folder)
+        if self.stream.disk is not None:
+            self.stream.disk.reopen()
 
     def _new(self) -> list[Event]:
         """Events of the store that the stream has not read, in order."""
@@ -174,11 +214,28 @@ def as_text(event: Event) -> str:
 
 def _locked(folder: Path) -> IO[str] | None:
     """The folder's lock, held until it is closed, or None where another process has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / "lock").open("w")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("w")
+    except OSError:  # a cache that cannot be written is none
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
         return None
     return lock
+
+
+def _same(lock: IO[str], path: Path) -> bool:
+    """Whether the open lock is the one that lies at `path`."""
+    return path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat())
+
+
+def _clear(folder: Path) -> None:
+    """Delete what is in a folder, but for its lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()

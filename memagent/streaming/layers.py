@@ -166,6 +166,7 @@ class Layers:
             pinned=view.pinned,
             inv_freq=self.layers[layer].inv_freq,
             scale=scale,
+            apart=self.masses is not None,
         )
         return self.selector.choose(far, q, carry)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from memagent.errors import EngineError, UsageError
 from memagent.streaming.binding import fingerprint
 from memagent.streaming.config import Segmentation, StreamConfig
-from memagent.streaming.stream import Stream
+from memagent.streaming.stream import STATE, Stream
 from memagent.streaming.stretches import Stretches
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["resume", "save"]
 
-_STATE = "state.safetensors"
 _FORMAT = "1"
 _FIXED = ("page", "sinks", "selector", "landmark", "segmentation")
 _LISTS = ("page", "lo", "hi", "group")
@@ -59,7 +58,7 @@ def save(stream: Stream) -> None:
         "events": [{**log.state(), "done": log.done} for log in stream.events],
         "summarised": [summaries.events for summaries in stream.layers.summaries],
     }
-    path = stream.folder / _STATE
+    path = stream.folder / STATE
     fresh = path.with_suffix(".new")
     # Shared storage is written once each: views are copied first.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -82,7 +81,7 @@ def resume(
     """
     from safetensors import SafetensorError, safe_open
 
-    path = folder / _STATE
+    path = folder / STATE
     if not path.is_file():
         return None
     try:

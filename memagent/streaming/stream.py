@@ -25,7 +25,9 @@ from memagent.streaming.tiers import DiskTier, HostTier, TextTier, Tier
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Mark", "Stream"]
+__all__ = ["STATE", "Mark", "Stream"]
+
+STATE = "state.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Stream:
     def watch(self) -> Masses:
         """Collects attention by event from the next step on, until `unwatch`."""
         self.layers.masses = Masses(self.config.page)
+        self.view.renew()
         return self.layers.masses
 
     def unwatch(self) -> None:
@@ -151,6 +154,8 @@ class Stream:
     def _step(self, tokens: Tensor) -> None:
         """One forward call; afterwards the tokens are part of the history."""
         start, count = self.length, tokens.shape[1]
+        if start == 0 and self.folder is not None:  # another stream's, whose pages go as well
+            (self.folder / STATE).unlink(missing_ok=True)
         self.layers.begin(start, count)
         device = self.model.device
         with running(self.layers), torch.no_grad():

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-__all__ = ["Stretches", "cut_holes", "of_range", "rows_of", "stack"]
+__all__ = ["Stretches", "cut_holes", "merged", "of_range", "rows_of", "stack"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,17 @@ def stack(parts: list[Stretches]) -> Stretches:
     wide = [part.heads(heads) for part in parts]
     tensors = (torch.cat([getattr(p, name) for p in wide], dim=2) for name in _TENSORS)
     return Stretches(*tensors, groups=max(part.groups for part in parts))
+
+
+def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same tokens as ascending ranges that do not touch."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
 
 
 def cut_holes(stretches: Stretches, holes: list[list[tuple[int, int]]], page: int) -> Stretches:

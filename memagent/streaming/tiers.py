@@ -40,7 +40,7 @@ class Tier(ABC):
     def has(self, key: Key) -> bool:
         """Whether this tier or one below holds the bytes of the block."""
 
-    def flush(self) -> None:
+    def flush(self) -> None:  # noqa: B027 - most tiers have nothing to do
         """Hand on what would not outlive the process, where a tier below would take it."""
 
 

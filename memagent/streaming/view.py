@@ -13,9 +13,9 @@ from torch import Tensor
 
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.positions import place
-from memagent.streaming.stretches import Stretches, cut_holes, of_range
+from memagent.streaming.stretches import Stretches, cut_holes, merged, of_range
 
-__all__ = ["Span", "View", "merged"]
+__all__ = ["Span", "View"]
 
 Span = tuple[int, int]
 Listed = tuple[Stretches, Tensor, Tensor]
@@ -113,14 +113,3 @@ class View:
 
     def _range(self, start: int, end: int, device: torch.device) -> Stretches:
         return of_range(start, end, self.config.page, self.rows, device)
-
-
-def merged(spans: list[Span]) -> list[Span]:
-    """The same tokens as ascending ranges that do not touch."""
-    found: list[Span] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((start, end))
-    return found

@@ -27,7 +27,8 @@ class Far:
     each row as (start, end), of at least `least` tokens as a rule; as token ranges too, `hidden`
     is what must not be seen and `pinned` what must be, if the budget allows. `distance` is how far
     away pages are taken to be when they are scored: one for all, so that their order among one
-    another does not matter.
+    another does not matter. `apart` asks for the attention mass of each event, so that what
+    adjoins must stay apart.
     """
 
     page: int
@@ -44,6 +45,7 @@ class Far:
     pinned: list[list[tuple[int, int]]]
     inv_freq: Tensor
     scale: float
+    apart: bool
 
     @property
     def pages(self) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from memagent.kernels.api import score_pages
 from memagent.streaming.selectors.base import Far, Selector
-from memagent.streaming.stretches import Stretches, rows_of
+from memagent.streaming.stretches import Stretches, merged, rows_of
 
 __all__ = ["Representative"]
 
@@ -42,6 +42,8 @@ class Representative(Selector):
             rest = max(far.first, events[count - 1][1] if count else 0)
             if rest < far.until:
                 spans.append((rest, far.until))  # an event that the window has not let go whole
+            if not far.apart:
+                spans = merged(spans)  # fewer pages to gather
             rows.append([(*span, group) for group, span in enumerate(spans, start=1)])
         return rows_of(rows, far.page, q.device)
 
@@ -62,13 +64,12 @@ class Representative(Selector):
         most = min(count, far.budget // far.least + 1)
         best = found.topk(most)
         order = [n for n, s in zip(*map(Tensor.tolist, best[::-1]), strict=True) if s > _NOTHING]
-        size = [end - start for start, end in events[:count]]
-        similar = _fill(order, int(far.budget * (1 - far.contiguity)), size, set())
+        similar = _fill(order, int(far.budget * (1 - far.contiguity)), events, set())
         beside = [n for hit in similar for n in (hit - 1, hit + 1) if 0 <= n < count]
         carried = [n for s in last if 0 <= (n := bisect_left(events, s[1], key=_end)) < count]
         near = [n for n in (*beside, *carried) if found[n] > _NOTHING]
-        room = far.budget - sum(size[n] for n in similar)
-        return sorted([*similar, *_fill(near, room, size, set(similar))])
+        room = far.budget - sum(events[n][1] - events[n][0] for n in similar)
+        return sorted([*similar, *_fill(near, room, events, set(similar))])
 
 
 _NOTHING = float("-inf")
@@ -78,13 +79,15 @@ def _end(span: tuple[int, int]) -> int:
     return span[1]
 
 
-def _fill(numbers: Iterable[int], room: int, size: list[int], taken: set[int]) -> list[int]:
+def _fill(
+    numbers: Iterable[int], room: int, events: list[tuple[int, int]], taken: set[int]
+) -> list[int]:
     """Events in this order as long as the next one fits, each once."""
     chosen: list[int] = []
     for number in dict.fromkeys(numbers):
         if number in taken:
             continue
-        room -= size[number]
+        room -= events[number][1] - events[number][0]
         if room < 0:
             break
         chosen.append(number)

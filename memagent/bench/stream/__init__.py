@@ -1,0 +1,1 @@
+"""What `memagent bench stream` measures, one question a file."""

@@ -1,0 +1,120 @@
+"""All of `memagent bench stream` in one report, with its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from memagent.bench.plots import lines
+from memagent.bench.report import Report
+from memagent.bench.stream.again import SELECTORS, read_again
+from memagent.bench.stream.along import WAYS, along_a_book
+from memagent.bench.stream.passkey import find_passkey
+from memagent.bench.stream.setup import book, load
+from memagent.bench.stream.timing import SHAPE, time_per_token
+
+__all__ = ["BUNDLED", "measure", "plot"]
+
+BUNDLED = Path(__file__).parents[2] / "models" / "pocket_lm"
+Tell = Callable[[str], None]
+
+
+def measure(
+    model: Path = BUNDLED,
+    data: Path | None = None,
+    *,
+    tokens: int = 110_000,
+    lengths: Sequence[int] = (1024, 4096, 16_384, 65_536),
+    tell: Tell = lambda line: None,
+) -> Report:
+    """Run the bench; raises CheckError if a stream does not give the stock model's logits."""
+    subject = load(model)
+    title, ids, about = book(data, subject, tokens)
+    rows: list[dict[str, Any]] = []
+    metrics: dict[str, float] = {}
+    histories = [length for length in lengths if length >= 4096] or list(lengths)
+    far = [length for length in lengths if length >= 2 * subject.window]
+    for found in (
+        along_a_book(subject, ids, tell),
+        read_again(subject, ids, far, tell),
+        find_passkey(subject, ids, lengths, tell),
+        time_per_token(histories, tell),
+    ):
+        rows += found[0]
+        metrics.update(found[1])
+    config = subject.config("representative")
+    return Report(
+        "stream",
+        {**about, "title": title, "model": model.name},
+        metrics,
+        rows,
+        (
+            f"model {model.name}: trained on contexts of {subject.window} tokens",
+            f"with recall: {config.sinks} sinks, {config.budget} recalled tokens, a window of "
+            f"{config.window}; without: sinks and a window of {subject.config('recent').window}; "
+            f"read {config.chunk} tokens at a time",
+            "own window: the stock model, overlapping windows of its trained length, each token "
+            "judged with at least half a window before it",
+            f"time per token: a Llama of random weights, {SHAPE}",
+        ),
+    )
+
+
+def plot(report: Report, folder: Path) -> list[Path]:
+    """PNG pictures of a report; returns their paths. InputError without matplotlib."""
+    rows = {name: [r for r in report.rows if r["measure"] == name] for name in _MEASURES}
+    made = [
+        lines(
+            folder / "stream-book.png",
+            {way: [(r["tokens"], r[way]) for r in rows["along a book"]] for way in WAYS},
+            title="Perplexity along a book",
+            x="tokens read",
+            y="perplexity of the stretch",
+        )
+    ]
+    if rows["read again"]:
+        made.append(
+            lines(
+                folder / "stream-again.png",
+                {
+                    name: [(r["distance"], r[name]) for r in rows["read again"] if name in r]
+                    for name in ("first reading", *SELECTORS)
+                },
+                title="A passage read again",
+                x="tokens between the readings",
+                y="bits a token",
+            )
+        )
+    by_selector: dict[str, list[tuple[float, float]]] = {}
+    for row in rows["passkey"]:
+        by_selector.setdefault(row["selector"], []).append((row["length"], row["found"]))
+    made.append(
+        lines(
+            folder / "stream-passkey.png",
+            by_selector,
+            title="Passkeys found, all depths",
+            x="tokens of text",
+            y="share found",
+        )
+    )
+    timed = rows["time per token"]
+    made.append(
+        lines(
+            folder / "stream-time.png",
+            {
+                "stream": [(r["history"], r["stream_ms"]) for r in timed],
+                "full cache": [
+                    (r["history"], r["full_cache_ms"]) for r in timed if "full_cache_ms" in r
+                ],
+            },
+            title="Time per generated token",
+            x="tokens of history",
+            y="milliseconds",
+            log=True,
+        )
+    )
+    return made
+
+
+_MEASURES = ("along a book", "read again", "passkey", "time per token")

@@ -1,0 +1,156 @@
+"""What the measurements share: the model, the text, and streams of the sizes they are made for."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memagent.bench.report import CheckError, sha256_of
+from memagent.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from memagent.streaming.config import StreamConfig
+    from memagent.streaming.stream import Stream
+
+__all__ = ["Subject", "book", "load"]
+
+_LEAST_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under measurement; `window` is the context that it was trained with, in tokens."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    window: int
+
+    def encode(self, text: str) -> Tensor:
+        """Token ids [1, T], nothing special among them."""
+        read = self.tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
+        found: Tensor = read["input_ids"]
+        return found
+
+    def config(self, selector: str, **changes: Any) -> StreamConfig:
+        """Sizes whose positions stay inside the trained window: half of it recalled or local."""
+        from memagent.streaming.config import Segmentation, StreamConfig
+
+        chunk = self.window // 16
+        recalls = selector != "recent"
+        sizes: dict[str, Any] = {
+            "budget": 3 * self.window // 8 if recalls else 0,
+            "window": 3 * self.window // 8 if recalls else 3 * self.window // 4,
+            "chunk": chunk,
+            "page": 32 if self.window < 2048 else 64,
+            "refresh": 16,
+            "segmentation": Segmentation(most=64 if self.window < 2048 else 128),
+            **changes,
+        }
+        return StreamConfig(selector=selector, **sizes)
+
+    def stream(self, selector: str, rows: int = 1, **changes: Any) -> Stream:
+        """A new stream of that selector."""
+        from memagent.streaming.stream import Stream
+
+        return Stream(self.model, self.config(selector, **changes), rows=rows)
+
+
+def load(model: Path) -> Subject:
+    """The model of a folder, checked: with all history in sight it gives the stock logits.
+
+    Raises InputError where the folder holds no model, CheckError where the check fails.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if gpu else torch.float32
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        found = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+    except (OSError, ValueError, KeyError) as error:
+        why = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"{model} holds no model that can be loaded ({why}): choose --model"
+        ) from error
+    found = found.to("cuda" if gpu else "cpu").train(False)
+    subject = Subject(found, tokenizer, _trained(found))
+    _check(subject)
+    return subject
+
+
+def book(path: Path | None, subject: Subject, tokens: int) -> tuple[str, Tensor, dict[str, str]]:
+    """Title, ids [1, T] and provenance of the first book with `tokens` tokens, cut there.
+
+    `path` is JSON Lines of {title, text}, compressed with xz or not, or plain text; None takes
+    the language reference that every Python installation carries.
+    """
+    if path is None:
+        from pydoc_data.topics import topics
+
+        from memagent.bench.corpus import source_data
+
+        texts = [("Python's language reference", "\n".join(topics.values()))]
+        about = source_data()
+    else:
+        texts = _books(path)
+        about = {"file": path.name, "sha256": sha256_of(path)}
+    best = subject.encode("")
+    for title, text in texts:
+        ids = subject.encode(text[: tokens * 8])
+        if ids.shape[1] >= tokens:
+            return title, ids[:, :tokens], about
+        best = max(best, ids, key=lambda t: t.shape[1])
+    if best.shape[1] < _LEAST_TOKENS:
+        raise InputError(f"no text of {_LEAST_TOKENS} tokens in {path}: choose another --data")
+    return "longest text", best, about
+
+
+def _books(path: Path) -> list[tuple[str, str]]:
+    try:
+        raw = path.read_bytes()
+        text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode("utf-8")
+        if ".jsonl" not in path.suffixes:
+            return [(path.name, text)]
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+        return [(str(line["title"]), str(line["text"])) for line in lines]
+    except (OSError, lzma.LZMAError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no text and no JSON Lines of title and text ({error}): choose --data"
+        ) from error
+
+
+def _trained(model: PreTrainedModel) -> int:
+    window: int = getattr(model.config, "trained_context", model.config.max_position_embeddings)
+    return window
+
+
+def _check(subject: Subject) -> None:
+    import copy
+
+    import torch
+
+    from memagent.streaming.config import StreamConfig
+    from memagent.streaming.stream import Stream
+
+    read = torch.randint(2, subject.model.config.vocab_size, (1, min(300, subject.window)))
+    stock = copy.deepcopy(subject.model)
+    stock.set_attn_implementation("eager")
+    with torch.no_grad():
+        wanted = stock(read.to(stock.device)).logits[0, -1].float()
+    stream = Stream(subject.model, StreamConfig(window=None, chunk=64, selector="recent"))
+    stream.read(read)
+    assert stream.logits is not None
+    off = float((stream.logits[0].float() - wanted).abs().max())
+    limit = 1e-3 if subject.model.dtype == torch.float32 else 0.5
+    if not off < limit:
+        raise CheckError(f"with all history in sight the logits are off by {off:.2g}")
