@@ -16,6 +16,38 @@ SHOWN = (
     ("store", "query_p95_ms@100000", "query among 100,000 events, 95th percentile", "{:.1f} ms"),
     ("store", "help_s", "`memagent --help`", "{:.2f} s"),
     ("store", "bytes_per_byte", "bytes stored per byte of text", "{:.1f}"),
+    (
+        "stream",
+        "worst_over_own_window",
+        "perplexity along a book, sinks + window over the model's own "
+        "window, worst of 12 stretches",
+        "{:.3f}",
+    ),
+    (
+        "stream",
+        "again_recent@4096",
+        "bits a token of a passage read again 4,096 tokens later, without recall",
+        "{:.2f}",
+    ),
+    ("stream", "again_representative@4096", "the same with recall", "{:.2f}"),
+    (
+        "stream",
+        "passkey@16384",
+        "passkeys found in 16,384 tokens, 32 times the model's window",
+        "{:.0%}",
+    ),
+    (
+        "stream",
+        "time_growth",
+        "time per token behind 65,536 tokens over that behind 4,096",
+        "{:.2f}",
+    ),
+    (
+        "stream",
+        "speedup@65536",
+        "full cache of Transformers over the stream, time per token behind 65,536 tokens",
+        "{:.0f} times",
+    ),
     ("faults", "kills", "processes killed at random moments", "{:.0f}"),
     ("faults", "lost", "acknowledged turns or spans lost", "{:.0f}"),
     ("faults", "integrity_failures", "damaged stores", "{:.0f}"),
@@ -23,27 +55,52 @@ SHOWN = (
     ("faults", "leaks", "texts seen from another namespace", "{:.0f}"),
     ("faults", "bytes_after_forget", "copies of a forgotten text left in the files", "{:.0f}"),
 )
-TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table: (\w+)(?:, ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def table(bench: str) -> str:
-    """The rows of one bench, with the machine and the command that reproduces them."""
-    report: dict[str, Any] = json.loads((RESULTS / f"{bench}.json").read_text())
-    lines = ["| what | measured |", "|---|---|"]
-    lines += [
-        f"| {text} | {form.format(report['metrics'][metric])} |"
-        for name, metric, text, form in SHOWN
-        if name == bench
-    ]
+def table(bench: str, measure: str | None = None) -> str:
+    """The figures of one bench, or the rows of one of its measures, and what reproduces them."""
+    path = RESULTS / f"{bench}.json"
+    if not path.exists():
+        return "Not yet measured.\n"
+    report: dict[str, Any] = json.loads(path.read_text())
+    lines = figures(report) if measure is None else rows(report, measure)
     device = report["device"]
     machine = device if isinstance(device, str) else device.get("cpu", "")
-    lines += ["", f"`memagent bench {bench} --json`, {report['date'][:10]}, {machine}."]
+    data = f" --data {report['data']['file']}" if bench == "stream" else ""
+    command = f"memagent bench {bench}{data} --json"
+    lines += ["", f"`{command}`, {report['date'][:10]}, {machine}."]
     return "\n".join(lines) + "\n"
+
+
+def figures(report: dict[str, Any]) -> list[str]:
+    """The metrics that SHOWN names."""
+    return ["| what | measured |", "|---|---|"] + [
+        f"| {text} | {form.format(report['metrics'][metric])} |"
+        for name, metric, text, form in SHOWN
+        if name == report["bench"] and metric in report["metrics"]
+    ]
+
+
+def rows(report: dict[str, Any], measure: str) -> list[str]:
+    """The rows of one measure, a column for each of their fields."""
+    chosen = [row for row in report["rows"] if row.get("measure") == measure]
+    columns = [name for name in dict.fromkeys(n for r in chosen for n in r) if name != "measure"]
+    lines = [f"| {' | '.join(c.replace('_', ' ') for c in columns)} |", "|---" * len(columns) + "|"]
+    for row in chosen:
+        lines.append(f"| {' | '.join(_cell(row.get(name)) for name in columns)} |")
+    return lines
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def filled(text: str) -> str:
     """`text` with every table written anew."""
-    return TABLE.sub(lambda m: m[1] + table(m[2]) + m[3], text)
+    return TABLE.sub(lambda m: m[1] + table(m[2], m[3]) + m[4], text)
 
 
 def main() -> None:

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Check and measure the kernels on a machine with a GPU that has torch and triton but not memagent:
+#   sh benchmarks/gpu.sh [tiny|full]
+# writes kernels.json and kernels.png to $OUT (default: benchmarks/results).
+set -eu
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+OUT=${OUT:-$ROOT/benchmarks/results}
+PYTHON=${PYTHON:-python3}
+mkdir -p "$OUT"
+OUT=$(cd "$OUT" && pwd)
+
+# The import names of an installation, made of links; links keep the way to the checkout's commit.
+FARM=$(mktemp -d)
+trap 'rm -rf "$FARM"' EXIT
+mkdir "$FARM/memagent"
+for entry in "$ROOT"/memagent/* "$ROOT/kernels" "$ROOT/memory" "$ROOT/prompts"; do
+    ln -s "$entry" "$FARM/memagent/"
+done
+export PYTHONPATH="$FARM" PYTHONDONTWRITEBYTECODE=1
+cd "$FARM" # in the checkout, its folder `kernels` would hide the distribution of that name
+
+# Tests that need what is not here are left out: the common conftest wants a store and an embedder.
+if [ -d "$ROOT/tests/kernels" ] && "$PYTHON" -c "import pytest" 2>/dev/null; then
+    "$PYTHON" -m pytest -q --noconftest -p no:cacheprovider -c "$ROOT/pyproject.toml" \
+        --rootdir "$ROOT" -o filterwarnings=default -k "bf16 or gpu or bfloat16" \
+        "$ROOT/tests/kernels" || [ $? -eq 5 ] # 5: none of that name
+fi
+
+"$PYTHON" - "${1:-full}" "$OUT" <<'PROGRAM'
+import sys
+from pathlib import Path
+
+from memagent.bench.kernels import measure, plot
+from memagent.bench.report import save
+from memagent.errors import InputError, MemagentError
+
+size, out = sys.argv[1], Path(sys.argv[2])
+try:
+    value = measure(size, tell=lambda line: print(line, file=sys.stderr, flush=True)).as_object()
+except MemagentError as error:
+    sys.exit(f"gpu.sh: {error}")
+print(save(value, out))
+try:
+    print(plot(value, out))
+except InputError as error:
+    print(error)
+print(value["device"])
+for name, number in value["metrics"].items():
+    print(f"{name:36} {number:g}")
+for row in value["rows"]:
+    if row["name"] == "goal":
+        print(f"goal {row['metric']}: {row['value']:g}, must {row['must']:g}, met: {row['met']}")
+for note in value["notes"]:
+    print(note)
+PROGRAM
