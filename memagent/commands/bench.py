@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Measurements, each with its own check: store, faults, kernels.", no_args_is_help=True
+    help="Measurements, each with its own check: store, faults, kernels, stream.",
+    no_args_is_help=True,
 )
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder in which to write NAME.json too.")]
@@ -61,6 +62,33 @@ def kernels(
     report = bench.measure(size, tell=say)
     if plot is not None:
         say(f"drawn in {bench.plot(report.as_object(), plot)}")
+    _print(report, json, out)
+
+
+@app.command()
+def stream(
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Folder of a model; default: the bundled one.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Text, or JSON Lines of title and text (.xz too)."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=2048, help="Tokens of the longest text.")
+    ] = 110_000,
+    json: options.Json = False,
+    out: Out = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Folder in which to draw stream-*.png.")
+    ] = None,
+) -> None:
+    """Perplexity along a book, recall of what was read, passkeys, time per token, by history."""
+    from memagent.bench.stream import measure as bench
+
+    report = bench.measure(model or bench.BUNDLED, data, limit=limit, tell=say)
+    if plot is not None:
+        say(f"drawn in {', '.join(map(str, bench.plot(report, plot)))}")
     _print(report, json, out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from memagent.bench.stream.timing import SHAPE, time_per_token
 __all__ = ["BUNDLED", "measure", "plot"]
 
 BUNDLED = Path(__file__).parents[2] / "models" / "pocket_lm"
+LENGTHS = (1024, 2048, 4096, 16_384, 65_536)
 Tell = Callable[[str], None]
 
 
@@ -24,16 +25,19 @@ def measure(
     model: Path = BUNDLED,
     data: Path | None = None,
     *,
-    tokens: int = 110_000,
-    lengths: Sequence[int] = (1024, 4096, 16_384, 65_536),
+    limit: int = 110_000,
     tell: Tell = lambda line: None,
 ) -> Report:
-    """Run the bench; raises CheckError if a stream does not give the stock model's logits."""
+    """Run the bench on texts of up to `limit` tokens.
+
+    Raises CheckError if a stream does not give the stock model's logits.
+    """
     subject = load(model)
-    title, ids, about = book(data, subject, tokens)
+    title, ids, about = book(data, subject, limit)
+    lengths = [length for length in LENGTHS if length <= limit]
     rows: list[dict[str, Any]] = []
     metrics: dict[str, float] = {}
-    histories = [length for length in lengths if length >= 4096] or list(lengths)
+    histories = [length for length in lengths if length >= 4096] or lengths
     far = [length for length in lengths if length >= 2 * subject.window]
     for found in (
         along_a_book(subject, ids, tell),

@@ -23,6 +23,7 @@ SELECTORS = ("recent", "representative", "mean", "minmax", "per_head", "oracle")
 HIDDEN = " The pass key is {key}. Remember it. {key} is the pass key. "
 ASKED = " What is the pass key? The pass key is"
 _ORACLE_REACH = 16_384
+_MANY_TRIALS = 4096
 
 
 def find_passkey(
@@ -31,7 +32,7 @@ def find_passkey(
     lengths: Sequence[int],
     tell: Callable[[str], None],
     *,
-    trials: int = 2,
+    trials: int = 4,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Share of keys given back digit for digit by greedy decoding.
 
@@ -43,11 +44,13 @@ def find_passkey(
             if selector == "oracle" and length > _ORACLE_REACH:
                 continue
             tell(f"passkey in {length:,} tokens: {selector}")
-            found = [_trial(subject, ids, length, selector, seed) for seed in range(max(trials, 1))]
+            seeds = range(trials if length <= _MANY_TRIALS else 1)
+            found = [_trial(subject, ids, length, selector, seed) for seed in seeds]
             shares = [sum(column) / len(found) for column in zip(*found, strict=True)]
             row: dict[str, Any] = {"measure": "passkey", "length": length, "selector": selector}
             row.update({f"depth {d:.0%}": s for d, s in zip(DEPTHS, shares, strict=True)})
             row["found"] = round(sum(shares) / len(shares), 4)
+            row["keys"] = len(found) * len(DEPTHS)
             rows.append(row)
             metrics[f"passkey_{selector}@{length}"] = row["found"]
             if selector == "representative":

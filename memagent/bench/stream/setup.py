@@ -41,7 +41,7 @@ class Subject:
         """Sizes whose positions stay inside the trained window: half of it recalled or local."""
         from memagent.streaming.config import Segmentation, StreamConfig
 
-        chunk = self.window // 16
+        chunk = self.window // 8
         recalls = selector != "recent"
         sizes: dict[str, Any] = {
             "budget": 3 * self.window // 8 if recalls else 0,
@@ -83,7 +83,7 @@ def load(model: Path) -> Subject:
             f"{model} holds no model that can be loaded ({why}): choose --model"
         ) from error
     found = found.to("cuda" if gpu else "cpu").train(False)
-    subject = Subject(found, tokenizer, _trained(found))
+    subject = Subject(found, tokenizer, found.config.max_position_embeddings)
     _check(subject)
     return subject
 
@@ -127,11 +127,6 @@ def _books(path: Path) -> list[tuple[str, str]]:
         raise InputError(
             f"{path} is no text and no JSON Lines of title and text ({error}): choose --data"
         ) from error
-
-
-def _trained(model: PreTrainedModel) -> int:
-    window: int = getattr(model.config, "trained_context", model.config.max_position_embeddings)
-    return window
 
 
 def _check(subject: Subject) -> None:

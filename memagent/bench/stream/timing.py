@@ -60,6 +60,7 @@ def time_per_token(
             row["full_cache_mb"] = round(size / 2**20, 1)
             row["speedup"] = round(dense / own, 2)
             metrics[f"dense_ms_per_token@{length}"] = row["full_cache_ms"]
+            metrics[f"speedup@{length}"] = row["speedup"]
         rows.append(row)
     first, last = rows[0], rows[-1]
     metrics["time_growth"] = round(last["stream_ms"] / first["stream_ms"], 3)
