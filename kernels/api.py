@@ -67,11 +67,20 @@ def _operation(impl: str, name: str) -> Callable[..., Any]:
     The vectorised path has its own only where it gains; elsewhere the law is vectorised already.
     """
     if impl == "triton":
-        home = import_module(f"memagent.kernels.{name}")
-    else:
-        home = vectorised if impl == "torch" and hasattr(vectorised, name) else reference
+        return _beside(getattr(import_module(f"memagent.kernels.{name}"), name))
+    home = vectorised if impl == "torch" and hasattr(vectorised, name) else reference
     found: Callable[..., Any] = getattr(home, name)
     return found
+
+
+def _beside(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Run on the GPU of its first tensor, whichever is the current one: Triton would not look."""
+
+    def run(first: Tensor, *rest: Any, **options: Any) -> Any:
+        with torch.cuda.device_of(first):  # type: ignore[no-untyped-call]
+            return kernel(first, *rest, **options)
+
+    return run
 
 
 def attend_pages(
@@ -163,7 +172,7 @@ def score_pages(
     low: Tensor | None = None,
     high: Tensor | None = None,
     *,
-    reduce: Literal["max", "mean"] = "max",
+    reduce: Literal["max", "mean", "none"] = "max",
     impl: Impl = "auto",
 ) -> Tensor:
     """How well each page answers the queries: [B, Hkv, N] float32.
@@ -172,7 +181,8 @@ def score_pages(
     `mean` [B, Hkv, N, D] (any one key a page: mean, landmark, representative), whose score is the
     product, or `low` and `high`, whose score bounds every product from above (Quest,
     arXiv:2406.10774). The largest over the queries and the heads that share a kv head counts, or
-    with reduce="mean" the score of their mean.
+    with reduce="mean" the score of their mean, and
+    with reduce="none" each for itself: [B, Hkv, R x T, N], the R heads of a kv head in turn.
     """
     bound = low is not None and high is not None
     if (mean is None) != bound or (mean is not None and (low is not None or high is not None)):
@@ -180,8 +190,8 @@ def score_pages(
     keys = {"mean": mean} if mean is not None else {"low": low, "high": high}
     present = {name: tensor for name, tensor in keys.items() if tensor is not None}
     check_same(q=q, **present)
-    if reduce not in ("max", "mean"):
-        raise LayoutError(f"reduce must be max or mean, not {reduce!r}")
+    if reduce not in ("max", "mean", "none"):
+        raise LayoutError(f"reduce must be max, mean or none, not {reduce!r}")
     for name, tensor in present.items():
         fits = tensor.dim() == 4 and q.dim() == 4 and tensor.shape[::3] == q.shape[::3]
         if not fits or q.shape[1] % tensor.shape[1]:

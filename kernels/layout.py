@@ -11,7 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Attended", "LayoutError", "Summary", "check_attend", "check_same", "expand_heads"]
+__all__ = [
+    "Attended",
+    "LayoutError",
+    "Summary",
+    "check_attend",
+    "check_rotate",
+    "check_same",
+    "expand_heads",
+]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _WHOLE = (torch.int32, torch.int64)
@@ -107,6 +115,25 @@ def check_attend(
     if landmark_slot is not None:
         _need(0 <= landmark_slot < slots, f"landmark_slot must lie in a page of {slots} slots")
     _need(window is None or window > 0, f"window must be positive, not {window}")
+
+
+def check_rotate(x: Tensor, position: Tensor, inv_freq: Tensor) -> None:
+    """The shapes of `rotate_heads`."""
+    check_same(x=x)
+    _need(x.dim() == 4, f"x must be [B, H, T, D], not {tuple(x.shape)}")
+    batch, _, tokens, dim = x.shape
+    _need(dim % 2 == 0, f"RoPE turns pairs: the head size must be even, not {dim}")
+    _need(
+        position.shape == (batch, tokens),
+        f"position must be {(batch, tokens)}, not {tuple(position.shape)}",
+    )
+    _need(position.dtype in _WHOLE, f"position must hold int32 or int64, not {position.dtype}")
+    _need(
+        inv_freq.shape == (dim // 2,),
+        f"inv_freq must hold {dim // 2} frequencies, not {tuple(inv_freq.shape)}",
+    )
+    for name, tensor in {"position": position, "inv_freq": inv_freq}.items():
+        _need(tensor.device == x.device, f"{name} is on {tensor.device}, x on {x.device}")
 
 
 def expand_heads(tensor: Tensor, kv_heads: int) -> Tensor:

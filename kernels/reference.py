@@ -61,12 +61,14 @@ def attend(
                 if softcap is not None:
                     logits = torch.tanh(logits / softcap) * softcap
                 ahead = q_pos[b, :, None] - (pos + slot)
-                seen = (slot >= lo) & (slot < hi) & (ahead >= 0)
+                inside = (slot >= lo) & (slot < hi)
+                seen = inside & (ahead >= 0)
                 if window is not None:
                     seen = seen & (ahead < window)
                 logits = _block(logits, seen, landmark_slot, local=group == 0)
                 scores.append(logits + bias[b, h, group])
-                values.append(v_pages[page, h].to(exact))
+                # A slot not yet written may hold anything, NaN too, and 0 x NaN is NaN.
+                values.append(v_pages[page, h].to(exact).masked_fill(~inside[:, None], 0))
                 owner.append(torch.full((slots,), group, device=q.device))
             if not scores:
                 continue
@@ -136,7 +138,7 @@ def score(
         assert low is not None and high is not None
         least, most = low.to(exact)[:, :, None], high.to(exact)[:, :, None]
         found = torch.maximum(rows[..., None, :] * least, rows[..., None, :] * most).sum(-1)
-    return found.amax(2)
+    return found if reduce == "none" else found.amax(2)
 
 
 def select(scores: Tensor, k: int) -> Tensor:

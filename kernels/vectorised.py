@@ -193,7 +193,7 @@ def score(
         # The larger of q·low and q·high in each number, summed: two products of its two halves.
         found = rows.clamp(min=0) @ high.transpose(-1, -2)
         found = found + rows.clamp(max=0) @ low.transpose(-1, -2)
-    return found.float().amax(2)
+    return found.float() if reduce == "none" else found.float().amax(2)
 
 
 def select(scores: Tensor, k: int) -> Tensor:

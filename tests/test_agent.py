@@ -263,3 +263,24 @@ def test_pocket_quotes_acknowledges_and_says_no(memory: Memory, embedder: Embedd
 )
 def test_questions_are_known_by_their_form(text: str, asks: bool) -> None:
     assert is_question(text) is asks
+
+
+def test_a_single_question_and_its_answer_are_never_recalled(memory: Memory) -> None:
+    remember(memory, FACT)
+    said = "Seventeen geese crossed the meadow at dawn."
+    agent, engine = scripted(memory, said)
+    assert engine.capabilities.generates
+    asked = Session(agent, ASK_SESSION, remembered=False)
+    answer = asked.tell("What crossed the meadow?")
+    assert (answer.text, answer.state, answer.citations) == (said, "complete", ())
+    memory.catch_up()
+    assert memory.events.of(asked.source.id) == []
+    memory.rebuild()
+    assert memory.events.of(asked.source.id) == []
+    for question in ("What crossed the meadow?", said):
+        found = memory.recall(question, budget=500).chosen
+        assert {hit.event.source for hit in found} <= {"notes"}
+    # In a conversation the same answer is one more thing that was said.
+    talk = Session(agent, "talk")
+    talk.tell("What crossed the meadow?")
+    assert said in {event.text for event in memory.events.of(talk.source.id)}

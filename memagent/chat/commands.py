@@ -67,12 +67,16 @@ def _context(chat: Conversation, argument: str) -> None:
         raise NotFoundError("the last answer has no record of its prompt: it was stopped too early")
     agent = chat.session.agent
     question = chat.memory.spans.get(chat.memory.answers.get(answer.id)["question_span"])
-    said = sum(agent.engine.count(turn.text) for turn in chat.session.history(question))
+    if agent.engine.capabilities.attention:
+        said = "in the model's own memory"
+    else:
+        tokens = sum(agent.engine.count(turn.text) for turn in chat.session.history(question))
+        said = f"{tokens:,} in {report['history_turns']} turns"
     kept = f"{agent.settings.max_tokens:,} of them kept for the answer"
     lines = [
         f"prompt        {report['prompt_tokens']:,} tokens",
         f"recalled      {report['spent']:,} in {len(report['chosen'])} events",
-        f"conversation  {said:,} in {report['history_turns']} turns",
+        f"conversation  {said}",
         f"budget        {report['budget']:,} for what is recalled",
         f"window        {agent.engine.context:,}, {kept}",
     ]

@@ -28,6 +28,8 @@ __all__ = ["StreamMemory"]
 Span = tuple[int, int]
 _EVENTS_AT_ONCE = 64
 _LOCK = "lock"
+# New tokens after which the stream is saved, so that a killed process has not read in vain.
+_SAVED_EVERY = 4096
 
 
 class StreamMemory:
@@ -75,6 +77,8 @@ class StreamMemory:
                 self._read(pending)
                 pending = []
         self._read(pending)
+        if self.stream.length - self._saved_at >= _SAVED_EVERY:
+            self.save()
 
     def hidden(self, which: Filter) -> list[Span]:
         """The tokens that a turn restricted to `which` may not see."""
@@ -133,7 +137,7 @@ class StreamMemory:
         except (OSError, SafetensorError) as error:
             self.memory.warn(f"the stream of {self.memory.namespace!r} was not saved: {error}")
             return
-        self._saved = len(self.places)
+        self._saved, self._saved_at = len(self.places), self.stream.length
 
     def close(self) -> None:
         """Save, and let other processes have the folder."""
@@ -147,7 +151,7 @@ class StreamMemory:
         self.stream = self._open(self.folder if self._lock else None)
         notes = self.stream.notes.get("places", {})
         self.places = {int(key): (a, b) for key, (a, b) in notes.items()}
-        self._saved = len(self.places)
+        self._saved, self._saved_at = len(self.places), self.stream.length
 
     def _begin_somehow(self) -> None:
         """Begin; with a damaged folder, after a warning, from nothing."""

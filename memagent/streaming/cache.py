@@ -43,7 +43,7 @@ class LayerCache:
         self.page = page
         self.limit = None if limit is None or below is None else limit * rows
         self.below = below
-        size = _FIRST * rows if self.limit is None else self.limit
+        size = _FIRST * rows if self.limit is None else min(_FIRST * rows, self.limit)
         shape = (size, heads, page, dim)
         self.k = torch.zeros(shape, dtype=dtype, device=device)
         self.v = torch.zeros(shape, dtype=dtype, device=device)
@@ -180,16 +180,17 @@ class LayerCache:
             self._touched[physical] = self.step
 
     def _place(self) -> int:
-        if not self._free and self.limit is not None:
+        size = self.k.shape[0]
+        if not self._free and self.limit is not None and size >= self.limit:
             self._evict()
         if not self._free:
-            self._grow()
+            # Twice as large, up to the limit; beyond it a little, for a step that needs more.
+            most = 2 * size if self.limit is None else max(self.limit, size + _EVICTED_AT_ONCE)
+            self._grow(min(size, most - size))
         return self._free.pop()
 
-    def _grow(self) -> None:
-        """Twice the pool; beyond a limit, a little, for a step that needs more at once."""
+    def _grow(self, more: int) -> None:
         size = self.k.shape[0]
-        more = size if self.limit is None else _EVICTED_AT_ONCE
         room = self.k.new_zeros(more, *self.k.shape[1:])
         self.k, self.v = torch.cat((self.k, room)), torch.cat((self.v, room))
         self._free = list(range(size + more - 1, size - 1, -1))

@@ -1,4 +1,4 @@
-"""A stream with landmark tokens computes the grouped softmax that landmark models are trained with."""
+"""A stream with landmark tokens computes the grouped softmax that such models are trained with."""
 
 import copy
 

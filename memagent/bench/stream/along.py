@@ -60,24 +60,33 @@ def along_a_book(
 
 
 def own_window(subject: Subject, ids: Tensor, batch: int = 16) -> Tensor:
-    """Surprise [T] of each token (NaN for the first) under the stock model, in its own window."""
+    """Surprise [T] of each token under the stock model, in windows of its own size.
+
+    Each window is opened as the model's texts are.
+    """
     import torch
 
     stock = copy.deepcopy(subject.model)
     stock.set_attn_implementation("sdpa")
-    window, half, total = subject.window, subject.window // 2, ids.shape[1]
+    opening, total = subject.begin, ids.shape[1]
+    size = subject.window - opening.shape[1]
+    half = size // 2
     found = torch.full((total,), float("nan"))
     starts = list(range(0, max(total - half, 1), half))
-    for group in (starts[n : n + batch] for n in range(0, len(starts), batch)):
-        whole = [s for s in group if s + window <= total]
-        short = [s for s in group if s + window > total]
-        for some in ([whole] if whole else []) + [[s] for s in short]:
-            read = torch.stack([ids[0, s : s + window] for s in some]).to(stock.device)
-            with torch.no_grad():
-                logits = stock(read).logits[:, :-1].float()
-            wanted = read[:, 1:, None]
-            lost = (logits.logsumexp(-1) - logits.gather(2, wanted)[..., 0]).cpu()
-            for start, row in zip(some, lost, strict=True):
-                skip = half - 1 if start else 0
-                found[start + 1 + skip : start + window] = row[skip:]
+    # The last window may be shorter than the others: it goes alone.
+    whole = [start for start in starts if start + size <= total]
+    groups = [whole[n : n + batch] for n in range(0, len(whole), batch)]
+    groups += [[start] for start in starts if start + size > total]
+    for group in groups:
+        read = torch.stack([torch.cat((opening[0], ids[0, s : s + size])) for s in group])
+        read = read.to(stock.device)
+        with torch.no_grad():
+            logits = stock(read).logits[:, :-1].float()
+        wanted = read[:, 1:, None]
+        lost = (logits.logsumexp(-1) - logits.gather(2, wanted)[..., 0]).cpu()
+        for start, row in zip(group, lost, strict=True):
+            # Without an opening token nothing says what the first one should be.
+            row = torch.cat((torch.full((1 - opening.shape[1],), float("nan")), row))
+            skip = half if start else 0
+            found[start + skip : start + size] = row[skip:]
     return found

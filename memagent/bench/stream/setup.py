@@ -54,11 +54,21 @@ class Subject:
         }
         return StreamConfig(selector=selector, **sizes)
 
+    @property
+    def begin(self) -> Tensor:
+        """The token that opens every text of the model, [1, 1], or none, [1, 0]."""
+        import torch
+
+        opens = self.tokenizer.bos_token_id
+        return torch.tensor([[] if opens is None else [opens]], dtype=torch.int64)
+
     def stream(self, selector: str, rows: int = 1, **changes: Any) -> Stream:
-        """A new stream of that selector."""
+        """A new stream of that selector, which has read the opening token."""
         from memagent.streaming.stream import Stream
 
-        return Stream(self.model, self.config(selector, **changes), rows=rows)
+        stream = Stream(self.model, self.config(selector, **changes), rows=rows)
+        stream.read(self.begin.expand(rows, -1))
+        return stream
 
 
 def load(model: Path) -> Subject:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from memagent.kernels.api import select_pages
+from memagent.kernels.api import score_pages, select_pages
 from memagent.kernels.rope import rotate
 from memagent.streaming.cache import LayerCache
 from memagent.streaming.stretches import Stretches
@@ -56,17 +56,32 @@ class Far:
         """Events of the row that end by `until`."""
         return bisect_right(self.events[row], self.until, key=lambda span: span[1])
 
-    def whole(self, scores: Tensor) -> Tensor:
-        """Scores of the full pages as scores of all `pages`: one being filled has none."""
-        missing = self.pages - scores.shape[-1]
-        if missing <= 0:
-            return scores[..., : self.pages]
-        return torch.nn.functional.pad(scores, (0, missing), value=float("-inf"))
+    def share(self, q: Tensor, seen: Tensor, **keys: Tensor) -> Tensor:
+        """How much of the attention of any of the queries each key would get: [B, Hkv, N].
 
-    def turned(self, q: Tensor) -> Tensor:
-        """q [B, Hq, T, D] as it meets a page at `distance`."""
+        q [B, Hq, T, D] unrotated; the keys as for `score_pages`, N of them or, where a page is
+        still being filled, less. Only those of `seen` [B, 1, N] compete. The softmax is taken for
+        each query of each head, and the largest share counts: one head that is sure is not
+        outvoted by many that are not.
+        """
+        count = seen.shape[-1]
         place = torch.full((1, 1, 1), self.distance, device=q.device)
-        return rotate(q, place, self.inv_freq)
+        turned, best = rotate(q, place, self.inv_freq), []
+        step = max(1, _AT_ONCE // (q.shape[0] * q.shape[1] * max(count, 1)))
+        for start in range(0, q.shape[2], step):
+            logits = score_pages(turned[:, :, start : start + step], **keys, reduce="none")
+            logits = logits[..., :count] * self.scale
+            missing = (0, count - logits.shape[-1])
+            logits = torch.nn.functional.pad(logits, missing, value=float("-inf"))
+            logits = logits.masked_fill(~seen[:, :, None], float("-inf"))
+            top = logits.amax(-1, keepdim=True).clamp(min=-1e30)
+            weight = torch.exp(logits - top)
+            best.append((weight / weight.sum(-1, keepdim=True).clamp(min=1e-30)).amax(2))
+        return torch.stack(best).amax(0).masked_fill(~seen, float("-inf"))
+
+
+# Floats of one block of logits; the queries of a long chunk are worked on in turns.
+_AT_ONCE = 1 << 24
 
 
 class Selector(ABC):
@@ -86,25 +101,28 @@ class PageSelector(Selector):
     """Chooses the pages of highest score, each a group of its own."""
 
     @abstractmethod
-    def score(self, far: Far, q: Tensor) -> Tensor:
-        """Scores [B, 1 or Hkv, far.pages] of the pages; the first pages of the history first."""
+    def score(self, far: Far, q: Tensor, seen: Tensor) -> Tensor:
+        """Scores [B, 1 or Hkv, far.pages] of the pages, only those of `seen` [B, 1, far.pages]
+        competing; the first pages of the history first."""
 
     def choose(self, far: Far, q: Tensor, carry: Stretches | None) -> Stretches:
         """The best pages by `score`, as many as the budget holds."""
         count = far.budget // far.page
         if far.until <= far.first or count < 1:
             return Stretches.none(q.shape[0], q.device)
-        scores = self.score(far, q)
         page = torch.arange(far.pages, device=q.device)
         lo = (far.first - page * far.page).clamp(min=0)
         hi = (far.until - page * far.page).clamp(max=far.page)
         first, end = page * far.page + lo, page * far.page + hi
-        for row in range(q.shape[0]):
-            for a, b in far.pinned[row]:
+        seen = (lo < hi).expand(q.shape[0], 1, -1).clone()
+        for row, ranges in enumerate(far.hidden):
+            for a, b in ranges:  # a page of which nothing is left takes no place
+                seen[row] &= (first < a) | (end > b)
+        scores = self.score(far, q, seen)
+        for row, ranges in enumerate(far.pinned):
+            for a, b in ranges:
                 scores[row].masked_fill_((first < b) & (end > a), float("inf"))
-            for a, b in far.hidden[row]:  # a page of which nothing is left takes no place
-                scores[row].masked_fill_((first >= a) & (end <= b), float("-inf"))
-        scores = scores.masked_fill(lo >= hi, float("-inf"))
+        scores = scores.masked_fill(~seen, float("-inf"))
         chosen = select_pages(scores, count).long()
         kept = chosen >= 0
         some = chosen.clamp(min=0)

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from memagent.kernels.api import score_pages
 from memagent.streaming.selectors.base import Far, PageSelector
 
 __all__ = ["Landmark"]
@@ -23,6 +22,6 @@ class Landmark(PageSelector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"last"})
 
-    def score(self, far: Far, q: Tensor) -> Tensor:
+    def score(self, far: Far, q: Tensor, seen: Tensor) -> Tensor:
         """[B, Hkv, pages]."""
-        return far.whole(score_pages(far.turned(q), far.summaries["last"]))
+        return far.share(q, seen, mean=far.summaries["last"])

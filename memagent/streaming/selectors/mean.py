@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from memagent.kernels.api import score_pages
 from memagent.streaming.selectors.base import Far, PageSelector
 
 __all__ = ["Mean"]
@@ -18,11 +17,10 @@ __all__ = ["Mean"]
 
 @dataclass(frozen=True)
 class Mean(PageSelector):
-    """Scores a page by the product of its mean key and the queries; heads add up."""
+    """Scores a page by the product of its mean key and the queries; the heads' shares add up."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"mean"})
 
-    def score(self, far: Far, q: Tensor) -> Tensor:
+    def score(self, far: Far, q: Tensor, seen: Tensor) -> Tensor:
         """[B, 1, pages]."""
-        found = score_pages(far.turned(q), far.summaries["mean"])
-        return far.whole(found.sum(1, keepdim=True))
+        return far.share(q, seen, mean=far.summaries["mean"]).sum(1, keepdim=True)

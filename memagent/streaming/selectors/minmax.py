@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from memagent.kernels.api import score_pages
 from memagent.streaming.selectors.base import Far, PageSelector
 
 __all__ = ["MinMax"]
@@ -22,7 +21,6 @@ class MinMax(PageSelector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"low", "high"})
 
-    def score(self, far: Far, q: Tensor) -> Tensor:
+    def score(self, far: Far, q: Tensor, seen: Tensor) -> Tensor:
         """[B, Hkv, pages]."""
-        low, high = far.summaries["low"], far.summaries["high"]
-        return far.whole(score_pages(far.turned(q), low=low, high=high))
+        return far.share(q, seen, low=far.summaries["low"], high=far.summaries["high"])

@@ -21,7 +21,7 @@ __all__ = ["Oracle"]
 class Oracle(PageSelector):
     """Scores a page by its share of the attention over all far pages, each kv head for itself."""
 
-    def score(self, far: Far, q: Tensor) -> Tensor:
+    def score(self, far: Far, q: Tensor, seen: Tensor) -> Tensor:
         """[B, Hkv, pages]."""
         batch, heads, tokens, _ = q.shape
         every = of_range(far.first, far.until, far.page, batch, q.device)

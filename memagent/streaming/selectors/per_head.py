@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from memagent.kernels.api import score_pages
 from memagent.streaming.selectors.base import Far, PageSelector
 
 __all__ = ["PerHead"]
@@ -22,6 +21,6 @@ class PerHead(PageSelector):
 
     needs: ClassVar[frozenset[str]] = frozenset({"weighted"})
 
-    def score(self, far: Far, q: Tensor) -> Tensor:
+    def score(self, far: Far, q: Tensor, seen: Tensor) -> Tensor:
         """[B, Hkv, pages]."""
-        return far.whole(score_pages(far.turned(q), far.summaries["weighted"]))
+        return far.share(q, seen, mean=far.summaries["weighted"])

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from memagent.kernels.api import score_pages
 from memagent.streaming.selectors.base import Far, Selector
 from memagent.streaming.stretches import Stretches, merged, rows_of
 
@@ -32,11 +32,10 @@ class Representative(Selector):
 
     def choose(self, far: Far, q: Tensor, carry: Stretches | None) -> Stretches:
         """The chosen events, each a group of its own."""
-        turned = far.turned(q)
         rows = []
         for row, events in enumerate(far.events):
             last = [] if carry is None else [s[:2] for s in carry.spans(far.page, row)]
-            chosen = self._of_row(far, turned[row : row + 1], row, last)
+            chosen = self._of_row(far, q[row : row + 1], row, last)
             spans = [(max(events[n][0], far.first), events[n][1]) for n in chosen]
             count = far.ended(row)
             rest = max(far.first, events[count - 1][1] if count else 0)
@@ -53,10 +52,11 @@ class Representative(Selector):
         if count == 0 or far.budget == 0:
             return []
         keys = far.summaries.representatives(far.cache, row, events[:count])
-        found = score_pages(q, keys[None]).sum(1)[0]
-        found[: bisect_right(events, far.first, key=_end)] = _NOTHING  # these are sinks
+        seen = torch.ones(count, dtype=torch.bool, device=q.device)
+        seen[: bisect_right(events, far.first, key=_end)] = False  # these are sinks
         for start, end in far.hidden[row]:
-            found[bisect_left(events, (start,)) : bisect_left(events, (end,))] = _NOTHING
+            seen[bisect_left(events, (start,)) : bisect_left(events, (end,))] = False
+        found = far.share(q, seen[None, None], mean=keys[None]).sum(1)[0]
         for start, end in far.pinned[row]:
             wanted = slice(bisect_right(events, start, key=_end), bisect_left(events, (end,)))
             found[wanted] = found[wanted].masked_fill(found[wanted] > _NOTHING, float("inf"))
@@ -66,7 +66,7 @@ class Representative(Selector):
         order = [n for n, s in zip(*map(Tensor.tolist, best[::-1]), strict=True) if s > _NOTHING]
         similar = _fill(order, int(far.budget * (1 - far.contiguity)), events, set())
         beside = [n for hit in similar for n in (hit - 1, hit + 1) if 0 <= n < count]
-        carried = [n for s in last if 0 <= (n := bisect_left(events, s[1], key=_end)) < count]
+        carried = [n for span in last for n in _inside(events[:count], *span)]
         near = [n for n in (*beside, *carried) if found[n] > _NOTHING]
         room = far.budget - sum(events[n][1] - events[n][0] for n in similar)
         return sorted([*similar, *_fill(near, room, events, set(similar))])
@@ -77,6 +77,11 @@ _NOTHING = float("-inf")
 
 def _end(span: tuple[int, int]) -> int:
     return span[1]
+
+
+def _inside(events: list[tuple[int, int]], start: int, end: int) -> range:
+    """Numbers of the events of which the tokens [start, end) hold some."""
+    return range(bisect_right(events, start, key=_end), bisect_left(events, (end,)))
 
 
 def _fill(

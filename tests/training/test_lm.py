@@ -1,0 +1,208 @@
+"""The training command, killed and resumed, and the model that it made and the package bundles."""
+
+import importlib.util
+import json
+import lzma
+import math
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+from memagent.models.bundled import pocket_lm
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+[data]
+vocab_size = 300
+tokenizer_chars_per_book = 0
+chars_per_book = 0
+
+[model]
+hidden_size = 24
+intermediate_size = 32
+num_hidden_layers = 2
+num_attention_heads = 2
+num_key_value_heads = 2
+head_dim = 8
+max_position_embeddings = 512
+rope_theta = 10000.0
+
+[train]
+seed = 3
+steps = 120
+batch_tokens = 768
+learning_rate = 4e-3
+warmup_steps = 4
+weight_decay = 0.1
+answer_weight = 4.0
+device = "cpu"
+precision = "auto"
+threads = 1
+checkpoint_every = 10
+evaluate_every = 100
+
+[[phase]]
+until = 0.5
+context = 128
+repeat = 0.3
+random = 0.2
+passkey = 0.2
+pairs = 0.2
+
+[[phase]]
+until = 1.0
+context = 192
+repeat = 0.2
+random = 0.1
+passkey = 0.2
+pairs = 0.2
+"""
+PARAGRAPH = (
+    "The old man walked slowly down to the river, where the boats were tied to the bank. It had\n"
+    "been raining all the morning, and the road was so deep in mud that he could hardly find his\n"
+    "way. When he came to the house he knocked at the door, but there was no answer; and after he\n"
+    "had waited for some time he sat down upon a stone and began to think of what he should say\n"
+    "to his daughter, whom he had not seen for many years.\n"
+)
+
+
+def _book(seed: int) -> str:
+    draw = random.Random(seed)
+    words = ["stone", "river", "walked", "the", "a", "of", "house", "and", "morning", "was"]
+    return " ".join(draw.choice(words) for _ in range(2_500))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a configuration and a few made books."""
+    folder = tmp_path_factory.mktemp("lm")
+    (folder / "lm.toml").write_text(CONFIG)
+    (folder / "books").mkdir()
+    for name, seeds in {"train-0": range(4), "val": range(4, 6)}.items():
+        with lzma.open(folder / "books" / f"{name}.jsonl.xz", "wt", encoding="utf-8") as file:
+            for seed in seeds:
+                file.write(json.dumps({"title": str(seed), "text": _book(seed)}) + "\n")
+    return folder
+
+
+def _start(made: Path, out: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "training/lm.py", "--config", made / "lm.toml"]
+    command += ["--books", made / "books", "--out", made / out]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE)
+
+
+def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(made: Path) -> None:
+    unbroken, killed = _start(made, "unbroken"), _start(made, "killed")
+    checkpoint = made / "killed" / "checkpoint.pt"
+    while not checkpoint.exists() and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    stopped = torch.load(checkpoint, weights_only=True)["step"]
+    assert 0 < stopped < 120
+    resumed = _start(made, "killed")
+    _, said = resumed.communicate()
+    assert resumed.returncode == 0, said
+    assert f"resumed at step {stopped}" in said
+    _, said = unbroken.communicate()
+    assert unbroken.returncode == 0, said
+    weights = [made / name / "export" / "model.safetensors" for name in ("unbroken", "killed")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+    report = json.loads((made / "killed" / "report.json").read_text())
+    assert report["steps"] == 120
+    assert report["tokens"] == 120 * 768
+    # Ten words drawn at random: far below the eight bits of a byte, and above nothing.
+    assert 0 < report["bits_per_byte"] < 3
+    LlamaForCausalLM.from_pretrained(made / "killed" / "export", dtype=torch.float32)
+
+
+def test_a_wrong_configuration_is_refused(made: Path, tmp_path: Path) -> None:
+    config = tmp_path / "lm.toml"
+    config.write_text(CONFIG.replace("until = 1.0", "until = 0.9"))
+    command = [sys.executable, "training/lm.py", "--config", config]
+    command += ["--books", made / "books", "--out", tmp_path / "out"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "the last must end at 1.0" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.fixture(scope="module")
+def model() -> LlamaForCausalLM:
+    """The bundled model in float32."""
+    return LlamaForCausalLM.from_pretrained(pocket_lm(), dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> AutoTokenizer:
+    """The bundled tokenizer."""
+    return AutoTokenizer.from_pretrained(pocket_lm())
+
+
+def _ids(tokenizer: AutoTokenizer, text: str) -> torch.Tensor:
+    return torch.tensor([[tokenizer.bos_token_id, *tokenizer(text).input_ids]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PARAGRAPH,
+        "  two spaces , a space before a comma , tabs\tand\r\nreturns \n\n\n and an end ",
+        "naïve — “quoted” 日本語 🜚 and 1234567890",
+        "",
+    ],
+)
+def test_text_survives_the_tokenizer(tokenizer: AutoTokenizer, text: str) -> None:
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+
+
+def test_digits_are_never_merged(tokenizer: AutoTokenizer) -> None:
+    assert tokenizer.tokenize("48213")[-5:] == ["4", "8", "2", "1", "3"]
+
+
+@torch.inference_mode()
+def test_english_is_far_likelier_than_chance(
+    model: LlamaForCausalLM, tokenizer: AutoTokenizer
+) -> None:
+    ids = _ids(tokenizer, PARAGRAPH)
+    loss = model(ids, labels=ids).loss.item()
+    assert loss < 0.55 * math.log(len(tokenizer))
+
+
+@torch.inference_mode()
+def test_a_passage_read_again_is_copied(model: LlamaForCausalLM, tokenizer: AutoTokenizer) -> None:
+    passage = PARAGRAPH[:180]
+    start = 40
+    ids = _ids(tokenizer, f"{PARAGRAPH}\n{passage[:start]}")
+    expected = passage[start:]
+    count = len(tokenizer(expected).input_ids)
+    made = model.generate(ids, max_new_tokens=count, do_sample=False)
+    assert tokenizer.decode(made[0, ids.shape[1] :])[:80] == expected[:80]
+
+
+@torch.inference_mode()
+def test_a_pass_key_is_returned(model: LlamaForCausalLM, tokenizer: AutoTokenizer) -> None:
+    needle = "The pass key is 48213. Remember it. 48213 is the pass key."
+    prompt = f"{PARAGRAPH}\n{needle}\n\n{PARAGRAPH}\nWhat is the pass key? The pass key is"
+    ids = _ids(tokenizer, prompt)
+    made = model.generate(ids, max_new_tokens=6, do_sample=False)
+    assert tokenizer.decode(made[0, ids.shape[1] :]) == " 48213"
+
+
+def test_the_card_shows_the_figures_of_its_report() -> None:
+    spec = importlib.util.spec_from_file_location("card", ROOT / "training" / "card.py")
+    card = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(card)
+    folder = ROOT / "docs" / "models"
+    report = json.loads((folder / "pocket-lm.json").read_text())
+    text = (folder / "pocket-lm.md").read_text()
+    assert card.fill(text, report) == text

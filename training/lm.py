@@ -1,0 +1,257 @@
+"""Trains a small Llama model on books and exports it as stock transformers files.
+
+    python training/lm.py --config training/pocket-lm.toml --books DIR --out DIR
+
+Started again with the same arguments it goes on from its last checkpoint, and ends with the
+weights of an unbroken run. Knows nothing of the package that ships the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import platform
+import shutil
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attention
+import tokenizers
+import torch
+import transformers
+from circuit import lay_induction
+from data import encode_books, make_tokenizer, read_books, wrap
+from evaluate import evaluate
+from sequences import Batch, Sampler
+from settings import Settings, load_settings
+from tokenizers import Tokenizer
+from torch import nn
+
+log = logging.getLogger("lm")
+
+VAL_CHARS = 100_000
+
+
+def build_model(settings: Settings, tokenizer: Tokenizer) -> Any:
+    """A new model in float32, its weights decided by the seed."""
+    torch.manual_seed(settings.train.seed)
+    shape = asdict(settings.model)
+    theta = shape.pop("rope_theta")
+    config = transformers.LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": theta},
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+        **shape,
+    )
+    model = transformers.LlamaForCausalLM(config)
+    lay_induction(model, settings.train.seed)
+    return model
+
+
+def build_optimizers(model: nn.Module, settings: Settings) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for the embedding and the norms."""
+    named = list(model.named_parameters())
+    matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in named if p.ndim != 2 or "embed" in name]
+    rate, decay = settings.train.learning_rate, settings.train.weight_decay
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=rate, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
+    ]
+
+
+def rate_at(step: int, settings: Settings) -> float:
+    """The share of the full learning rate: linear warm-up, then a cosine to a fiftieth."""
+    warm, steps = settings.train.warmup_steps, settings.train.steps
+    if step < warm:
+        return (step + 1) / warm
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def loss_of(model: Any, batch: Batch, device: torch.device, *, mixed: bool) -> torch.Tensor:
+    """Weighted mean cross-entropy of each token but the first."""
+    ids = torch.from_numpy(batch.ids).to(device)
+    weights = torch.from_numpy(batch.weights).to(device)[:, 1:].reshape(-1)
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+        logits = model(input_ids=ids, use_cache=False).logits
+    flat = logits[:, :-1].float().flatten(0, 1)
+    losses = nn.functional.cross_entropy(flat, ids[:, 1:].reshape(-1), reduction="none")
+    return (losses * weights).sum() / weights.sum()
+
+
+def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the model in float16 and its tokenizer as stock classes load them."""
+    unfinished = folder.with_suffix(".partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    config = transformers.LlamaConfig.from_dict(model.config.to_dict())
+    half = transformers.LlamaForCausalLM(config).to(torch.float16)
+    half.load_state_dict(model.state_dict())
+    half.save_pretrained(unfinished)
+    # safetensors writes for the owner alone, and a package is for everyone.
+    (unfinished / "model.safetensors").chmod(0o644)
+    wrap(tokenizer).save_pretrained(unfinished)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+class Run:
+    """One training run in its folder: the state that a checkpoint holds and what advances it."""
+
+    def __init__(self, settings: Settings, books: Path, out: Path) -> None:
+        self.settings = settings
+        self.out = out
+        train = settings.train
+        torch.set_num_threads(train.threads)
+        out.mkdir(parents=True, exist_ok=True)
+        cuda = torch.cuda.is_available()
+        chosen = train.device if train.device != "auto" else ("cuda" if cuda else "cpu")
+        self.device = torch.device(chosen)
+        native = cuda or torch.cpu._is_avx512_bf16_supported()
+        self.mixed = train.precision == "bfloat16" or (train.precision == "auto" and native)
+        self.tokenizer = make_tokenizer(out / "tokens.json", books, settings.data)
+        corpus = encode_books(
+            out / "corpus.npy", self.tokenizer, books, settings.data.chars_per_book
+        )
+        log.info("corpus of %d tokens", len(corpus))
+        self.sampler = Sampler(corpus, self.tokenizer, train.seed, train.answer_weight)
+        self.val = list(read_books(books, "val.jsonl.xz", VAL_CHARS))
+        self.model = build_model(settings, self.tokenizer).to(self.device)
+        self.optimizers = build_optimizers(self.model, settings)
+        self.step = 0
+        self.seconds = 0.0
+        self.curve: list[dict[str, Any]] = []
+        self._resume()
+
+    def _resume(self) -> None:
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        log.info("resumed at step %d", self.step)
+
+    def save(self) -> None:
+        """Write the checkpoint; a kill at any moment leaves the old one or the new one."""
+        unfinished = self.out / "checkpoint.partial"
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "curve": self.curve,
+        }
+        torch.save(state, unfinished)
+        unfinished.replace(self.out / "checkpoint.pt")
+
+    def advance(self) -> float:
+        """One step; its loss in nats per token."""
+        train = self.settings.train
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = train.learning_rate * rate_at(self.step, self.settings)
+        phase = self.settings.phase_at(self.step)
+        batch = self.sampler.batch(self.step, train.batch_tokens, phase)
+        self.model.train()
+        fused = "sdpa" if self.device.type == "cuda" else attention.register()
+        self.model.set_attn_implementation(fused)
+        loss = loss_of(self.model, batch, self.device, mixed=self.mixed)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+        return loss.item()
+
+    def figures(self, *, count: int, chars: int) -> dict[str, Any]:
+        """The scores of the weights as they are."""
+        self.model.set_attn_implementation("sdpa")
+        context = self.settings.phases[-1].context
+        return evaluate(self.model, self.tokenizer, self.val, context, count=count, chars=chars)
+
+    def train(self) -> None:
+        """All steps that are left, with checkpoints and figures on the way."""
+        train = self.settings.train
+        began, losses = time.monotonic(), []
+        while self.step < train.steps:
+            started = time.monotonic()
+            losses.append(self.advance())
+            if self.step % 50 == 0:
+                rate = train.batch_tokens / (time.monotonic() - started)
+                log.info("step %d loss %.4f, %.0f tokens/s", self.step, losses[-1], rate)
+            if self.step % train.evaluate_every == 0:
+                self.seconds += time.monotonic() - began
+                point = {"step": self.step, "loss": sum(losses) / len(losses)}
+                self.curve.append(point | self.figures(count=48, chars=8_000))
+                log.info("%s", json.dumps(self.curve[-1]))
+                export(self.model, self.tokenizer, self.out / "export")
+                began, losses = time.monotonic(), []
+            if self.step % train.checkpoint_every == 0:
+                self.seconds += time.monotonic() - began
+                self.save()
+                began = time.monotonic()
+        self.seconds += time.monotonic() - began
+        self.save()
+
+    def report(self) -> dict[str, Any]:
+        """The figures of the exported files, which are what is shipped, and what made them."""
+        train, phases = self.settings.train, self.settings.phases
+        exported = transformers.LlamaForCausalLM.from_pretrained(
+            self.out / "export", dtype=torch.float32
+        ).to(self.device)
+        score = partial(evaluate, exported, self.tokenizer, self.val, chars=VAL_CHARS, count=200)
+        return {
+            **score(phases[-1].context),
+            "beyond_training_context": score(2 * phases[-1].context),
+            "training_context": phases[-1].context,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "steps": self.step,
+            "tokens": self.step * train.batch_tokens,
+            "seconds": round(self.seconds),
+            "seed": train.seed,
+            "device": self.device.type,
+            "mixed_precision": self.mixed,
+            "settings": asdict(self.settings),
+            "versions": {
+                "python": platform.python_version(),
+                "tokenizers": tokenizers.__version__,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+            },
+            "curve": self.curve,
+        }
+
+
+def main() -> None:
+    """Read the arguments, train what is left, export, write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--books", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    try:
+        settings = load_settings(args.config)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        parser.error(f"{args.config}: {error}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    transformers.utils.logging.disable_progress_bar()
+    run = Run(settings, args.books, args.out)
+    run.train()
+    export(run.model, run.tokenizer, args.out / "export")
+    (args.out / "report.json").write_text(json.dumps(run.report(), indent=2) + "\n")
+    log.info("written to %s", args.out)
+
+
+if __name__ == "__main__":
+    main()

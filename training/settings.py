@@ -1,0 +1,104 @@
+"""The configuration of a training run: what a TOML file may say, checked when it is read.
+
+Knows nothing of text, tensors or files other than the one it reads.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Data", "Model", "Phase", "Settings", "Train", "load_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """How much of each book the tokenizer and the model see; 0 is all of it."""
+
+    vocab_size: int
+    tokenizer_chars_per_book: int
+    chars_per_book: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The shape of the Llama model, in the names of its `config.json`."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rope_theta: float
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """The optimisation and its place."""
+
+    seed: int
+    steps: int
+    batch_tokens: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    answer_weight: float
+    device: str
+    precision: str
+    threads: int
+    checkpoint_every: int
+    evaluate_every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of the run, up to the share `until` of its steps, and its mixture."""
+
+    until: float
+    context: int
+    repeat: float
+    random: float
+    passkey: float
+    pairs: float
+
+    def __post_init__(self) -> None:
+        if self.repeat + self.random + self.passkey + self.pairs > 1:
+            raise ValueError(f"the shares of the phase until {self.until} exceed 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides the weights, besides the books."""
+
+    data: Data
+    model: Model
+    train: Train
+    phases: tuple[Phase, ...]
+
+    def __post_init__(self) -> None:
+        ends = [phase.until for phase in self.phases]
+        if not ends or ends != sorted(ends) or ends[-1] != 1.0:
+            raise ValueError("phases must follow one another and the last must end at 1.0")
+        longest = max(phase.context for phase in self.phases)
+        if self.train.batch_tokens % longest:
+            raise ValueError("batch_tokens must be a multiple of the longest context")
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that a step belongs to."""
+        share = step / self.train.steps
+        return next(phase for phase in self.phases if share < phase.until)
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a TOML file; an unknown or a missing key is an error."""
+    tables: dict[str, Any] = tomllib.loads(path.read_text())
+    return Settings(
+        Data(**tables["data"]),
+        Model(**tables["model"]),
+        Train(**tables["train"]),
+        tuple(Phase(**table) for table in tables["phase"]),
+    )
