@@ -62,7 +62,7 @@ def _score(
                 to = out + (pair * count + start + row)[:, None] * number + page[None, :]
                 tl.store(to, found, mask=there[:, None] & (page < number)[None, :])
             best = tl.maximum(best, tl.max(tl.where(there[:, None], found, float("-inf")), 0))
-    if single or not keep:
+    if not keep:
         tl.store(out + pair * number + page, best, mask=page < number)
 
 
@@ -88,7 +88,7 @@ def score(
     _score[(triton.cdiv(number, _PAGES), batch * kv_heads)](
         rows.contiguous(), upper, lower, out, number, kv_heads, count,
         *upper.stride(), *lower.stride(),
-        dim=dim, bound=low is not None, single=count == 1, keep=reduce == "none",
+        dim=dim, bound=low is not None, single=count == 1, keep=reduce == "none" and count > 1,
         exact=precision(q.dtype), block_r=min(64, power_of_two(count)), block_n=_PAGES,
         block_d=power_of_two(dim),
     )  # fmt: skip

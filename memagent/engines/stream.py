@@ -17,7 +17,7 @@ from memagent.core import Chunk, Message, Request, Scope, Usage
 from memagent.engines.base import Capabilities, Engine
 from memagent.engines.stream_memory import StreamMemory
 from memagent.engines.stream_sizes import config_for, host_pages
-from memagent.errors import EngineError, UsageError
+from memagent.errors import UsageError
 from memagent.memory.items import Event
 from memagent.prompts.load import render
 
@@ -76,26 +76,9 @@ class StreamEngine(Engine):
             raise UsageError(
                 "the stream engine runs a model in this process: name its folder with --model"
             )
-        place = _place(model)
-        import torch
-        from huggingface_hub.utils import logging as hub_logging
-        from safetensors import SafetensorError
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
+        from memagent.streaming.loading import load_model
 
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
-        hub_logging.set_verbosity_error()
-        gpu = torch.cuda.is_available()
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(place)
-            llm = AutoModelForCausalLM.from_pretrained(
-                place, dtype=torch.bfloat16 if gpu else torch.float32
-            )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-            why = str(error).strip().split("\n")[0]
-            raise EngineError(f"the model {model!r} cannot be loaded: {why}") from error
-        llm = llm.to("cuda" if gpu else "cpu")
+        llm, tokenizer = load_model(model)
         return cls(llm, tokenizer, Path(model).name or model, budget=budget, context=context)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
@@ -268,16 +251,6 @@ class StreamEngine(Engine):
         stops = self.llm.generation_config.eos_token_id if self.llm.generation_config else None
         named = stops if isinstance(stops, list) else [stops, self.tokenizer.eos_token_id]
         return frozenset(token for token in named if token is not None)
-
-
-def _place(model: str) -> str:
-    """What Transformers is to load: a folder, or a name; EngineError where no model lies."""
-    folder = Path(model).expanduser()
-    if (folder / "config.json").is_file():
-        return str(folder)
-    if folder.exists() or folder.is_absolute() or model.startswith("."):
-        raise EngineError(f"the model {model!r} cannot be loaded: no config.json lies there")
-    return model
 
 
 def _look(stream: Stream, *, hidden: list[Span], pinned: list[Span], local_from: int) -> None:

@@ -55,6 +55,7 @@ class StreamMemory:
         self.stream: Stream
         # Event id → its tokens, in the order of the stream.
         self.places: dict[int, Span]
+        self._saved = self._saved_at = 0
         try:
             self._begin_somehow()
         except BaseException:

@@ -131,4 +131,4 @@ def _restore(stream: Stream, tensors: dict[str, Tensor], about: dict[str, Any]) 
         if "far.page" in own:
             lists = [own[f"far.{name}"].to(device) for name in _LISTS]
             groups = 1 + max([0, *lists[3].flatten().tolist()])
-            stream.view.chosen[number] = Stretches(*lists, groups=groups)
+            stream.view.chosen[number] = Stretches.of(lists, groups)

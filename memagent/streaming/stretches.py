@@ -6,6 +6,7 @@ selection or where pages are stored.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,13 +28,19 @@ class Stretches:
     lo: Tensor
     hi: Tensor
     group: Tensor
-    groups: int = 1
+    groups: int
 
     @classmethod
     def none(cls, rows: int, device: torch.device) -> Self:
         """No stretch at all."""
         empty = torch.zeros(rows, 1, 0, dtype=torch.int64, device=device)
-        return cls(empty, empty, empty, empty)
+        return cls(empty, empty, empty, empty, 1)
+
+    @classmethod
+    def of(cls, tensors: Iterable[Tensor], groups: int) -> Self:
+        """From page, lo, hi and group in this order."""
+        page, lo, hi, group = tensors
+        return cls(page, lo, hi, group, groups)
 
     @property
     def size(self) -> Tensor:
@@ -43,7 +50,7 @@ class Stretches:
     def heads(self, count: int) -> Stretches:
         """Expanded from one head to `count`."""
         tensors = (getattr(self, name) for name in _TENSORS)
-        return Stretches(*(t.expand(-1, count, -1) for t in tensors), groups=self.groups)
+        return Stretches.of((t.expand(-1, count, -1) for t in tensors), self.groups)
 
     def spans(self, page: int, row: int = 0, head: int = 0) -> list[tuple[int, int, int]]:
         """(first token, end, group) of each stretch of a row and head."""
@@ -65,7 +72,11 @@ def of_range(start: int, end: int, page: int, rows: int, device: torch.device) -
     hi = (end - first).clamp(max=page)
     shape = (rows, 1, -1)
     return Stretches(
-        pages.expand(shape), lo.expand(shape), hi.expand(shape), torch.zeros_like(lo).expand(shape)
+        pages.expand(shape),
+        lo.expand(shape),
+        hi.expand(shape),
+        torch.zeros_like(lo).expand(shape),
+        1,
     )
 
 
@@ -83,7 +94,7 @@ def rows_of(spans: list[list[tuple[int, int, int]]], page: int, device: torch.de
     padded = [row + [(-1, 0, 0, 0)] * (most - len(row)) for row in rows]
     values = torch.tensor(padded, dtype=torch.int64, device=device).view(len(rows), most, 4)
     groups = 1 + max((group for row in spans for _, _, group in row), default=0)
-    return Stretches(*(values[:, None, :, n] for n in range(4)), groups=groups)
+    return Stretches.of((values[:, None, :, n] for n in range(4)), groups)
 
 
 def stack(parts: list[Stretches]) -> Stretches:
@@ -91,7 +102,7 @@ def stack(parts: list[Stretches]) -> Stretches:
     heads = max(part.page.shape[1] for part in parts)
     wide = [part.heads(heads) for part in parts]
     tensors = (torch.cat([getattr(p, name) for p in wide], dim=2) for name in _TENSORS)
-    return Stretches(*tensors, groups=max(part.groups for part in parts))
+    return Stretches.of(tensors, max(part.groups for part in parts))
 
 
 def merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -127,7 +138,7 @@ def cut_holes(stretches: Stretches, holes: list[list[tuple[int, int]]], page: in
             rows.append(spans)
     flat = rows_of(rows, page, stretches.page.device)
     tensors = (getattr(flat, name).reshape(batch, heads, -1) for name in _TENSORS)
-    return Stretches(*tensors, groups=stretches.groups)
+    return Stretches.of(tensors, stretches.groups)
 
 
 _TENSORS = ("page", "lo", "hi", "group")

@@ -115,14 +115,30 @@ JOBS = {
     "score bound": (
         score._score,
         {"rows": "*bf16", "high": "*bf16", "low": "*bf16", "out": "*fp32"},
-        {"h_d": 1, "l_d": 1, "dim": 128, "bound": True, "single": False, "exact": "tf32"}
+        {
+            "h_d": 1,
+            "l_d": 1,
+            "dim": 128,
+            "bound": True,
+            "single": False,
+            "keep": False,
+            "exact": "tf32",
+        }
         | {"block_r": 16, "block_n": 64, "block_d": 128},
         {},
     ),
     "score mean": (
         score._score,
         {"rows": "*fp32", "high": "*bf16", "low": "*bf16", "out": "*fp32"},
-        {"h_d": 1, "l_d": 1, "dim": 128, "bound": False, "single": True, "exact": "tf32"}
+        {
+            "h_d": 1,
+            "l_d": 1,
+            "dim": 128,
+            "bound": False,
+            "single": True,
+            "keep": False,
+            "exact": "tf32",
+        }
         | {"block_r": 16, "block_n": 64, "block_d": 128},
         {},
     ),

@@ -269,7 +269,8 @@ def test_the_oracle_scores_pages_by_their_attention(distance: int) -> None:
     assert isinstance(history.selector, PageSelector)
     q = torch.randn(2, HEADS, 3, DIM, generator=torch.Generator().manual_seed(3)) * 3
     far = history.far(distance=distance, hidden=[[(40, 90)], []])
-    scores = history.selector.score(far, q)
+    seen = torch.ones(2, 1, far.pages, dtype=torch.bool)
+    scores = history.selector.score(far, q, seen)
     # No slot lies behind the queries, however near they are taken to be.
     turned = rotate(q, torch.full((1, 1, 1), max(distance, PAGE - 1)), INV_FREQ)
     keys = history.k.repeat_interleave(HEADS // KV_HEADS, 1)

@@ -44,7 +44,7 @@ def along_a_book(
             row[way] = round(math.exp(surprise[way][start : start + step].nanmean()), 4)
         row["over own window"] = round(row["sinks + window"] / row["own window"], 4)
         rows.append(row)
-    size = len(subject.tokenizer.decode(ids[0]).encode())
+    size = len(str(subject.tokenizer.decode(ids[0])).encode())
     for way in WAYS:
         name = way.replace(" + ", "_").replace(" ", "_")
         metrics[f"perplexity_{name}"] = round(math.exp(surprise[way].nanmean()), 4)

@@ -91,4 +91,4 @@ def _said(stream: Stream, subject: Subject, tokens: int) -> list[str]:
         assert stream.logits is not None
         chosen.append(stream.logits.argmax(-1).cpu())
         stream.read(chosen[-1][:, None])
-    return [subject.tokenizer.decode(row) for row in torch.stack(chosen, dim=1)]
+    return [str(subject.tokenizer.decode(row)) for row in torch.stack(chosen, dim=1)]

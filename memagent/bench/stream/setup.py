@@ -74,25 +74,11 @@ class Subject:
 def load(model: Path) -> Subject:
     """The model of a folder, checked: with all history in sight it gives the stock logits.
 
-    Raises InputError where the folder holds no model, CheckError where the check fails.
+    Raises EngineError where the folder holds no model, CheckError where the check fails.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    from memagent.streaming.loading import load_model
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    gpu = torch.cuda.is_available()
-    dtype = torch.bfloat16 if gpu else torch.float32
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        found = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
-        why = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"{model} holds no model that can be loaded ({why}): choose --model"
-        ) from error
-    found = found.to("cuda" if gpu else "cpu").train(False)
+    found, tokenizer = load_model(str(model))
     subject = Subject(found, tokenizer, found.config.max_position_embeddings)
     _check(subject)
     return subject

@@ -17,7 +17,7 @@ __all__ = ["time_per_token"]
 
 _ROUNDS = 5
 _TOKENS = 64  # of a round: two selections at the default refresh
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": 4096,
     "hidden_size": 512,
     "intermediate_size": 1408,
@@ -72,10 +72,10 @@ def _model() -> PreTrainedModel:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**SHAPE)).train(False)
-    if torch.cuda.is_available():
-        return model.to("cuda", torch.bfloat16)
-    return model
+    model: Any = LlamaForCausalLM(LlamaConfig(**SHAPE)).train(False)
+    gpu = torch.cuda.is_available()
+    found: PreTrainedModel = model.to("cuda", torch.bfloat16) if gpu else model
+    return found
 
 
 def _stream(model: PreTrainedModel) -> Stream:

@@ -56,7 +56,14 @@ class Far:
         """Events of the row that end by `until`."""
         return bisect_right(self.events[row], self.until, key=lambda span: span[1])
 
-    def share(self, q: Tensor, seen: Tensor, **keys: Tensor) -> Tensor:
+    def share(
+        self,
+        q: Tensor,
+        seen: Tensor,
+        mean: Tensor | None = None,
+        low: Tensor | None = None,
+        high: Tensor | None = None,
+    ) -> Tensor:
         """How much of the attention of any of the queries each key would get: [B, Hkv, N].
 
         q [B, Hq, T, D] unrotated; the keys as for `score_pages`, N of them or, where a page is
@@ -69,7 +76,8 @@ class Far:
         turned, best = rotate(q, place, self.inv_freq), []
         step = max(1, _AT_ONCE // (q.shape[0] * q.shape[1] * max(count, 1)))
         for start in range(0, q.shape[2], step):
-            logits = score_pages(turned[:, :, start : start + step], **keys, reduce="none")
+            part = turned[:, :, start : start + step]
+            logits = score_pages(part, mean, low, high, reduce="none")
             logits = logits[..., :count] * self.scale
             missing = (0, count - logits.shape[-1])
             logits = torch.nn.functional.pad(logits, missing, value=float("-inf"))
