@@ -39,6 +39,7 @@ class View:
         self.chosen: dict[int, Stretches] = {}
         self.unseen = self.hidden
         self.start = self.end = 0
+        self._ranges: dict[Span, Stretches] = {}
         self.until = 0
         self._chosen_at = 0
         self._stale = True
@@ -54,6 +55,7 @@ class View:
         pairs = zip(self.forgotten, self.hidden, strict=True)
         self.unseen = [merged([*gone, *hidden]) for gone, hidden in pairs]
         self.start, self.end = start, start + tokens
+        self._ranges.clear()
         due = start - self._chosen_at >= self.config.refresh
         self._choosing = self._stale or tokens > 1 or due
         if self._choosing:
@@ -112,4 +114,7 @@ class View:
         )
 
     def _range(self, start: int, end: int, device: torch.device) -> Stretches:
-        return of_range(start, end, self.config.page, self.rows, device)
+        """Made once a step: every layer asks for the same sinks and the same window."""
+        if (start, end) not in self._ranges:
+            self._ranges[start, end] = of_range(start, end, self.config.page, self.rows, device)
+        return self._ranges[start, end]

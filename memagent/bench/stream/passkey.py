@@ -22,7 +22,9 @@ DEPTHS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SELECTORS = ("recent", "representative", "mean", "minmax", "per_head", "oracle")
 HIDDEN = " The pass key is {key}. Remember it. {key} is the pass key. "
 ASKED = " What is the pass key? The pass key is"
-_ORACLE_REACH = 16_384
+# Behind more tokens only what is compared there, for the sake of time.
+_FAR = 16_384
+_FAR_SELECTORS = ("recent", "representative")
 _MANY_TRIALS = 4096
 
 
@@ -32,7 +34,7 @@ def find_passkey(
     lengths: Sequence[int],
     tell: Callable[[str], None],
     *,
-    trials: int = 4,
+    trials: int = 2,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Share of keys given back digit for digit by greedy decoding.
 
@@ -41,7 +43,7 @@ def find_passkey(
     rows, metrics = [], {}
     for length in lengths:
         for selector in SELECTORS:
-            if selector == "oracle" and length > _ORACLE_REACH:
+            if length > _FAR and selector not in _FAR_SELECTORS:
                 continue
             tell(f"passkey in {length:,} tokens: {selector}")
             seeds = range(trials if length <= _MANY_TRIALS else 1)

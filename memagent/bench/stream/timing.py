@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def _stream(model: PreTrainedModel) -> Stream:
     from memagent.streaming.config import StreamConfig
     from memagent.streaming.stream import Stream
 
-    return Stream(copy.deepcopy(model), StreamConfig(window=1024, budget=1024, chunk=512))
+    return Stream(copy.deepcopy(model), StreamConfig(window=512, budget=512, chunk=512))
 
 
 def _read_up_to(stream: Stream, length: int) -> None:
@@ -126,7 +127,7 @@ def _dense_ms(model: PreTrainedModel, length: int) -> tuple[float, int]:
     for _ in range(_ROUNDS):
         start = time.perf_counter()
         for token in range(tokens):
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings(action="ignore"):
                 stock(torch.tensor([[2 + token]], device=stock.device), past_key_values=cache)
         _wait()
         times.append((time.perf_counter() - start) / tokens * 1000)
