@@ -30,7 +30,7 @@ fi
 import sys
 from pathlib import Path
 
-from memagent.bench.kernels import measure, plot
+from memagent.bench.kernels.measure import measure, plot
 from memagent.bench.report import save
 from memagent.errors import InputError, MemagentError
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 import memagent
-from memagent.bench import plots, rivals
-from memagent.bench.kernels import measure
-from memagent.bench.kernels_chunk import Chunk, History
-from memagent.bench.kernels_clock import HostClock, Times
-from memagent.bench.kernels_setup import GPU, TINY, Findings, Setup, relative_error
+from memagent.bench import plots
+from memagent.bench.kernels import rivals
+from memagent.bench.kernels.chunk import Chunk, History
+from memagent.bench.kernels.clock import HostClock, Times
+from memagent.bench.kernels.measure import measure
+from memagent.bench.kernels.setup import GPU, TINY, Findings, Setup, relative_error
 from memagent.bench.report import CheckError
 from memagent.errors import InputError
 from memagent.kernels import vectorised

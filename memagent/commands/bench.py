@@ -57,7 +57,7 @@ def kernels(
     ] = None,
 ) -> None:
     """Page attention on the GPU if there is one: time, bandwidth, error, beside dense attention."""
-    from memagent.bench import kernels as bench
+    from memagent.bench.kernels import measure as bench
 
     report = bench.measure(size, tell=say)
     if plot is not None:

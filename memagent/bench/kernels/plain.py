@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memagent.bench.kernels_chunk import KINDS, Chunk
-from memagent.bench.kernels_setup import Findings, Setup, relative_error
+from memagent.bench.kernels.chunk import KINDS, Chunk
+from memagent.bench.kernels.setup import Findings, Setup, relative_error
 
 if TYPE_CHECKING:
     import torch

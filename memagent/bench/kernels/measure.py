@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from memagent.bench.kernels_attention import measure_decode, measure_prefill
-from memagent.bench.kernels_checks import check
-from memagent.bench.kernels_chunk import History
-from memagent.bench.kernels_machine import measure_machine
-from memagent.bench.kernels_setup import Findings, Impl, Setup
-from memagent.bench.kernels_training import measure_training
+from memagent.bench.kernels.attention import measure_decode, measure_prefill
+from memagent.bench.kernels.checks import check
+from memagent.bench.kernels.chunk import History
+from memagent.bench.kernels.machine import measure_machine
+from memagent.bench.kernels.setup import Findings, Impl, Setup
+from memagent.bench.kernels.training import measure_training
 from memagent.bench.report import Report, sha256_of
 
 __all__ = ["measure", "plot"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from memagent.bench.kernels_clock import Clock, DeviceClock, HostClock, Times
+from memagent.bench.kernels.clock import Clock, DeviceClock, HostClock, Times
 from memagent.bench.report import CheckError
 from memagent.errors import InputError
 

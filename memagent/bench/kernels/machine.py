@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memagent.bench.kernels_setup import Findings, Setup
+from memagent.bench.kernels.setup import Findings, Setup
 
 __all__ = ["measure_machine"]
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from memagent.bench import rivals
-from memagent.bench.kernels_chunk import KINDS, Chunk, History, Lists
-from memagent.bench.kernels_clock import Times
-from memagent.bench.kernels_plain import check_chunk
-from memagent.bench.kernels_setup import BUDGETS, Findings, Setup, relative_error
+from memagent.bench.kernels import rivals
+from memagent.bench.kernels.chunk import KINDS, Chunk, History, Lists
+from memagent.bench.kernels.clock import Times
+from memagent.bench.kernels.plain import check_chunk
+from memagent.bench.kernels.setup import BUDGETS, Findings, Setup, relative_error
 from memagent.bench.report import CheckError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from memagent.bench.kernels_setup import Setup
+from memagent.bench.kernels.setup import Setup
 
 if TYPE_CHECKING:
     import torch

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from memagent.bench import rivals
-from memagent.bench.kernels_clock import Times
-from memagent.bench.kernels_setup import Findings, Setup
+from memagent.bench.kernels import rivals
+from memagent.bench.kernels.clock import Times
+from memagent.bench.kernels.setup import Findings, Setup
 from memagent.bench.report import CheckError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memagent.bench.kernels_setup import BUDGETS, Findings, Setup, relative_error
+from memagent.bench.kernels.setup import BUDGETS, Findings, Setup, relative_error
 
 if TYPE_CHECKING:
     import torch

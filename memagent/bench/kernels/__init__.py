@@ -1,0 +1,1 @@
+"""What `memagent bench kernels` measures, one question a file."""
