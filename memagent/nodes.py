@@ -87,7 +87,8 @@ def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     turn = runtime.context
     found = turn.find(state["question"], turn.settings.budget, state["since"])
     store = turn.memory.store
-    # What an engine attends to by itself need not be written into its prompt.
+    # What an engine attends to by itself need not be written into its prompt, and its window moves
+    # with the answer.
     attends = turn.engine.capabilities.attention
     packed = pack(
         turn.engine,
@@ -96,7 +97,7 @@ def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn.history,
         working=Working(store, turn.session.id).lines(),
         plan=Working(store, turn.session.id, "plan").lines(),
-        max_tokens=turn.settings.max_tokens,
+        max_tokens=0 if attends else turn.settings.max_tokens,
     )
     return {
         "recalled": found,
