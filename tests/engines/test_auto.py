@@ -20,6 +20,7 @@ from memagent.errors import EngineError, UsageError
 from tests.engines.loopback import Loopback, reply, silence
 
 POCKET = ScriptedEngine(["pocket"])
+STREAM = ScriptedEngine(["stream"])
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,13 @@ def dead_pid() -> int:
 
 
 def choose(tmp_path: Path, engine: str = "auto", **settings: Any) -> tuple[Engine, str]:
-    chosen, reason = auto.choose(engine, pocket=lambda: POCKET, state_dir=tmp_path, **settings)
+    chosen, reason = auto.choose(
+        engine,
+        pocket=lambda: POCKET,
+        stream=lambda: STREAM,
+        state_dir=tmp_path,
+        **settings,
+    )
     chosen.close()
     assert "\n" not in reason
     return chosen, reason
@@ -77,6 +84,7 @@ def test_pocket_asked_for_looks_for_no_server(
 ) -> None:
     monkeypatch.setattr(auto, "LOCAL_SERVERS", (server.url,))
     assert choose(tmp_path, "pocket")[0] is POCKET
+    assert choose(tmp_path, "stream")[0] is STREAM
     assert server.seen == []
 
 
@@ -190,5 +198,5 @@ def test_scripted_takes_the_script(tmp_path: Path) -> None:
 
 
 def test_an_unknown_engine_is_named_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="choose one of auto, pocket, scripted, vllm"):
+    with pytest.raises(UsageError, match="choose one of auto, pocket, scripted, stream, vllm"):
         choose(tmp_path, "gpt")
