@@ -22,7 +22,7 @@ TABLES = {
     "explain created",
     "batch_rows": "batch_id row_id operation status detail finished",
     "batches": "id output created",
-    "citations": "answer_id position number verified source_id start end claim",
+    "citations": "answer_id position number verified source_id start end claim share",
     "events": "id namespace_id source_id span_id start end",
     "namespaces": "id name created epoch",
     "sources": "id namespace_id kind name uri sha256 media_type chars complete created updated "
