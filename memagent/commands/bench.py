@@ -86,7 +86,7 @@ def stream(
     """Perplexity along a book, recall of what was read, passkeys, time per token, by history."""
     from memagent.bench.stream import measure as bench
 
-    report = bench.measure(model or bench.BUNDLED, data, limit=limit, tell=say)
+    report = bench.measure(model, data, limit=limit, tell=say)
     if plot is not None:
         say(f"drawn in {', '.join(map(str, bench.plot(report, plot)))}")
     _print(report, json, out)

@@ -69,9 +69,11 @@ class StreamMemory:
         Events that `skip` names are not read yet: they belong to the turn that is being answered.
         """
         self._look_at_folder()
-        self._drop_gone()
+        there = self._there()
+        self._drop_gone(there)
         pending: list[Event] = []
-        for event in self._new():
+        new = [event_id for event_id in there if event_id not in self.places]
+        for event in self.memory.events.get(new):
             if not skip(event):
                 pending.append(event)
             if len(pending) == _EVENTS_AT_ONCE:
@@ -129,7 +131,7 @@ class StreamMemory:
         self._look_at_folder()
         if self._lock is None:
             return
-        self._drop_gone()
+        self._drop_gone(self._there())
         if len(self.places) == self._saved:
             return
         self.stream.notes = {"places": {str(key): span for key, span in self.places.items()}}
@@ -180,14 +182,14 @@ class StreamMemory:
         if self.stream.disk is not None:
             self.stream.disk.reopen()
 
-    def _new(self) -> list[Event]:
-        """Events of the store that the stream has not read, in order."""
-        known = [i for i in self.memory.events.allowed(Filter()) if i not in self.places]
-        return self.memory.events.get(known)
+    def _there(self) -> list[int]:
+        """The ids of the store's events, in order."""
+        return self.memory.events.allowed(Filter())
 
-    def _drop_gone(self) -> None:
-        there = set(self.memory.events.allowed(Filter()))
-        for event_id in [i for i in self.places if i not in there]:
+    def _drop_gone(self, there: list[int]) -> None:
+        """Forget the events that are none of these."""
+        kept = set(there)
+        for event_id in [i for i in self.places if i not in kept]:
             self.stream.forget(0, *self.places.pop(event_id))
             self._saved = -1
 

@@ -49,7 +49,7 @@ def save(stream: Stream) -> None:
         tensors.update({f"{number}.far.{name}": getattr(far, name) for name in _LISTS})
     about = {
         "format": _FORMAT,
-        "model": fingerprint(stream.model),
+        "model": stream.weights,
         "config": asdict(stream.config),
         "rows": stream.rows,
         "view": stream.view.state(),

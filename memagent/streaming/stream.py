@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from memagent.streaming.binding import bind, running
+from memagent.streaming.binding import bind, fingerprint, running
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.events import EventLog
 from memagent.streaming.layers import Layers
@@ -115,6 +115,11 @@ class Stream:
         self.tokens[row, start:end] = 0
         self.surprise[row, start:end] = float("nan")
         self.layers.forget(row, start, end)
+
+    @cached_property
+    def weights(self) -> str:
+        """The fingerprint of the model; made once, since it reads every weight."""
+        return fingerprint(self.model)
 
     def watch(self) -> Masses:
         """Collects attention by event from the next step on, until `unwatch`."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memagent.bench.stream.setup import Subject
+from memagent.bench.stream.setup import Subject, compared
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,9 +40,7 @@ def read_again(
         passage = torch.cat([ids[:, s : s + size] for s in starts])
         between = torch.stack([_other(ids[0], s + size, distance) for s in starts])
         row: dict[str, Any] = {"measure": "read again", "distance": distance}
-        for selector in SELECTORS:
-            if distance > _FAR and selector not in _FAR_SELECTORS:
-                continue
+        for selector in compared(SELECTORS, distance):
             tell(f"a passage read again {distance:,} tokens later: {selector}")
             stream = subject.stream(selector, rows=passages)
             first = stream.read(passage)
@@ -53,11 +51,6 @@ def read_again(
             metrics[f"again_{selector}@{distance}"] = row[selector]
         rows.append(row)
     return rows, metrics
-
-
-# Behind more tokens only what is compared there, for the sake of time.
-_FAR = 16_384
-_FAR_SELECTORS = ("recent", "representative")
 
 
 def _other(ids: Tensor, start: int, count: int) -> Tensor:

@@ -13,25 +13,26 @@ from memagent.bench.stream.along import WAYS, along_a_book
 from memagent.bench.stream.passkey import find_passkey
 from memagent.bench.stream.setup import book, load
 from memagent.bench.stream.timing import SHAPE, time_per_token
+from memagent.models.bundled import pocket_lm
 
-__all__ = ["BUNDLED", "measure", "plot"]
+__all__ = ["measure", "plot"]
 
-BUNDLED = Path(__file__).parents[2] / "models" / "pocket_lm"
 LENGTHS = (1024, 2048, 4096, 16_384, 65_536)
 Tell = Callable[[str], None]
 
 
 def measure(
-    model: Path = BUNDLED,
+    model: Path | None = None,
     data: Path | None = None,
     *,
     limit: int = 110_000,
     tell: Tell = lambda line: None,
 ) -> Report:
-    """Run the bench on texts of up to `limit` tokens.
+    """Run the bench on texts of up to `limit` tokens, with the bundled model by default.
 
     Raises CheckError if a stream does not give the stock model's logits.
     """
+    model = model or pocket_lm()
     subject = load(model)
     title, ids, about = book(data, subject, limit)
     lengths = [length for length in LENGTHS if length <= limit]

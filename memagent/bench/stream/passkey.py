@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memagent.bench.stream.setup import Subject
+from memagent.bench.stream.setup import Subject, compared
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,9 +22,6 @@ DEPTHS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SELECTORS = ("recent", "representative", "mean", "minmax", "per_head", "oracle")
 HIDDEN = " The pass key is {key}. Remember it. {key} is the pass key. "
 ASKED = " What is the pass key? The pass key is"
-# Behind more tokens only what is compared there, for the sake of time.
-_FAR = 16_384
-_FAR_SELECTORS = ("recent", "representative")
 _MANY_TRIALS = 4096
 
 
@@ -42,9 +39,7 @@ def find_passkey(
     """
     rows, metrics = [], {}
     for length in lengths:
-        for selector in SELECTORS:
-            if length > _FAR and selector not in _FAR_SELECTORS:
-                continue
+        for selector in compared(SELECTORS, length):
             tell(f"passkey in {length:,} tokens: {selector}")
             seeds = range(trials if length <= _MANY_TRIALS else 1)
             found = [_trial(subject, ids, length, selector, seed) for seed in seeds]

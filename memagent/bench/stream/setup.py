@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from memagent.streaming.config import StreamConfig
     from memagent.streaming.stream import Stream
 
-__all__ = ["Subject", "book", "load"]
+__all__ = ["Subject", "book", "compared", "load"]
 
 _LEAST_TOKENS = 4096
+# Behind more tokens only these are compared, for the sake of time.
+_FAR = 16_384
+_FAR_SELECTORS = ("recent", "representative")
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Subject:
         stream = Stream(self.model, self.config(selector, **changes), rows=rows)
         stream.read(self.begin.expand(rows, -1))
         return stream
+
+
+def compared(selectors: Sequence[str], tokens: int) -> list[str]:
+    """Those of the selectors that are measured behind so many tokens."""
+    return [name for name in selectors if tokens <= _FAR or name in _FAR_SELECTORS]
 
 
 def load(model: Path) -> Subject:
