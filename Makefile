@@ -28,6 +28,8 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/memagent bench store --out benchmarks/results
+	$(BIN)/memagent bench ingest --out benchmarks/results $(BOOKS:%=--data %)
+	$(if $(QUESTIONS),$(BIN)/memagent bench reader --out benchmarks/results $(QUESTIONS:%=--data %))
 	$(BIN)/memagent bench faults --out benchmarks/results
 	$(BIN)/memagent bench kernels --out benchmarks/results --plot benchmarks/results
 	$(BIN)/memagent bench stream --out benchmarks/results --plot benchmarks/results $(BOOKS:%=--data %)

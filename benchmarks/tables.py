@@ -16,6 +16,11 @@ SHOWN = (
     ("store", "query_p95_ms@100000", "query among 100,000 events, 95th percentile", "{:.1f} ms"),
     ("store", "help_s", "`memagent --help`", "{:.2f} s"),
     ("store", "bytes_per_byte", "bytes stored per byte of text", "{:.1f}"),
+    ("ingest", "seconds@100000", "100,000 words read, cut, embedded and indexed", "{:.0f} s"),
+    ("ingest", "loading_s", "of these, loading the two models", "{:.0f} s"),
+    ("ingest", "scored_tokens_per_s", "tokens a second: surprise", "{:,.0f}"),
+    ("ingest", "embedded_tokens_per_s", "tokens a second: embedding", "{:,.0f}"),
+    ("ingest", "tokens_per_event", "tokens of an event, mean", "{:.0f}"),
     (
         "stream",
         "worst_over_own_window",
@@ -59,6 +64,24 @@ SHOWN = (
     ("kernels", "mass_kept_planted@65536", "attention kept where some keys match", "{:.2f}"),
     ("kernels", "error_fp32", "largest relative error against float64, float32", "{:.1e}"),
     ("kernels", "error_bf16", "the same in bfloat16", "{:.1e}"),
+    ("reader", "f1_xquad", "XQuAD (English), F1", "{:.1%}"),
+    ("reader", "baseline_f1_xquad", "the same, nearest sentence", "{:.1%}"),
+    ("reader", "em_xquad", "XQuAD (English), exact match", "{:.1%}"),
+    ("reader", "f1_fairytaleqa", "FairytaleQA, F1", "{:.1%}"),
+    ("reader", "f1_friendsqa", "FriendsQA, F1", "{:.1%}"),
+    (
+        "reader",
+        "no_answer_accuracy_xquad",
+        "XQuAD among 8 passages, answered or refused as it should be",
+        "{:.1%}",
+    ),
+    (
+        "reader",
+        "citation_precision_xquad",
+        "XQuAD among 8 passages, answers given whose sentence holds a true one",
+        "{:.1%}",
+    ),
+    ("reader", "ms_per_passage", "passage of 128 tokens, read", "{:.0f} ms"),
     ("faults", "kills", "processes killed at random moments", "{:.0f}"),
     ("faults", "lost", "acknowledged turns or spans lost", "{:.0f}"),
     ("faults", "integrity_failures", "damaged stores", "{:.0f}"),
@@ -78,7 +101,8 @@ def table(bench: str, measure: str | None = None) -> str:
     lines = figures(report) if measure is None else rows(report, measure)
     device = report["device"]
     machine = device if isinstance(device, str) else device.get("cpu", "")
-    data = f" --data {report['data']['file']}" if bench == "stream" else ""
+    files = report["data"]["file"].split(", ") if bench in ("stream", "ingest", "reader") else []
+    data = "".join(f" --data {name}" for name in files)
     command = f"memagent bench {bench}{data} --json"
     lines += ["", f"`{command}`, {report['date'][:10]}, {machine}."]
     return "\n".join(lines) + "\n"

@@ -16,10 +16,19 @@ from platformdirs import user_config_path, user_data_path, user_state_path
 
 from memagent.errors import UsageError
 
-__all__ = ["ENGINES", "PROJECT_FILE", "Settings", "load", "project_file", "user_file"]
+__all__ = [
+    "ENGINES",
+    "PROJECT_FILE",
+    "SEGMENTERS",
+    "Settings",
+    "load",
+    "project_file",
+    "user_file",
+]
 
 PROJECT_FILE = "memagent.toml"
 ENGINES = ("auto", "pocket", "scripted", "stream", "vllm")
+SEGMENTERS = ("sentences", "surprise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,8 @@ class Settings:
     contiguity: float = 0.3
     """Share of the budget kept for the neighbours of what was found."""
     embedder: str = "minilm"
+    segmenter: str = "surprise"
+    """How new text is cut into events: at surprising sentences, or by size alone."""
     script: Path | None = None
     """Replies of the scripted engine, JSON lines."""
     max_mb: int = 512
@@ -51,6 +62,7 @@ class Settings:
     def __post_init__(self) -> None:
         rules = (
             (self.engine in ENGINES, "engine", f"one of {', '.join(ENGINES)}"),
+            (self.segmenter in SEGMENTERS, "segmenter", f"one of {', '.join(SEGMENTERS)}"),
             (self.context is None or self.context >= 256, "context", "at least 256 tokens"),
             (self.timeout > 0, "timeout", "more than 0 seconds"),
             (self.max_tokens >= 1, "max_tokens", "at least 1"),

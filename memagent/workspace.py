@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memagent.engines.base import Engine
     from memagent.memory.embed import Embedder
     from memagent.memory.memory import Memory
+    from memagent.memory.segment import Segmenter
     from memagent.memory.store import Store
 
 __all__ = ["Workspace"]
@@ -30,6 +31,7 @@ class Workspace:
         self.tell = tell
         self._store: Store | None = None
         self._embedder: Embedder | None = None
+        self._segmenter: Segmenter | None = None
         self._engine: Engine | None = None
         self._memories: dict[str, Memory] = {}
         self._lock = threading.RLock()
@@ -54,6 +56,21 @@ class Workspace:
                 self._embedder = Embedder(self.settings.embedder)
             return self._embedder
 
+    @property
+    def segmenter(self) -> Segmenter:
+        """The segmenter of the settings; its model is loaded at the first longer text."""
+        with self._lock:
+            if self._segmenter is None:
+                from memagent.memory.segment import Sentences
+                from memagent.memory.segment_surprise import SurprisingSentences
+                from memagent.surprise import ModelSurprise
+
+                if self.settings.segmenter == "surprise":
+                    self._segmenter = SurprisingSentences(ModelSurprise())
+                else:
+                    self._segmenter = Sentences()
+            return self._segmenter
+
     def memory(self, namespace: str | None = None) -> Memory:
         """The memory of a namespace, that of the settings by default."""
         name = namespace or self.settings.namespace
@@ -62,7 +79,12 @@ class Workspace:
                 from memagent.memory.memory import Memory
 
                 self._memories[name] = Memory(
-                    self.store, name, self.embedder, self.settings.index_dir, self.tell
+                    self.store,
+                    name,
+                    self.embedder,
+                    self.settings.index_dir,
+                    self.tell,
+                    self.segmenter,
                 )
             return self._memories[name]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["BUNDLED", "Embedder"]
+__all__ = ["BUNDLED", "Embedder", "fast_products", "fingerprint"]
 
 BUNDLED = "minilm"
 
@@ -43,21 +43,21 @@ class Embedder:
     def __init__(self, name: str = BUNDLED, *, device: str | None = None) -> None:
         self.name = name
         self.device = device
-        label, self._folder = _find(name)
+        label, self.folder = _find(name)
         plain = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.")
-        self.id = f"{plain}-{_fingerprint(self._folder)}"
+        self.id = f"{plain}-{fingerprint(self.folder)}"
         self._lock = threading.RLock()
         self._model: SentenceTransformer | None = None
 
     @cached_property
     def dim(self) -> int:
         """Length of a vector; read from the model's configuration where that says it."""
-        return _configured_dim(self._folder) or int(self.load().get_embedding_dimension() or 0)
+        return _configured_dim(self.folder) or int(self.load().get_embedding_dimension() or 0)
 
     @cached_property
     def max_tokens(self) -> int:
         """Tokens of a text that are read; what stands behind them leaves no trace in the vector."""
-        configured = _read_json(self._folder / "sentence_bert_config.json").get("max_seq_length")
+        configured = _read_json(self.folder / "sentence_bert_config.json").get("max_seq_length")
         return int(configured or self.load().max_seq_length or 0)
 
     def load(self) -> SentenceTransformer:
@@ -76,7 +76,7 @@ class Embedder:
         # One at a time: the tokenizer keeps its padding and truncation as state.
         with self._lock:
             model = self.load()
-            with _precision(model.device.type):
+            with fast_products(model.device.type):
                 # It sorts the texts by length itself, and runs in inference mode.
                 vectors = model.encode(list(texts), batch_size=_BATCH, show_progress_bar=False)
         vectors = np.asarray(vectors, dtype=np.float32)
@@ -95,19 +95,19 @@ class Embedder:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
             return SentenceTransformer(
-                str(self._folder), device=self.device, local_files_only=True
+                str(self.folder), device=self.device, local_files_only=True
             ).eval()
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
-                f"the embedding model in {self._folder} cannot be loaded ({reason}): "
+                f"the embedding model in {self.folder} cannot be loaded ({reason}): "
                 f"get its files anew, or choose '{BUNDLED}'"
             ) from error
         finally:
             logging.set_verbosity(level)
 
 
-def _precision(device: str) -> AbstractContextManager[Any]:
+def fast_products(device: str) -> AbstractContextManager[Any]:
     """bfloat16 products on processors that have them: 2.7 times the texts per second.
 
     The vectors differ from those in float32 by a cosine of 0.00003, less than the rounding to
@@ -202,7 +202,7 @@ def _complete(folder: Path) -> bool:
     return described and bool(_weights(folder))
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
     """Twelve hexadecimal digits that change with the model's configuration, words or weights.
 
     Weights enter by size and by samples: reading all of them would take longer than a command.

@@ -55,24 +55,29 @@ class Events:
         self.store = store
         self.namespace_id = namespace_id
 
-    def segment_pending(self, segmenter: Segmenter, limit: int = 64) -> int:
-        """Cut up to `limit` spans that have no events yet; returns how many spans it cut."""
+    def segment_pending(self, segmenter: Segmenter, limit: int = 16) -> int:
+        """Cut up to `limit` spans that have no events yet; returns how many spans it cut.
+
+        Cutting may take seconds, so it happens before the store is locked.
+        """
         pending = self.store.rows(
-            """SELECT s.id FROM spans s JOIN sources src ON src.id = s.source_id
+            """SELECT s.id, s.text FROM spans s JOIN sources src ON src.id = s.source_id
                WHERE s.segmenter IS NULL AND src.namespace_id = ? ORDER BY s.id LIMIT ?""",
             self.namespace_id,
             limit,
         )
         if not pending:
             return 0
+        cuts = [segmenter.cut(row["text"]) for row in pending]
         with self.store.write() as db:
-            for row in pending:
-                # Read again under the write lock: another process may have cut it meanwhile.
+            for row, events in zip(pending, cuts, strict=True):
+                # Read again under the write lock: another process may have cut it meanwhile, or
+                # have forgotten some of it; then it is cut anew by the next call.
                 span = self.store.row(
                     "SELECT * FROM spans WHERE id = ? AND segmenter IS NULL", row["id"]
                 )
-                if span is not None:
-                    self._insert(db, span, segmenter)
+                if span is not None and span["text"] == row["text"]:
+                    self._insert(db, span, events, segmenter.id)
         return len(pending)
 
     def get(self, ids: Sequence[int]) -> list[Event]:
@@ -171,8 +176,10 @@ class Events:
                 [NOT_SEGMENTED, self.namespace_id],
             )
 
-    def _insert(self, db: Database, span: dict[str, Any], segmenter: Segmenter) -> None:
-        for start, end in segmenter.cut(span["text"]):
+    def _insert(
+        self, db: Database, span: dict[str, Any], events: Iterable[tuple[int, int]], segmenter: str
+    ) -> None:
+        for start, end in events:
             offset = span["start"]
             cursor = db.execute(
                 """INSERT INTO events (namespace_id, source_id, span_id, start, "end")
@@ -184,7 +191,7 @@ class Events:
                    SELECT id, text, ns FROM event_texts WHERE id = ?""",
                 [cursor.lastrowid],
             )
-        db.execute("UPDATE spans SET segmenter = ? WHERE id = ?", [segmenter.id, span["id"]])
+        db.execute("UPDATE spans SET segmenter = ? WHERE id = ?", [segmenter, span["id"]])
 
     def _delete(self, db: Database, ids: Iterable[int]) -> None:
         for event_id in ids:

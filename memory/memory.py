@@ -101,7 +101,9 @@ class Memory:
         """Cut, embed and index what was stored since; `progress` gets (done, total) events."""
         with self._lock:
             while self.events.segment_pending(self.segmenter):
-                pass
+                if progress is not None:
+                    _, through, _ = self.vectors.size()
+                    progress(0, self.events.count_after(through))
             total = done = None
             while True:
                 _, through, _ = self.vectors.size()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-__all__ = ["Segmenter", "Sentences", "estimate_tokens", "sentences"]
+__all__ = ["Segmenter", "Sentences", "estimate_tokens", "sentences", "short_sentences"]
 
 
 class Segmenter(Protocol):
@@ -46,6 +46,30 @@ def sentences(text: str) -> Iterator[tuple[int, int, bool]]:
         opens = False
 
 
+def short_sentences(text: str, most: int) -> Iterator[tuple[int, int, bool]]:
+    """Sentences as above; one of more than `most` tokens is cut between words, or anywhere."""
+    limit = most * 4  # characters; estimate_tokens counts at least one token in four
+    for start, end, opens in sentences(text):
+        first = opens
+        while end - start > limit or estimate_tokens(text[start:end]) > most:
+            cut = _last_space(text, start, min(end, start + limit), most)
+            yield start, cut, first
+            first = False
+            start = cut + (len(text[cut:end]) - len(text[cut:end].lstrip()))
+        if start < end:
+            yield start, end, first
+
+
+def _last_space(text: str, start: int, end: int, most: int) -> int:
+    """The latest cut between words that leaves at most `most` tokens."""
+    while estimate_tokens(text[start:end]) > most or end - start == most * 4:
+        cut = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+        if cut <= start:
+            return end
+        end = cut
+    return end
+
+
 class Sentences:
     """Events of whole sentences, at most `most` tokens; a new paragraph begins a new event
     once `least` tokens are reached. A sentence longer than `most` is cut between words."""
@@ -58,7 +82,7 @@ class Sentences:
     def cut(self, text: str) -> list[tuple[int, int]]:
         events: list[tuple[int, int]] = []
         size = 0
-        for start, end, opens in self._short_sentences(text):
+        for start, end, opens in short_sentences(text, self.most):
             tokens = estimate_tokens(text[start:end])
             full = size + tokens > self.most or (opens and size >= self.least)
             if events and not full:
@@ -68,24 +92,3 @@ class Sentences:
                 events.append((start, end))
                 size = tokens
         return events
-
-    def _short_sentences(self, text: str) -> Iterator[tuple[int, int, bool]]:
-        limit = self.most * 4  # characters; estimate_tokens counts at least one token in four
-        for start, end, opens in sentences(text):
-            first = opens
-            while end - start > limit or estimate_tokens(text[start:end]) > self.most:
-                cut = self._last_space(text, start, min(end, start + limit))
-                yield start, cut, first
-                first = False
-                start = cut + (len(text[cut:end]) - len(text[cut:end].lstrip()))
-            if start < end:
-                yield start, end, first
-
-    def _last_space(self, text: str, start: int, end: int) -> int:
-        """The latest cut between words that leaves at most `most` tokens."""
-        while estimate_tokens(text[start:end]) > self.most or end - start == self.most * 4:
-            cut = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
-            if cut <= start:
-                return end
-            end = cut
-        return end

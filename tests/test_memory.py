@@ -146,7 +146,7 @@ def test_another_embedder_gets_vectors_of_its_own(
     store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
     copy = tmp_path / "other-model"
-    shutil.copytree(embedder._folder, copy)
+    shutil.copytree(embedder.folder, copy)
     other = Embedder(str(copy))
     assert other.id != embedder.id
     first = Memory(store, "default", embedder, tmp_path / "index", print)

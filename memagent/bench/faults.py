@@ -267,7 +267,8 @@ def _compare(world: _World, forgotten: str) -> dict[str, Any]:
     for path, namespace in world.documents:
         _check_document(world, namespace, path, ())
     place = (world.store, world.index, world.embedder, NAMESPACES)
-    differences, queries = compare_rebuilt(*place, world.corpus)
+    segmenter = Workspace(Settings(), lambda line: None).segmenter  # that of the programs
+    differences, queries = compare_rebuilt(*place, world.corpus, segmenter)
     leaks = count_leaks(*place)
     if not count_marks(world.folder, world.store, forgotten):
         raise CheckError("the word to be forgotten is not found in the bytes of the store")

@@ -135,7 +135,7 @@ def measure(
         metrics,
         rows,
         (
-            f"text: words in Zipf's proportions, seed {_SEED}, cut by the default segmenter",
+            f"text: words in Zipf's proportions, seed {_SEED}, cut into sentences by size",
             "vectors: random around 512 centres, not embedded; a query's time counts from a "
             "ready vector to the chosen events with their text",
             f"queries: {queries} different ones at each size, {BUDGET} tokens of recalled text",

@@ -14,6 +14,7 @@ from memagent.bench.corpus import Corpus
 from memagent.memory.embed import Embedder
 from memagent.memory.events import Filter
 from memagent.memory.memory import Memory
+from memagent.memory.segment import Segmenter
 from memagent.memory.store import Store
 
 if TYPE_CHECKING:
@@ -64,8 +65,10 @@ def compare_rebuilt(
     embedder: Embedder,
     namespaces: Mapping[str, str],
     corpus: Corpus,
+    segmenter: Segmenter | None = None,
 ) -> tuple[int, int]:
-    """Queries whose rankings differ from those of a rebuilt copy, and how many were asked."""
+    """Queries whose rankings differ from those of a copy rebuilt with the segmenter, and how many
+    were asked."""
     with tempfile.TemporaryDirectory(prefix="memagent-rebuilt-") as folder:
         copy = Path(folder) / "memory.db"
         with closing(sqlite3.connect(path)) as here, closing(sqlite3.connect(copy)) as there:
@@ -73,8 +76,8 @@ def compare_rebuilt(
         store, other = Store(path), Store(copy)
         different = asked = 0
         for name in namespaces:
-            memory = Memory(store, name, embedder, index, _ignore)
-            anew = Memory(other, name, embedder, Path(folder) / "index", _ignore)
+            memory = Memory(store, name, embedder, index, _ignore, segmenter)
+            anew = Memory(other, name, embedder, Path(folder) / "index", _ignore, segmenter)
             memory.catch_up()
             anew.rebuild()
             questions = _questions(memory, corpus)

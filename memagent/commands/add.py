@@ -35,6 +35,7 @@ def add(
     max_mb: Annotated[
         int | None, typer.Option("--max-mb", help="Largest file, in MB.", show_default="512")
     ] = None,
+    segmenter: options.Segmenter = None,
     namespace: options.Namespace = None,
     store: options.StorePath = None,
 ) -> None:
@@ -42,7 +43,8 @@ def add(
 
     Adding an unchanged file again does nothing; an interrupted add goes on where it stopped.
     """
-    with options.open_workspace(namespace=namespace, store=store, max_mb=max_mb) as workspace:
+    flags = {"namespace": namespace, "store": store, "max_mb": max_mb, "segmenter": segmenter}
+    with options.open_workspace(**flags) as workspace:
         memory = workspace.memory()
         limit = workspace.settings.max_mb * 1024 * 1024
         done: list[Added] = []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Measurements, each with its own check: store, faults, kernels, stream.",
+    help="Measurements, each with its own check: store, ingest, faults, kernels, stream.",
     no_args_is_help=True,
 )
 
@@ -33,6 +33,22 @@ def store(
     from memagent.bench.store import measure
 
     _print(measure(events, tell=say), json, out)
+
+
+@app.command()
+def ingest(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Text, or JSON Lines of title and text (.xz too)."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=100, help="Words of it.")] = 100_000,
+    json: options.Json = False,
+    out: Out = None,
+) -> None:
+    """Words a second of storing, scoring, cutting, embedding and indexing a text."""
+    from memagent.bench.ingest import measure
+
+    _print(measure(data, limit=limit, tell=say), json, out)
 
 
 @app.command()
@@ -90,6 +106,26 @@ def stream(
     if plot is not None:
         say(f"drawn in {', '.join(map(str, bench.plot(report, plot)))}")
     _print(report, json, out)
+
+
+@app.command()
+def reader(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data", help="Question set (SQuAD 1.1, FriendsQA, FairytaleQA); repeatable."
+        ),
+    ],
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Questions of each set.")
+    ] = None,
+    json: options.Json = False,
+    out: Out = None,
+) -> None:
+    """Exact match, F1, no-answer accuracy, citation precision, beside the nearest sentence."""
+    from memagent.bench.reader import measure
+
+    _print(measure(data, limit=limit, tell=say), json, out)
 
 
 def _print(report: Report, json: bool, out: Path | None) -> None:

@@ -120,11 +120,16 @@ def forget(
 
 
 @app.command()
-def rebuild(namespace: options.Namespace = None, store: options.StorePath = None) -> None:
+def rebuild(
+    segmenter: options.Segmenter = None,
+    namespace: options.Namespace = None,
+    store: options.StorePath = None,
+) -> None:
     """Make events, words, vectors and index anew from the text; of all namespaces by default."""
     from memagent.memory.sources import Sources
 
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    flags = {"namespace": namespace, "store": store, "segmenter": segmenter}
+    with options.open_workspace(**flags) as workspace:
         names = [row["name"] for row in Sources.namespaces(workspace.store)]
         for name in [namespace] if namespace else names:
             memory = workspace.memory(name)

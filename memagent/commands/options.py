@@ -18,6 +18,7 @@ __all__ = [
     "MaxTokens",
     "Model",
     "Namespace",
+    "Segmenter",
     "Since",
     "StorePath",
     "Until",
@@ -40,6 +41,14 @@ Model = Annotated[
     typer.Option("--model", "-m", help="Model of the server; for stream, a model's folder."),
 ]
 Url = Annotated[str | None, typer.Option("--url", help="An OpenAI-compatible server.")]
+Segmenter = Annotated[
+    str | None,
+    typer.Option(
+        "--segmenter",
+        help="How text is cut into events: surprise or sentences.",
+        show_default="surprise",
+    ),
+]
 Budget = Annotated[
     int | None, typer.Option("--budget", help="Tokens of recalled text.", show_default="2000")
 ]

@@ -1,0 +1,115 @@
+"""The surprise of text by a causal language model of Transformers, the pocket one by default.
+
+Knows nothing of events or stores. The model is loaded at the first text.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memagent.errors import EngineError
+from memagent.memory.embed import fast_products, fingerprint
+from memagent.memory.surprise import Surprise
+from memagent.models.bundled import pocket_lm
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["ModelSurprise"]
+
+_WINDOW = 512  # tokens, where the model was trained with so many
+_AT_ONCE = 8  # windows
+
+
+class ModelSurprise:
+    """Log-probabilities of a text read in overlapping windows that the model was trained for.
+
+    Every window begins with the model's opening token, and scores the tokens that the window
+    before it did not reach: behind the first window each has a quarter of a window before it at
+    least. Safe to use from several threads.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or pocket_lm()
+        self.id = f"{self.folder.name.replace('_', '-')}-{fingerprint(self.folder)}"
+        self._lock = threading.RLock()
+
+    def score(self, texts: Sequence[str]) -> list[Surprise]:
+        """One text after the other, so that no text's figures depend on its company."""
+        with self._lock:
+            return [self._score(text) for text in texts]
+
+    def _score(self, text: str) -> Surprise:
+        import numpy as np
+
+        _, tokenizer = self._loaded
+        read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids = np.array(read["input_ids"], dtype=np.int64)
+        offsets = np.array(read["offset_mapping"], dtype=np.int64).reshape(len(ids), 2)
+        nats = np.zeros(len(ids), dtype=np.float32)
+        windows = list(self._windows(len(ids)))
+        for first in range(0, len(windows), _AT_ONCE):
+            group = windows[first : first + _AT_ONCE]
+            found = self._nats([(ids[start:end], new - start) for start, new, end in group])
+            for (_, new, end), values in zip(group, found, strict=True):
+                nats[new:end] = values
+        return Surprise(offsets, nats)
+
+    def _windows(self, length: int) -> Iterator[tuple[int, int, int]]:
+        """Windows as (start, first token to score, end) that score each token once."""
+        room = self.window - 1  # behind the opening token
+        step = self.window * 3 // 4
+        start = new = 0
+        while new < length:
+            end = min(length, start + room)
+            yield start, new, end
+            start, new = start + step, end
+
+    def _nats(self, group: Sequence[tuple[Any, int]]) -> list[Any]:
+        """-log p of the tokens of each window from the given place on."""
+        import numpy as np
+        import torch
+
+        model, tokenizer = self._loaded
+        longest = max(len(ids) for ids, _ in group)
+        begin = tokenizer.bos_token_id
+        rows = torch.full((len(group), longest + 1), begin, dtype=torch.int64)
+        wanted = torch.zeros((len(group), longest), dtype=torch.bool)
+        for row, (ids, new) in enumerate(group):
+            rows[row, 1 : 1 + len(ids)] = torch.from_numpy(ids)
+            wanted[row, new : len(ids)] = True
+        rows = rows.to(model.device)
+        with torch.inference_mode(), fast_products(model.device.type):
+            # The padding stands behind the text, where a causal model does not see it from.
+            states = model.model(input_ids=rows[:, :-1], use_cache=False).last_hidden_state
+            chosen = states[wanted.to(states.device)]
+            targets = rows[:, 1:][wanted.to(rows.device)]
+            values = self._cost(model.lm_head(chosen), targets).cpu().numpy()
+        ends = np.cumsum([len(ids) - new for ids, new in group])
+        return np.split(values, ends[:-1])
+
+    @staticmethod
+    def _cost(logits: Tensor, targets: Tensor) -> Tensor:
+        """-log p of the targets [n] under logits [n, vocabulary]."""
+        import torch
+
+        logits = logits.float()
+        return torch.logsumexp(logits, -1) - logits.gather(1, targets[:, None])[:, 0]
+
+    @property
+    def window(self) -> int:
+        """Tokens of a window, the opening one among them."""
+        return min(_WINDOW, int(self._loaded[0].config.max_position_embeddings))
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from memagent.streaming.loading import load_model
+
+        model, tokenizer = load_model(str(self.folder))
+        if tokenizer.bos_token_id is None:
+            raise EngineError(f"the model {self.folder} has no opening token, which scoring needs")
+        return model, tokenizer
