@@ -38,6 +38,11 @@ def test_the_report_has_its_figures_and_pictures(tmp_path: Path) -> None:
     # What left the window is new again without recall, and known with it.
     assert figures["again_representative@1024"] < figures["again_recent@1024"] - 0.5
     assert figures["passkey@1024"] > figures["passkey_recent@1024"]
+    assert figures["passkey_landmark@2048"] > figures["passkey_recent@2048"]
+    assert figures["landmark_blocks"] == 8
+    asked = [row for row in value["rows"] if row["measure"] == "passkey"]
+    assert {row["selector"] for row in asked} == {"recent", "representative", "landmark"}
+    assert all(("blocks" in row) == (row["selector"] == "landmark") for row in asked)
     assert {"ms_per_token@1024", "dense_ms_per_token@1024", "time_growth"} <= figures.keys()
     drawn = measure.plot(report, tmp_path)
     assert [picture.read_bytes()[:4] for picture in drawn] == [b"\x89PNG"] * 4

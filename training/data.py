@@ -18,9 +18,10 @@ from settings import Data
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-__all__ = ["BOS", "EOS", "encode_books", "make_tokenizer", "read_books", "wrap"]
+__all__ = ["BOS", "EOS", "LANDMARK", "encode_books", "make_tokenizer", "read_books", "wrap"]
 
 BOS, EOS = "<|bos|>", "<|eos|>"
+LANDMARK = "<|landmark|>"
 
 Tokens = NDArray[np.uint16]
 
@@ -37,10 +38,28 @@ def read_books(folder: Path, pattern: str, chars: int = 0) -> Iterator[str]:
                 yield text[:chars] if chars else text
 
 
-def make_tokenizer(path: Path, books: Path, data: Data) -> Tokenizer:
-    """The byte-level BPE tokenizer at `path`; trained on the books when it is not there yet."""
+def make_tokenizer(
+    path: Path, books: Path, data: Data, special: list[str], start: Path | None = None
+) -> Tokenizer:
+    """The byte-level BPE tokenizer at `path`, made when it is not there yet.
+
+    It is that of the folder `start` with those of `special` that it lacks behind its last token;
+    without one it is trained on the books, with `special` first.
+    """
     if path.exists():
         return Tokenizer.from_file(str(path))
+    if start is None:
+        tokenizer = _train_tokenizer(books, data, special)
+    else:
+        tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
+        tokenizer.add_special_tokens(special)
+    unfinished = path.with_suffix(".partial")
+    tokenizer.save(str(unfinished))
+    unfinished.replace(path)
+    return tokenizer
+
+
+def _train_tokenizer(books: Path, data: Data, special: list[str]) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     # Digits stand alone: a number is then recalled digit by digit, and never by its rare tokens.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -52,15 +71,12 @@ def make_tokenizer(path: Path, books: Path, data: Data) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=data.vocab_size,
-        special_tokens=[BOS, EOS],
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     texts = read_books(books, "train-*.jsonl.xz", data.tokenizer_chars_per_book)
     tokenizer.train_from_iterator(texts, trainer)
-    unfinished = path.with_suffix(".partial")
-    tokenizer.save(str(unfinished))
-    unfinished.replace(path)
     return tokenizer
 
 
@@ -83,11 +99,16 @@ def encode_books(path: Path, tokenizer: Tokenizer, books: Path, chars: int) -> T
 
 
 def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """The same tokenizer in the class that `AutoTokenizer` loads; it bounds no text's length."""
+    """The same tokenizer in the class that `AutoTokenizer` loads; it bounds no text's length.
+
+    A landmark's id is its `landmark_token_id`.
+    """
+    known = tokenizer.token_to_id(LANDMARK) is not None
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=EOS,
         pad_token=EOS,
         clean_up_tokenization_spaces=False,
+        extra_special_tokens={"landmark_token": LANDMARK} if known else {},
     )

@@ -1,25 +1,36 @@
 """What a trained model can do on held-out books: bits per byte, bits of a repeat, pass keys.
 
-Works on any causal model and tokenizer that transformers loads. Knows nothing of how the model
-was trained.
+Works on any causal model and tokenizer that transformers loads, and reads with landmarks where
+the tokenizer has one. Knows nothing of how the model was trained.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import grouped
 import numpy as np
 import torch
-from data import BOS
+from blocks import close_blocks, places, room
+from data import BOS, LANDMARK
 from numpy.typing import NDArray
 from sequences import KEY_ASK, KEY_SENTENCE, Sampler, hide_key
 from settings import Phase
 from tokenizers import Tokenizer
 from torch import Tensor
 
-__all__ = ["bits_per_byte", "evaluate", "pairs_accuracy", "passkey_accuracy", "repeat_bits"]
+__all__ = [
+    "Reader",
+    "bits_per_byte",
+    "evaluate",
+    "pairs_accuracy",
+    "passkey_accuracy",
+    "passkey_rows",
+    "repeat_bits",
+]
 
 PASSAGE = 64
 # A pass key is asked for in contexts this much shorter: room for a reader's own words.
@@ -37,23 +48,46 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str], longer_than: int) -> lis
     return kept
 
 
-@torch.inference_mode()
-def _logits(model: Any, ids: Tensor) -> Tensor:
-    logits: Tensor = model(input_ids=ids.to(model.device), use_cache=False).logits
-    return logits.float().cpu()
+@dataclass(frozen=True)
+class Reader:
+    """A model and how it reads text: as it is, or with a landmark behind every block."""
+
+    model: Any
+    landmark: int | None = None
+
+    def room(self, context: int) -> int:
+        """Tokens of text that `context` slots hold."""
+        return context if self.landmark is None else room(context)
+
+    @torch.inference_mode()
+    def logits(self, ids: Tensor) -> Tensor:
+        """What is expected behind each token of text [sequence, position, vocabulary]."""
+        device = self.model.device
+        if self.landmark is None:
+            self.model.set_attn_implementation("sdpa")
+            logits: Tensor = self.model(input_ids=ids.to(device), use_cache=False).logits
+            return logits.float().cpu()
+        self.model.set_attn_implementation(grouped.register())
+        closed = torch.from_numpy(close_blocks(ids.numpy(), self.landmark))
+        logits = self.model(input_ids=closed.to(device), use_cache=False).logits
+        # What follows a block is predicted at its landmark.
+        last = torch.from_numpy(places(ids.shape[1] + 1)[1:] - 1).clamp(max=closed.shape[1] - 1)
+        return logits[:, last.to(device)].float().cpu()
 
 
-def _bits(model: Any, ids: Ids) -> Tensor:
+def _bits(reader: Reader, ids: Ids) -> Tensor:
     """Bits of each token but the first, [sequence, position - 1]."""
     parts = []
     for start in range(0, len(ids), BATCH):
         batch = torch.from_numpy(ids[start : start + BATCH])
-        logits = _logits(model, batch)[:, :-1].transpose(1, 2)
+        logits = reader.logits(batch)[:, :-1].transpose(1, 2)
         parts.append(torch.nn.functional.cross_entropy(logits, batch[:, 1:], reduction="none"))
     return torch.cat(parts) / math.log(2)
 
 
-def bits_per_byte(model: Any, tokenizer: Tokenizer, texts: Sequence[str], context: int) -> float:
+def bits_per_byte(
+    reader: Reader, tokenizer: Tokenizer, texts: Sequence[str], context: int
+) -> float:
     """Mean over all bytes, in windows of `context` tokens that share nothing and begin with BOS.
 
     The tail of a text that does not fill a window is left out of the bits and of the bytes.
@@ -68,11 +102,11 @@ def bits_per_byte(model: Any, tokenizer: Tokenizer, texts: Sequence[str], contex
             size += len(text[: code.offsets[whole - 1][1]].encode())
     ids = np.concatenate(windows)
     ids = np.concatenate([np.full((len(ids), 1), bos), ids], axis=1)
-    return float(_bits(model, ids).sum()) / size
+    return float(_bits(reader, ids).sum()) / size
 
 
 def repeat_bits(
-    model: Any, tokenizer: Tokenizer, texts: Sequence[str], context: int, count: int
+    reader: Reader, tokenizer: Tokenizer, texts: Sequence[str], context: int, count: int
 ) -> dict[str, float]:
     """Bits per token of a passage of a text when first read and when it is read again.
 
@@ -93,7 +127,7 @@ def repeat_bits(
         second = int(rng.integers(first + length, context - length + 1))
         ids[row, second : second + length] = ids[row, first : first + length]
         places[row] = first, second
-    bits = _bits(model, ids).numpy()
+    bits = _bits(reader, ids).numpy()
     read = np.array(
         [[bits[r, p - 1 : p - 1 + length].mean() for p in places[r]] for r in range(count)]
     )
@@ -107,46 +141,53 @@ def repeat_bits(
     }
 
 
-def passkey_accuracy(
-    model: Any, tokenizer: Tokenizer, texts: Sequence[str], context: int, count: int
-) -> dict[str, float]:
-    """Share of five-digit keys, hidden in book text at even depths, that greedy decoding returns.
+def passkey_rows(tokenizer: Tokenizer, texts: Sequence[str], size: int, count: int) -> Ids:
+    """Rows of `size` tokens of book text with five-digit keys at even depths, asked for at the end.
 
-    Greedy decoding returns the key just when each digit is the likeliest after the right ones
-    before it, so one forward pass over the filled-in answer decides. `digits` is the share of
-    single digits that are the likeliest.
+    The last six tokens of a row are a space and the digits: the tokenizer never merges them.
     """
     rng = np.random.default_rng(1)
     bos = tokenizer.token_to_id(BOS)
-    rows, codes = [], _encode(tokenizer, texts, context)
+    rows, codes = [], _encode(tokenizer, texts, size)
     for row in range(count):
         key = "".join(str(digit) for digit in rng.integers(0, 10, 5))
         sentence = KEY_SENTENCE.format(name="pass key", key=key)
         needle = tokenizer.encode(f"\n{sentence}\n").ids
         ask = tokenizer.encode("\n" + KEY_ASK.format(name="pass key")).ids
         answer = tokenizer.encode(f" {key}").ids
-        room = context - 1 - len(needle) - len(ask) - len(answer)
+        left = size - 1 - len(needle) - len(ask) - len(answer)
         code = codes[row % len(codes)]
-        start = rng.integers(len(code) - room)
-        filler = code[start : start + room]
+        start = rng.integers(len(code) - left)
+        filler = code[start : start + left]
         rows.append(hide_key(filler, needle, [*ask, *answer], (row + 0.5) / count, bos))
-    ids = torch.from_numpy(np.stack(rows))
-    # The last five positions are the digits: the tokenizer never merges them.
-    guesses = torch.cat([_logits(model, part)[:, -6:-1].argmax(-1) for part in ids.split(BATCH)])
+    return np.stack(rows)
+
+
+def passkey_accuracy(
+    reader: Reader, tokenizer: Tokenizer, texts: Sequence[str], size: int, count: int
+) -> dict[str, float]:
+    """Share of hidden keys that greedy decoding returns.
+
+    It returns a key just when each digit is the likeliest after the right ones before it, so one
+    forward pass over the filled-in answer decides. `digits` is the share of single digits that are
+    the likeliest.
+    """
+    ids = torch.from_numpy(passkey_rows(tokenizer, texts, size, count))
+    guesses = torch.cat([reader.logits(part)[:, -6:-1].argmax(-1) for part in ids.split(BATCH)])
     right = guesses == ids[:, -5:]
     return {"keys": right.all(1).float().mean().item(), "digits": right.float().mean().item()}
 
 
 def pairs_accuracy(
-    model: Any, tokenizer: Tokenizer, texts: Sequence[str], context: int, count: int
+    reader: Reader, tokenizer: Tokenizer, texts: Sequence[str], context: int, count: int
 ) -> float:
     """Share of the values of key-value lists that greedy decoding returns when asked at the end."""
     corpus = np.concatenate(_encode(tokenizer, texts, context)).astype(np.uint16)
     sampler = Sampler(corpus, tokenizer, seed=2, answer_weight=2.0)
     only = Phase(until=1.0, context=context, repeat=0, random=0, passkey=0, pairs=1.0)
-    batch = sampler.batch(0, count * context, only)
+    (batch,) = sampler.batches(0, count * context, only)
     ids = torch.from_numpy(batch.ids)
-    guesses = torch.cat([_logits(model, part)[:, :-1].argmax(-1) for part in ids.split(BATCH)])
+    guesses = torch.cat([reader.logits(part)[:, :-1].argmax(-1) for part in ids.split(BATCH)])
     asked = torch.from_numpy(batch.weights[:, 1:] > 1)
     # An answer is always a space, four digits and a full stop.
     right = (guesses == ids[:, 1:])[asked].view(-1, 6)
@@ -156,12 +197,22 @@ def pairs_accuracy(
 def evaluate(
     model: Any, tokenizer: Tokenizer, texts: Sequence[str], context: int, *, count: int, chars: int
 ) -> dict[str, Any]:
-    """All figures; `count` sequences for each recall task and `chars` of each text."""
+    """All figures; `count` sequences for each recall task and `chars` of each text.
+
+    Those with landmarks are under `landmark`, of as much text as the context holds beside them.
+    """
     model.eval()
-    heads = [text[:chars] for text in texts]
-    return {
-        "bits_per_byte": bits_per_byte(model, tokenizer, heads, context),
-        "repeat_bits_per_token": repeat_bits(model, tokenizer, texts, context, count),
-        "passkey": passkey_accuracy(model, tokenizer, texts, context - KEY_MARGIN, count),
-        "pairs": pairs_accuracy(model, tokenizer, texts, context, count),
-    }
+    mark = tokenizer.token_to_id(LANDMARK)
+
+    def figures(reader: Reader) -> dict[str, Any]:
+        size = reader.room(context)
+        heads = [text[:chars] for text in texts]
+        return {
+            "bits_per_byte": bits_per_byte(reader, tokenizer, heads, size),
+            "repeat_bits_per_token": repeat_bits(reader, tokenizer, texts, size, count),
+            "passkey": passkey_accuracy(reader, tokenizer, texts, size - KEY_MARGIN, count),
+            "pairs": pairs_accuracy(reader, tokenizer, texts, size, count),
+        }
+
+    found = figures(Reader(model))
+    return found if mark is None else found | {"landmark": figures(Reader(model, mark))}

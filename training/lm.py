@@ -1,6 +1,6 @@
 """Trains a small Llama model on books and exports it as stock transformers files.
 
-    python training/lm.py --config training/pocket-lm.toml --books DIR --out DIR
+    python training/lm.py --config training/pocket-lm.toml --books DIR --out DIR [--start MODEL]
 
 Started again with the same arguments it goes on from its last checkpoint, and ends with the
 weights of an unbroken run. Knows nothing of the package that ships the result.
@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import attention
+import grouped
 import tokenizers
 import torch
 import transformers
 from circuit import lay_induction
-from data import encode_books, make_tokenizer, read_books, wrap
+from data import BOS, EOS, LANDMARK, encode_books, make_tokenizer, read_books, wrap
 from evaluate import evaluate
 from sequences import Batch, Sampler
 from settings import Settings, load_settings
@@ -37,9 +38,11 @@ log = logging.getLogger("lm")
 VAL_CHARS = 100_000
 
 
-def build_model(settings: Settings, tokenizer: Tokenizer) -> Any:
-    """A new model in float32, its weights decided by the seed."""
+def build_model(settings: Settings, tokenizer: Tokenizer, start: Path | None = None) -> Any:
+    """A model in float32: that of the folder `start`, or a new one, decided by the seed."""
     torch.manual_seed(settings.train.seed)
+    if start is not None:
+        return _grown(start, settings, tokenizer.get_vocab_size())
     shape = asdict(settings.model)
     theta = shape.pop("rope_theta")
     config = transformers.LlamaConfig(
@@ -53,6 +56,23 @@ def build_model(settings: Settings, tokenizer: Tokenizer) -> Any:
     )
     model = transformers.LlamaForCausalLM(config)
     lay_induction(model, settings.train.seed)
+    return model
+
+
+def _grown(start: Path, settings: Settings, vocab: int) -> Any:
+    """The model of `start` with a row more for each new token: the mean of the others, with as
+    much chance in it as they have."""
+    model = transformers.LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
+    shape = asdict(settings.model)
+    theta = shape.pop("rope_theta")
+    found = {name: getattr(model.config, name) for name in shape}
+    if found != shape or model.config.rope_parameters["rope_theta"] != theta:
+        raise SystemExit(f"the model in {start} has another shape: {found}")
+    old = model.get_input_embeddings().weight.detach().clone()
+    model.resize_token_embeddings(vocab, mean_resizing=False)
+    with torch.no_grad():
+        rows = model.get_input_embeddings().weight[len(old) :]
+        rows.copy_(old.mean(0) + old.std(0) * torch.randn(rows.shape))
     return model
 
 
@@ -77,14 +97,24 @@ def rate_at(step: int, settings: Settings) -> float:
 
 
 def loss_of(model: Any, batch: Batch, device: torch.device, *, mixed: bool) -> torch.Tensor:
-    """Weighted mean cross-entropy of each token but the first."""
+    """Weighted sum of the cross-entropy of each token but the first."""
+    if batch.landmark:
+        model.set_attn_implementation(grouped.register())
+    else:
+        fused = "sdpa" if device.type == "cuda" else attention.register()
+        model.set_attn_implementation(fused)
     ids = torch.from_numpy(batch.ids).to(device)
+    places = torch.from_numpy(batch.positions).to(device) if batch.landmark else None
     weights = torch.from_numpy(batch.weights).to(device)[:, 1:].reshape(-1)
+    recall: dict[str, Any] = {}
+    if batch.far is not None:
+        recall["far"] = torch.from_numpy(batch.far).to(device)
+        recall["inv_freq"] = model.model.rotary_emb.inv_freq
     with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-        logits = model(input_ids=ids, use_cache=False).logits
+        logits = model(input_ids=ids, position_ids=places, use_cache=False, **recall).logits
     flat = logits[:, :-1].float().flatten(0, 1)
     losses = nn.functional.cross_entropy(flat, ids[:, 1:].reshape(-1), reduction="none")
-    return (losses * weights).sum() / weights.sum()
+    return (losses * weights).sum()
 
 
 def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
@@ -105,9 +135,12 @@ def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
 class Run:
     """One training run in its folder: the state that a checkpoint holds and what advances it."""
 
-    def __init__(self, settings: Settings, books: Path, out: Path) -> None:
+    def __init__(
+        self, settings: Settings, books: Path, out: Path, start: Path | None = None
+    ) -> None:
         self.settings = settings
         self.out = out
+        self.start = start
         train = settings.train
         torch.set_num_threads(train.threads)
         out.mkdir(parents=True, exist_ok=True)
@@ -116,14 +149,17 @@ class Run:
         self.device = torch.device(chosen)
         native = cuda or torch.cpu._is_avx512_bf16_supported()
         self.mixed = train.precision == "bfloat16" or (train.precision == "auto" and native)
-        self.tokenizer = make_tokenizer(out / "tokens.json", books, settings.data)
+        special = [BOS, EOS, LANDMARK] if settings.landmarks else [BOS, EOS]
+        self.tokenizer = make_tokenizer(
+            out / "tokens.json", books, settings.data, special, self.start
+        )
         corpus = encode_books(
             out / "corpus.npy", self.tokenizer, books, settings.data.chars_per_book
         )
         log.info("corpus of %d tokens", len(corpus))
         self.sampler = Sampler(corpus, self.tokenizer, train.seed, train.answer_weight)
         self.val = list(read_books(books, "val.jsonl.xz", VAL_CHARS))
-        self.model = build_model(settings, self.tokenizer).to(self.device)
+        self.model = build_model(settings, self.tokenizer, start).to(self.device)
         self.optimizers = build_optimizers(self.model, settings)
         self.step = 0
         self.seconds = 0.0
@@ -156,27 +192,27 @@ class Run:
 
     def advance(self) -> float:
         """One step; its loss in nats per token."""
-        train = self.settings.train
+        train, phase = self.settings.train, self.settings.phase_at(self.step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = train.learning_rate * rate_at(self.step, self.settings)
-        phase = self.settings.phase_at(self.step)
-        batch = self.sampler.batch(self.step, train.batch_tokens, phase)
+                group["lr"] = train.learning_rate * rate_at(self.step, self.settings) * phase.rate
+        batches = self.sampler.batches(self.step, train.batch_tokens, phase)
+        whole = sum(float(batch.weights[:, 1:].sum()) for batch in batches)
         self.model.train()
-        fused = "sdpa" if self.device.type == "cuda" else attention.register()
-        self.model.set_attn_implementation(fused)
-        loss = loss_of(self.model, batch, self.device, mixed=self.mixed)
-        loss.backward()
+        total = 0.0
+        for batch in batches:
+            loss = loss_of(self.model, batch, self.device, mixed=self.mixed) / whole
+            loss.backward()
+            total += loss.item()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
         self.step += 1
-        return loss.item()
+        return total
 
     def figures(self, *, count: int, chars: int) -> dict[str, Any]:
         """The scores of the weights as they are."""
-        self.model.set_attn_implementation("sdpa")
         context = self.settings.phases[-1].context
         return evaluate(self.model, self.tokenizer, self.val, context, count=count, chars=chars)
 
@@ -239,6 +275,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--books", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="an exported model to go on from")
     args = parser.parse_args()
     try:
         settings = load_settings(args.config)
@@ -246,7 +283,7 @@ def main() -> None:
         parser.error(f"{args.config}: {error}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     transformers.utils.logging.disable_progress_bar()
-    run = Run(settings, args.books, args.out)
+    run = Run(settings, args.books, args.out, args.start)
     run.train()
     export(run.model, run.tokenizer, args.out / "export")
     (args.out / "report.json").write_text(json.dumps(run.report(), indent=2) + "\n")

@@ -56,7 +56,14 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of the run, up to the share `until` of its steps, and its mixture."""
+    """A stretch of the run, up to the share `until` of its steps, and its mixture.
+
+    The share `landmark` of the sequences is read with landmarks. A pass key sequence holds up to
+    `keys` of them, and up to `tail` tokens of text behind the answers. With `far` those with
+    landmarks are so many contexts long, and their blocks stand where a stream puts them. `rate`
+    multiplies the learning rate of the schedule, and the share `cut` of the key sentences lies
+    across the end of a block.
+    """
 
     until: float
     context: int
@@ -64,10 +71,18 @@ class Phase:
     random: float
     passkey: float
     pairs: float
+    landmark: float = 0.0
+    keys: int = 1
+    tail: int = 0
+    far: int = 1
+    rate: float = 1.0
+    cut: float = 0.0
 
     def __post_init__(self) -> None:
         if self.repeat + self.random + self.passkey + self.pairs > 1:
             raise ValueError(f"the shares of the phase until {self.until} exceed 1")
+        if not 0 <= self.landmark <= 1:
+            raise ValueError(f"landmark is a share, not {self.landmark}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,11 @@ class Settings:
         longest = max(phase.context for phase in self.phases)
         if self.train.batch_tokens % longest:
             raise ValueError("batch_tokens must be a multiple of the longest context")
+
+    @property
+    def landmarks(self) -> bool:
+        """Whether any sequence is read with landmarks."""
+        return any(phase.landmark for phase in self.phases)
 
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to."""

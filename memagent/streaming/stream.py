@@ -207,14 +207,18 @@ class Stream:
 
     def _encode(self, row: int, page: int) -> list[Tensor]:
         """The blocks of a page as the model makes them from the text, with some pages before it."""
-        size = self.config.page
+        size, marked = self.config.page, self.config.landmark is not None
         context = min(page, _CONTEXT_PAGES)
-        config = replace(
-            self.config, selector="recent", hot_pages=None, window=None, sinks=0,
-            chunk=(context + 1) * size,
-        )  # fmt: skip
+        config = replace(self.config, hot_pages=None, window=None, sinks=0)
+        if marked:  # block by block, all earlier ones in reach
+            config = replace(config, selector="landmark", budget=context * size)
+        else:
+            config = replace(config, selector="recent", chunk=(context + 1) * size)
         again = Stream(self.model, config)
-        again._step(self.tokens[row : row + 1, (page - context) * size : (page + 1) * size])
+        text = self.tokens[row : row + 1, (page - context) * size : (page + 1) * size]
+        step = size if marked else text.shape[1]
+        for start in range(0, text.shape[1], step):
+            again._step(text[:, start : start + step])
         last = torch.tensor([[[context]]])
         blocks = []
         for cache in again.layers.caches:

@@ -57,7 +57,8 @@ class View:
         self.start, self.end = start, start + tokens
         self._ranges.clear()
         due = start - self._chosen_at >= self.config.refresh
-        self._choosing = self._stale or tokens > 1 or due
+        closed = self.config.landmark is not None and start % self.config.page == 0
+        self._choosing = self._stale or tokens > 1 or due or closed
         if self._choosing:
             self.until = self._until()
             self._chosen_at, self._stale = start, False
@@ -102,6 +103,35 @@ class View:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self.until, self._chosen_at, self._stale = state["until"], state["at"], state["stale"]
+
+    def wanted(self) -> list[list[Span]]:
+        """What the selector must choose if the budget allows, for each row.
+
+        Where landmarks stand for blocks, the block before the present one is among it, and all
+        that reach into the window: a block's first tokens go on from the last ones before it. They
+        get half of the budget at most.
+        """
+        config = self.config
+        if config.landmark is None:
+            return self.pinned
+        most = config.budget // config.page // 2
+        back = max(config.page, self.until - self.start + (config.window or 0) - 1)
+        first = max(0, self.until - min(back, most * config.page))
+        if first >= self.until:
+            return self.pinned
+        return [[*spans, (first, self.until)] for spans in self.pinned]
+
+    @property
+    def distance(self) -> int:
+        """How far away pages are taken to be when they are scored.
+
+        Landmarks are where the middle of the chosen blocks will stand, other pages where the
+        window begins.
+        """
+        config = self.config
+        if config.landmark is not None:
+            return config.page + config.budget // 2
+        return min(config.window or 0, self.start)
 
     def _until(self) -> int:
         """Where the window begins: the tokens before it are far."""

@@ -24,22 +24,27 @@ AttentionInterface.register("grouped_softmax_of_the_test", _grouped)
 AttentionMaskInterface.register("grouped_softmax_of_the_test", lambda *a, **k: None)
 
 
-def test_all_blocks_chosen_is_the_grouped_softmax() -> None:
+@pytest.mark.parametrize("refresh", [1, 32])
+def test_all_blocks_chosen_is_the_grouped_softmax(refresh: int) -> None:
     model = make("llama")
     config = StreamConfig(
         page=BLOCK, sinks=0, window=BLOCK, budget=4096, selector="landmark", landmark=MARK,
-        refresh=1,
+        refresh=refresh,
     )  # fmt: skip
     stream = Stream(copy.deepcopy(model), config, rows=2)
     stream.read(tokens(90, rows=2))
+    found = []
     for place in range(20):
         stream.read(tokens(1, rows=2, seed=50 + place))
+        found.append((stream.length - 1, stream.logits))
     assert (stream.tokens[:, BLOCK - 1 :: BLOCK] == MARK).all()
     assert (stream.tokens == MARK).sum() == 2 * (stream.length // BLOCK)
     model.set_attn_implementation("grouped_softmax_of_the_test")
     with torch.no_grad():
-        wanted = model(stream.tokens).logits[:, -1]
-    torch.testing.assert_close(stream.logits, wanted, atol=1e-4, rtol=0)
+        wanted = model(stream.tokens).logits
+    # A block that was closed is seen by its landmark at once, however old the selection is.
+    for place, logits in found:
+        torch.testing.assert_close(logits, wanted[:, place], atol=1e-4, rtol=0)
     assert stream.surprise[:, BLOCK - 1 :: BLOCK].isnan().all()
 
 
@@ -51,6 +56,41 @@ def test_few_blocks_are_read_when_few_are_allowed() -> None:
     stream.read(tokens(200))
     for chosen in stream.view.chosen.values():
         assert chosen.page.shape == (1, 2, 2)  # each kv head has two blocks of its own
+
+
+@pytest.mark.parametrize(
+    ("blocks", "window", "recent"), [(4, 20, 2), (4, 1, 1), (2, 99, 1), (1, 99, 0)]
+)
+def test_the_block_before_and_those_in_the_window_are_chosen(
+    blocks: int, window: int, recent: int
+) -> None:
+    config = StreamConfig(
+        page=BLOCK, sinks=0, window=window, budget=blocks * BLOCK, selector="landmark",
+        landmark=MARK,
+    )  # fmt: skip
+    stream = Stream(make("llama"), config)
+    stream.read(tokens(200))
+    assert stream.length % BLOCK < 10
+    last = stream.length // BLOCK - 1
+    for chosen in stream.view.chosen.values():
+        assert chosen.page.shape == (1, 2, blocks)
+        found = chosen.page[0].tolist()
+        assert all(
+            head[blocks - recent :] == list(range(last - recent + 1, last + 1)) for head in found
+        )
+
+
+def test_a_page_read_again_from_its_text_has_the_keys_and_values_it_had() -> None:
+    config = StreamConfig(
+        page=BLOCK, sinks=0, window=BLOCK, budget=4096, selector="landmark", landmark=MARK
+    )
+    stream = Stream(make("llama"), config, rows=2)
+    stream.read(tokens(90, rows=2))
+    for page in (0, 3):
+        for cache, block in zip(stream.layers.caches, stream._encode(1, page), strict=True):
+            where = int(cache.resolve(torch.tensor([[[page]], [[page]]]))[1])
+            kept = torch.stack((cache.k[where], cache.v[where]))
+            torch.testing.assert_close(block, kept, atol=1e-5, rtol=0)
 
 
 def test_a_landmark_model_has_no_sinks() -> None:

@@ -1,32 +1,46 @@
-"""The blocked attention of the training against PyTorch's own, forwards and backwards."""
+"""The attentions of the training against PyTorch's own and the law, forwards and backwards."""
 
-import importlib.util
+import importlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-PATH = Path(__file__).parents[2] / "training" / "attention.py"
+from memagent.kernels.reference import landmark
+from memagent.kernels.rope import rotate
+
+TRAINING = Path(__file__).parents[2] / "training"
 
 
 @pytest.fixture(scope="module")
-def attention():
-    """The module, which is in no package."""
-    spec = importlib.util.spec_from_file_location("attention", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def training() -> Iterator[SimpleNamespace]:
+    """The modules of the folder, which is no package."""
+    names = ("attention", "blocks", "grouped")
+    sys.path.insert(0, str(TRAINING))
+    try:
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    finally:
+        sys.path.remove(str(TRAINING))
+        for name in names:
+            sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("time", [1, 63, 64, 100, 200])
-def test_values_and_gradients_are_those_of_the_fused_attention(attention, time: int) -> None:
+def _tensors(time: int) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+    """Queries, keys and values twice, and what comes back to the output."""
     torch.manual_seed(time)
     shapes = [(2, 6, time, 8), (2, 2, time, 8), (2, 2, time, 8)]
     ours = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
     theirs = [tensor.detach().clone().requires_grad_() for tensor in ours]
-    upstream = torch.randn(2, time, 6, 8, dtype=torch.float64)
+    return ours, theirs, torch.randn(2, time, 6, 8, dtype=torch.float64)
 
-    out, _ = attention._attend(None, *ours, None, scaling=8**-0.5)
+
+@pytest.mark.parametrize("time", [1, 63, 64, 100, 200])
+def test_values_and_gradients_are_those_of_the_fused_attention(training, time: int) -> None:
+    ours, theirs, upstream = _tensors(time)
+    out, _ = training.attention._attend(None, *ours, None, scaling=8**-0.5)
     expected = torch.nn.functional.scaled_dot_product_attention(
         *theirs, is_causal=True, enable_gqa=True
     ).transpose(1, 2)
@@ -37,6 +51,45 @@ def test_values_and_gradients_are_those_of_the_fused_attention(attention, time: 
         torch.testing.assert_close(mine.grad, other.grad)
 
 
-def test_a_mask_is_refused(attention) -> None:
+@pytest.mark.parametrize("time", [2, 63, 64, 100, 128, 200])
+def test_values_and_gradients_are_those_of_the_grouped_softmax(training, time: int) -> None:
+    ours, theirs, upstream = _tensors(time)
+    out, _ = training.grouped._attend(None, *ours, None, scaling=8**-0.5)
+    expected = landmark(*theirs, training.blocks.BLOCK, 8**-0.5).transpose(1, 2)
+    torch.testing.assert_close(out, expected)
+    out.backward(upstream)
+    expected.backward(upstream)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+def test_recalled_blocks_are_those_of_the_grouped_softmax_at_their_places(training) -> None:
+    time, block = 230, training.blocks.BLOCK
+    ours, theirs, upstream = _tensors(time)
+    inv_freq = 100.0 ** -torch.arange(0, 1, 0.25)
+    far = -block * torch.randint(2, 7, (2, 4))
+    out, _ = training.grouped._attend(
+        None, *ours, None, scaling=8**-0.5, far=far, inv_freq=inv_freq
+    )
+    query, key, value = theirs
+    expected = []
+    for number in range(4):
+        by = far.repeat_interleave(block, 1)[:, :time].clone()
+        by[:, max(number - 1, 0) * block : number * block] = -block
+        by[:, number * block :] = 0
+        placed = rotate(key, by[:, None], inv_freq)
+        found = landmark(query, placed, value, block, 8**-0.5)
+        expected.append(found[:, :, number * block : (number + 1) * block])
+    together = torch.cat(expected, 2).transpose(1, 2)
+    torch.testing.assert_close(out, together, atol=1e-5, rtol=0)
+    out.backward(upstream)
+    together.backward(upstream)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["attention", "grouped"])
+def test_a_mask_is_refused(training, name: str) -> None:
+    module = getattr(training, name)
     with pytest.raises(ValueError, match="nothing to mask"):
-        attention._attend(None, *[torch.ones(1, 1, 2, 4)] * 3, torch.ones(2, 2), scaling=1.0)
+        module._attend(None, *[torch.ones(1, 1, 2, 4)] * 3, torch.ones(2, 2), scaling=1.0)

@@ -1,5 +1,7 @@
 """The training command, killed and resumed, and the model that it made and the package bundles."""
 
+import copy
+import importlib
 import importlib.util
 import json
 import lzma
@@ -10,12 +12,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from memagent.models.bundled import pocket_lm
+from memagent.streaming.config import StreamConfig
+from memagent.streaming.stream import Stream
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -92,8 +97,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _start(made: Path, out: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "training/lm.py", "--config", made / "lm.toml"]
+def _start(
+    made: Path, out: str, *others: str | Path, config: str = "lm.toml"
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "training/lm.py", "--config", made / config, *others]
     command += ["--books", made / "books", "--out", made / out]
     return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE)
 
@@ -123,6 +130,34 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(made: Path) -> N
     # Ten words drawn at random: far below the eight bits of a byte, and above nothing.
     assert 0 < report["bits_per_byte"] < 3
     LlamaForCausalLM.from_pretrained(made / "killed" / "export", dtype=torch.float32)
+
+
+def test_a_second_stage_goes_on_from_the_first_and_learns_landmarks(made: Path) -> None:
+    begun = _start(made, "first")
+    begun.communicate()
+    assert begun.returncode == 0
+    landmarks = CONFIG.replace("steps = 120", "steps = 40").replace("4e-3", "1e-3")
+    landmarks = landmarks.replace("context =", "landmark = 0.5\ncontext =")
+    (made / "landmark.toml").write_text(landmarks)
+    first = made / "first" / "export"
+    second = _start(made, "second", "--start", first, config="landmark.toml")
+    _, said = second.communicate()
+    assert second.returncode == 0, said
+    reports = [json.loads((made / n / "report.json").read_text()) for n in ("first", "second")]
+    # Trained on, not anew: below what 40 steps from nothing would come to.
+    assert reports[1]["bits_per_byte"] < reports[0]["bits_per_byte"] + 0.1
+    assert 0 < reports[1]["landmark"]["bits_per_byte"] < 3
+    model = LlamaForCausalLM.from_pretrained(made / "second" / "export", dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(made / "second" / "export")
+    assert tokenizer.landmark_token_id == model.config.vocab_size - 1 == len(tokenizer) - 1
+    assert model.config.vocab_size == 1 + len(AutoTokenizer.from_pretrained(first))
+
+    other = landmarks.replace("intermediate_size = 32", "intermediate_size = 48")
+    (made / "other.toml").write_text(other)
+    refused = _start(made, "third", "--start", first, config="other.toml")
+    _, said = refused.communicate()
+    assert refused.returncode == 1
+    assert "has another shape" in said
 
 
 def test_a_wrong_configuration_is_refused(made: Path, tmp_path: Path) -> None:
@@ -196,6 +231,60 @@ def test_a_pass_key_is_returned(model: LlamaForCausalLM, tokenizer: AutoTokenize
     ids = _ids(tokenizer, prompt)
     made = model.generate(ids, max_new_tokens=6, do_sample=False)
     assert tokenizer.decode(made[0, ids.shape[1] :]) == " 48213"
+
+
+def _landmarks(tokenizer: AutoTokenizer, blocks: int) -> StreamConfig:
+    """A stream of the bundled model that recalls so many blocks."""
+    return StreamConfig(
+        page=64, sinks=0, window=64, budget=64 * blocks, chunk=64, refresh=1, selector="landmark",
+        landmark=tokenizer.landmark_token_id,
+    )  # fmt: skip
+
+
+def test_the_training_reads_landmarks_as_a_stream_does(
+    model: LlamaForCausalLM, tokenizer: AutoTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "training")
+    evaluate = importlib.import_module("evaluate")
+    ids = _ids(tokenizer, PARAGRAPH * 4)[:, :380]
+    wanted = evaluate.Reader(copy.deepcopy(model), tokenizer.landmark_token_id).logits(ids)
+    stream = Stream(copy.deepcopy(model), _landmarks(tokenizer, 7))
+    for end in (*range(120, 132), 378, 379, 380):  # the last of a block and the first of the next
+        stream.read(ids[:, stream.length - stream.length // 64 : end])
+        torch.testing.assert_close(stream.logits, wanted[:, end - 1], atol=1e-3, rtol=0)
+    for name in ("evaluate", "grouped", "blocks", "data", "sequences", "settings"):
+        sys.modules.pop(name, None)
+
+
+@torch.inference_mode()
+def test_plain_text_never_asks_for_a_landmark(
+    model: LlamaForCausalLM, tokenizer: AutoTokenizer
+) -> None:
+    share = model(_ids(tokenizer, PARAGRAPH)).logits.softmax(-1)
+    assert share[..., tokenizer.landmark_token_id].max() < 0.01
+
+
+def test_a_pass_key_is_found_by_landmarks_far_beyond_the_context(
+    model: LlamaForCausalLM, tokenizer: AutoTokenizer
+) -> None:
+    reference = " ".join(topics.values())
+    filler = tokenizer(reference[:60_000], verbose=False).input_ids[:8000]
+    keys = ("48213", "90567", "13846")
+    question = tokenizer("\nWhat is the pass key? The pass key is").input_ids
+    rows = []
+    for key, place in zip(keys, (300, 3000, 7000), strict=True):
+        hidden = tokenizer(f"\nThe pass key is {key}. Remember it. {key} is the pass key.\n")
+        text = [*filler[:place], *hidden.input_ids, *filler[place:]]
+        rows.append([tokenizer.bos_token_id, *text, *question])
+    stream = Stream(copy.deepcopy(model), _landmarks(tokenizer, 7), rows=len(keys))
+    stream.read(torch.tensor(rows))
+    said = []
+    for _ in range(6):
+        said.append(stream.logits.argmax(-1))
+        stream.read(said[-1][:, None])
+        for chosen in stream.view.chosen.values():
+            assert chosen.page.shape[-1] <= 7
+    assert tokenizer.batch_decode(torch.stack(said, 1)) == [f" {key}" for key in keys]
 
 
 def test_the_card_shows_the_figures_of_its_report() -> None:

@@ -61,6 +61,8 @@ def measure(
             f"read {config.chunk} tokens at a time",
             "own window: the stock model, overlapping windows of its trained length, each token "
             "judged with at least half a window before it",
+            "landmark: a landmark stands behind every 63 tokens; `blocks` is how many blocks of 64 "
+            "a head read at most for an answer, the one being read among them",
             f"time per token: a Llama of random weights, {SHAPE}, 4 sinks, 512 recalled tokens and "
             "a window of 512, chosen anew every 32 tokens and at each boundary",
         ),

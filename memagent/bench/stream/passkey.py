@@ -23,6 +23,8 @@ SELECTORS = ("recent", "representative", "mean", "minmax", "per_head", "oracle")
 HIDDEN = " The pass key is {key}. Remember it. {key} is the pass key. "
 ASKED = " What is the pass key? The pass key is"
 _MANY_TRIALS = 4096
+# With landmarks, in a text of so many windows, so many trials: what they were made for.
+_WINDOWS, _TRIALS = 64, 4
 
 
 def find_passkey(
@@ -35,28 +37,41 @@ def find_passkey(
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Share of keys given back digit for digit by greedy decoding.
 
-    The depths are the rows of one batch. Rows give the share by length, selector and depth.
+    The depths are the rows of one batch. Rows give the share by length, selector and depth, and
+    with landmarks how many blocks a head read for an answer. Models that know them are asked
+    with them too, in a text of 64 windows if the book is as long.
     """
     rows, metrics = [], {}
-    for length in lengths:
-        for selector in compared(SELECTORS, length):
-            tell(f"passkey in {length:,} tokens: {selector}")
-            seeds = range(trials if length <= _MANY_TRIALS else 1)
-            found = [_trial(subject, ids, length, selector, seed) for seed in seeds]
-            shares = [sum(column) / len(found) for column in zip(*found, strict=True)]
-            row: dict[str, Any] = {"measure": "passkey", "length": length, "selector": selector}
-            row.update({f"depth {d:.0%}": s for d, s in zip(DEPTHS, shares, strict=True)})
-            row["found"] = round(sum(shares) / len(shares), 4)
-            row["keys"] = len(found) * len(DEPTHS)
-            rows.append(row)
-            metrics[f"passkey_{selector}@{length}"] = row["found"]
-            if selector == "representative":
-                metrics[f"passkey@{length}"] = row["found"]
+    cases = [(length, name) for length in lengths for name in compared(SELECTORS, length)]
+    reach = _WINDOWS * subject.window
+    if subject.landmark is not None:
+        far = {length for length, _ in cases if length < reach} | {reach}
+        cases += [(length, "landmark") for length in far if length <= ids.shape[1]]
+    for length, selector in sorted(cases, key=lambda case: case[0]):
+        tell(f"passkey in {length:,} tokens: {selector}")
+        many = _TRIALS if (length, selector) == (reach, "landmark") else 1
+        seeds = range(trials if length <= _MANY_TRIALS else many)
+        tried = [_trial(subject, ids, length, selector, seed) for seed in seeds]
+        found = [found for found, _ in tried]
+        shares = [sum(column) / len(found) for column in zip(*found, strict=True)]
+        row: dict[str, Any] = {"measure": "passkey", "length": length, "selector": selector}
+        row.update({f"depth {d:.0%}": s for d, s in zip(DEPTHS, shares, strict=True)})
+        row["found"] = round(sum(shares) / len(shares), 4)
+        row["keys"] = len(found) * len(DEPTHS)
+        rows.append(row)
+        metrics[f"passkey_{selector}@{length}"] = row["found"]
+        if selector == "representative":
+            metrics[f"passkey@{length}"] = row["found"]
+        if selector == "landmark":
+            row["blocks"] = max(blocks for _, blocks in tried)
+            metrics["landmark_blocks"] = max(row["blocks"], metrics.get("landmark_blocks", 0))
     return rows, metrics
 
 
-def _trial(subject: Subject, ids: Tensor, length: int, selector: str, seed: int) -> list[bool]:
-    """For each depth whether its key was found."""
+def _trial(
+    subject: Subject, ids: Tensor, length: int, selector: str, seed: int
+) -> tuple[list[bool], int]:
+    """For each depth whether its key was found; the most pages that a head read for an answer."""
     import torch
 
     draw = random.Random(f"{seed} {length}")
@@ -75,17 +90,21 @@ def _trial(subject: Subject, ids: Tensor, length: int, selector: str, seed: int)
     stream = subject.stream(selector, rows=len(DEPTHS))
     stream.read(torch.cat([text[:, -shortest:] for text in texts]))
     stream.read(question.expand(len(DEPTHS), -1))
-    said = _said(stream, subject, 8)
-    return [text.strip().startswith(key) for text, key in zip(said, keys, strict=True)]
+    said, pages = _said(stream, subject, 8)
+    found = [text.strip().startswith(key) for text, key in zip(said, keys, strict=True)]
+    return found, pages
 
 
-def _said(stream: Stream, subject: Subject, tokens: int) -> list[str]:
-    """What each row goes on with, greedily."""
+def _said(stream: Stream, subject: Subject, tokens: int) -> tuple[list[str], int]:
+    """What each row goes on with, greedily; the most pages that a head read, its own included."""
     import torch
 
     chosen: list[Tensor] = []
+    most = 0
     for _ in range(tokens):
         assert stream.logits is not None
         chosen.append(stream.logits.argmax(-1).cpu())
         stream.read(chosen[-1][:, None])
-    return [str(subject.tokenizer.decode(row)) for row in torch.stack(chosen, dim=1)]
+        recalled = (part.page >= 0 for part in stream.view.chosen.values())
+        most = max(most, *(1 + int(some.sum(-1).max()) for some in recalled))
+    return [str(subject.tokenizer.decode(row)) for row in torch.stack(chosen, dim=1)], most

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Subject", "book", "compared", "load"]
 
 _LEAST_TOKENS = 4096
+_BLOCK = 64  # slots of a block that a landmark closes
 # Behind more tokens only these are compared, for the sake of time.
 _FAR = 16_384
 _FAR_SELECTORS = ("recent", "representative")
@@ -41,13 +42,29 @@ class Subject:
         found: Tensor = read["input_ids"]
         return found
 
+    @property
+    def landmark(self) -> int | None:
+        """The token that closes a block, for models trained with landmarks."""
+        found: int | None = getattr(self.tokenizer, "landmark_token_id", None)
+        return found
+
     def config(self, selector: str, **changes: Any) -> StreamConfig:
-        """Sizes whose positions stay inside the trained window: half of it recalled or local."""
+        """Sizes whose positions stay inside the trained window: half of it recalled or local.
+
+        With landmarks as many blocks as the window holds: the one that is being read, the one
+        before it, and the others recalled.
+        """
         from memagent.streaming.config import Segmentation, StreamConfig
 
+        if selector == "landmark":
+            sizes = {
+                "page": _BLOCK, "window": _BLOCK, "chunk": _BLOCK, "sinks": 0, "refresh": 1,
+                "budget": self.window - _BLOCK, "landmark": self.landmark, **changes,
+            }  # fmt: skip
+            return StreamConfig(selector=selector, **sizes)
         chunk = self.window // 8
         recalls = selector != "recent"
-        sizes: dict[str, Any] = {
+        sizes = {
             "budget": 3 * self.window // 8 if recalls else 0,
             "window": 3 * self.window // 8 if recalls else 3 * self.window // 4,
             "chunk": chunk,

@@ -1,0 +1,97 @@
+"""Pass keys in texts far longer than the context, found through a stream with landmarks.
+
+    python training/streamed.py --report OUT/report.json --model OUT/export --books BOOKS
+
+adds the figures to the report. Knows nothing of how the model was trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from blocks import BLOCK
+from data import read_books
+from evaluate import passkey_rows
+
+from memagent.streaming.config import StreamConfig
+from memagent.streaming.stream import Stream
+
+__all__ = ["streamed_passkeys"]
+
+log = logging.getLogger("streamed")
+
+WINDOWS = (4, 16, 64)
+
+
+def streamed_passkeys(
+    model: Any, tokenizer: Any, texts: Sequence[str], length: int, count: int
+) -> dict[str, Any]:
+    """Share of `count` keys at even depths of `length` tokens that greedy decoding returns.
+
+    A head reads as many blocks in a step as the context holds, its own among them.
+    """
+    context = model.config.max_position_embeddings
+    config = StreamConfig(
+        page=BLOCK,
+        sinks=0,
+        window=BLOCK,
+        budget=context - BLOCK,
+        chunk=BLOCK,
+        refresh=1,
+        selector="landmark",
+        landmark=tokenizer.landmark_token_id,
+    )
+    ids = passkey_rows(tokenizer.backend_tokenizer, texts, length, count)
+    stream = Stream(model, config, rows=count)
+    stream.read(torch.from_numpy(ids[:, :-6]))
+    right, blocks = np.ones(count, dtype=bool), 0
+    for place in range(-6, 0):  # a space and five digits
+        assert stream.logits is not None
+        said = stream.logits.argmax(-1)
+        right &= said.numpy() == ids[:, place]
+        stream.read(said[:, None])
+        chosen = [int((part.page >= 0).sum(-1).max()) for part in stream.view.chosen.values()]
+        blocks = max(blocks, 1 + max(chosen))
+    return {
+        "tokens": length,
+        "windows": length / context,
+        "keys": count,
+        "found": float(right.mean()),
+        "found_by_depth": right.tolist(),
+        "blocks": blocks,
+    }
+
+
+def main() -> None:
+    """Read the arguments, measure, write the report anew."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("report", "model", "books"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=20)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    report = json.loads(args.report.read_text())
+    model = transformers.LlamaForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(args.model)
+    texts = ["\n\n".join(read_books(args.books, "val.jsonl.xz"))]
+    found = []
+    for windows in WINDOWS:
+        length = windows * model.config.max_position_embeddings
+        found.append(streamed_passkeys(model, tokenizer, texts, length, args.count))
+        log.info("%s", json.dumps(found[-1]))
+    report["streamed_passkeys"] = found
+    args.report.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
