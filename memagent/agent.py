@@ -151,6 +151,7 @@ def load_answer(memory: Memory, answer_id: int) -> Answer:
         namespace=memory.namespace,
         session=row["session"],
         found=bool(row["found"]),
+        confidence=row["confidence"],
         citations=tuple(citations),
         usage=Usage(**row["usage"]),
         explain=row["explain"],

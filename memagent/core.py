@@ -90,7 +90,8 @@ class Usage:
 class Chunk:
     """A piece of a streamed answer. The last one carries usage, finish reason and tool calls.
 
-    `found` is False where an engine knows that the evidence holds no answer. `attention` gives
+    `found` is False where an engine knows that the evidence holds no answer, and `confidence` the
+    chance that its answer is right, where the engine has measured it. `attention` gives
     the share of the attention that each event got, largest first, from engines that report it.
     """
 
@@ -99,6 +100,7 @@ class Chunk:
     finish: Literal["stop", "length", "tool_calls"] | None = None
     usage: Usage | None = None
     found: bool | None = None
+    confidence: float | None = None
     attention: tuple[tuple[Event, float], ...] = ()
 
 
@@ -130,7 +132,8 @@ class Citation:
 class Answer:
     """An answer with the exact text behind it.
 
-    `found` is False when the engine says that memory holds no answer. `explain` is the recall
+    `found` is False when the engine says that memory holds no answer; `confidence` is the chance
+    that the answer is right, 0..1, from engines that measure it. `explain` is the recall
     report that `--explain` and `/why` show.
     """
 
@@ -142,6 +145,7 @@ class Answer:
     namespace: str
     session: str
     found: bool = True
+    confidence: float | None = None
     citations: tuple[Citation, ...] = ()
     usage: Usage = field(default_factory=Usage)
     explain: dict[str, Any] = field(default_factory=dict)

@@ -76,6 +76,7 @@ class TurnState(TypedDict, total=False):
     text: str
     state: State
     found: bool
+    confidence: float | None
     usage: Usage
     tokens: int
     attention: tuple[tuple[Event, float], ...]
@@ -126,7 +127,7 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     )
     parts: list[str] = []
     update: TurnState = {"calls": (), "state": "complete", "found": True, "error": None}
-    update["attention"] = ()
+    update.update({"attention": (), "confidence": None})
     try:
         with closing(turn.engine.stream(request)) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
@@ -144,6 +145,8 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                     update["attention"] = chunk.attention
                 if chunk.found is not None:
                     update["found"] = chunk.found
+                if chunk.confidence is not None:
+                    update["confidence"] = chunk.confidence
     except KeyboardInterrupt:
         update.update({"state": "partial", "calls": ()})
     except EngineError as error:
@@ -188,6 +191,7 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         text,
         state["state"],
         found=state["found"],
+        confidence=state["confidence"],
         citations=rows,
         usage={"prompt": state["usage"].prompt, "completion": state["usage"].completion},
         explain=_explain(state, turn),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from memagent.core import Answer, Citation
+    from memagent.core import Answer
     from memagent.memory.recall.budget import Recalled
 
 __all__ = [
@@ -86,10 +86,12 @@ def search_object(found: Recalled, limit: int, *, explain: bool = False) -> dict
     return {**value, "explain": found.report()} if explain else value
 
 
-def sources_text(citations: tuple[Citation, ...]) -> str:
-    """The citations as lines for people; empty when there are none."""
+def sources_text(answer: Answer) -> str:
+    """How sure the engine is and the citations, as lines for people; empty where there are none."""
     lines = []
-    for cited in citations:
+    if answer.confidence is not None:
+        lines.append(f"confidence {answer.confidence:.0%}")
+    for cited in answer.citations:
         quote = " ".join(cited.text.split())
         quote = quote if len(quote) <= 160 else quote[:157] + "…"
         if not cited.verified:

@@ -59,6 +59,7 @@ class Answers:
         state: str,
         *,
         found: bool,
+        confidence: float | None = None,
         citations: list[CitationRow],
         usage: dict[str, int],
         explain: dict[str, Any],
@@ -69,9 +70,17 @@ class Answers:
             row = self.get(answer_id)
             span = self.spans.append_turn(row["session_id"], "assistant", text, segment=segment)
             db.execute(
-                """UPDATE answers SET answer_span = ?, state = ?, found = ?, usage = ?, explain = ?
-                   WHERE id = ?""",
-                [span.id, state, found, json.dumps(usage), json.dumps(explain), answer_id],
+                """UPDATE answers SET answer_span = ?, state = ?, found = ?, confidence = ?,
+                   usage = ?, explain = ? WHERE id = ?""",
+                [
+                    span.id,
+                    state,
+                    found,
+                    confidence,
+                    json.dumps(usage),
+                    json.dumps(explain),
+                    answer_id,
+                ],
             )
             db.execute("DELETE FROM citations WHERE answer_id = ?", [answer_id])
             for position, cited in enumerate(citations):

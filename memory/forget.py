@@ -5,6 +5,8 @@ The overwritten characters become as many blocks, so that the offsets of all oth
 
 from __future__ import annotations
 
+import re
+
 from memagent.memory.events import Events
 from memagent.memory.items import Source
 from memagent.memory.spans import NOT_SEGMENTED, Spans
@@ -67,14 +69,26 @@ def _redact_answers(store: Store, events: Events, source_id: int, start: int, en
             quote = spans.text(source_id, row["start"], row["end"])
             if row["answer_span"] is not None and quote:
                 said = spans.get(row["answer_span"]).text
-                _overwrite(
-                    store, events, row["answer_span"], said.replace(quote, BLOCK * len(quote))
-                )
+                _overwrite(store, events, row["answer_span"], _without(said, quote))
             db.execute(
                 """UPDATE citations SET source_id = NULL, start = NULL, "end" = NULL,
                    verified = 0, claim = 'forgotten' WHERE answer_id = ? AND position = ?""",
                 [row["answer_id"], row["position"]],
             )
+
+
+def _without(said: str, quote: str) -> str:
+    """An answer without the words of `quote`, and without each line that stands in it; white
+    space may differ."""
+    said = re.sub(_loose(quote), lambda match: BLOCK * len(match[0]), said)
+    return "\n".join(
+        BLOCK * len(line) if line.strip() and re.search(_loose(line), quote) else line
+        for line in said.split("\n")
+    )
+
+
+def _loose(text: str) -> str:
+    return r"\s+".join(map(re.escape, text.split()))
 
 
 def _overwrite(store: Store, events: Events, span_id: int, text: str) -> None:

@@ -158,3 +158,9 @@ def m001_initial(db: Database) -> None:
 def m002_citation_share(db: Database) -> None:
     """The share of attention, where that is why a place is cited."""
     db.execute("ALTER TABLE citations ADD COLUMN share REAL")
+
+
+@migrations()
+def m003_answer_confidence(db: Database) -> None:
+    """The chance that an answer is right, from engines that measure it."""
+    db.execute("ALTER TABLE answers ADD COLUMN confidence REAL")

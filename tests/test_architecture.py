@@ -21,7 +21,7 @@ HEAVY = {
 }  # fmt: skip
 LANGGRAPH_FILES = {"memagent.nodes"}
 # Tensor code imports its tensors at the top; in return it is imported only where it is used.
-TENSOR_CODE = ("memagent.kernels.", "memagent.streaming.")
+TENSOR_CODE = ("memagent.kernels.", "memagent.reader.network", "memagent.streaming.")
 
 
 def _modules() -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """The program as a person runs it: documents in, cited answers out, errors in one line."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_a_piped_document_is_answered_with_citations_to_the_character(run: Run) 
     assert json.loads(nothing.stdout)["citations"] == []
 
     plain = run("ask", "When is coal delivered?")
-    assert plain.stdout.count("\n") == 1
+    assert plain.stdout.count("\n") == 2
     assert "second Tuesday" in plain.stdout
     assert "notes · characters" in plain.stderr
 
@@ -142,6 +143,32 @@ def test_a_question_without_any_memory_says_how_to_begin(run: Run) -> None:
     assert result.returncode == 0
     assert "Not in memory" in result.stdout
     assert "memagent add" in one_line(result.stderr)
+
+
+def test_an_answer_has_its_words_its_sentence_and_its_confidence(run: Run) -> None:
+    run("add", "-", "--name", "notes", stdin=NOTES)
+    asked = run("ask", "Who is the pilot of the ice-breaker?")
+    assert asked.returncode == 0, asked.stderr
+    answer, sentence = asked.stdout.splitlines()
+    assert answer == "Ingrid Sørlie"
+    assert sentence.startswith("“The pilot of the ice-breaker is called Ingrid Sørlie")
+    assert sentence.endswith("[1]")
+    sure = re.search(r"confidence (\d+)%", asked.stderr)
+    assert sure is not None
+    value = json.loads(run("ask", "Who is the pilot of the ice-breaker?", "--json").stdout)
+    assert round(value["confidence"] * 100) == int(sure[1])
+    assert value["citations"][0]["verified"]
+
+    nothing = json.loads(run("ask", "Which opera did Verdi write first?", "--json").stdout)
+    assert (nothing["found"], nothing["confidence"], nothing["citations"]) == (False, None, [])
+
+
+def test_what_a_reader_cannot_do_is_said_plainly(run: Run) -> None:
+    run("add", "-", "--name", "notes", stdin=NOTES)
+    asked = run("ask", "Write a poem about the ice-breaker.")
+    assert asked.returncode == 0
+    assert "only quote what is stored" in asked.stdout
+    assert "doctor" in asked.stdout
 
 
 def test_settings_from_the_command_line(run: Run) -> None:

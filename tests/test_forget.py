@@ -44,7 +44,7 @@ def test_the_quote_in_an_answer_goes_too(memory: Memory, tmp_path: Path) -> None
     start = TEXT.index(SECRET)
     memory.answers.finish(
         answer_id,
-        f"“{SECRET}” [1] Anything else?",
+        f"{SECRET.split()[-1]}\n“{SECRET}” [1] Anything else?",
         "complete",
         found=True,
         citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
@@ -55,7 +55,8 @@ def test_the_quote_in_an_answer_goes_too(memory: Memory, tmp_path: Path) -> None
     memory.catch_up()
     forget_range(memory.store, memory.events, source_id, start, start + len(SECRET))
     said = memory.answers.get(answer_id)["text"]
-    assert said == f"“{BLOCK * len(SECRET)}” [1] Anything else?"
+    short = BLOCK * len(SECRET.split()[-1])
+    assert said == f"{short}\n“{BLOCK * len(SECRET)}” [1] Anything else?"
     assert memory.answers.citations(answer_id)[0]["verified"] == 0
     memory.purge()
     assert b"xylophonium" not in _bytes(tmp_path)

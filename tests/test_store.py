@@ -19,7 +19,7 @@ from memagent.memory.store import Store
 
 TABLES = {
     "answers": "id namespace_id session_id question_span answer_span engine state found usage "
-    "explain created",
+    "explain created confidence",
     "batch_rows": "batch_id row_id operation status detail finished",
     "batches": "id output created",
     "citations": "answer_id position number verified source_id start end claim share",

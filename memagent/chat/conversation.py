@@ -130,7 +130,7 @@ class Conversation:
             self.screen.end_line()
         else:
             self.screen.note("(the engine said nothing)")
-        if lines := sources_text(given.citations):
+        if lines := sources_text(given):
             self.screen.dim(lines)
 
     def _confirm(self, question: str) -> bool:

@@ -72,7 +72,7 @@ def ask(
             print_json(answer_object(answer, explain=explain))
         else:
             write("\n")
-            if lines := sources_text(answer.citations):
+            if lines := sources_text(answer):
                 console(stderr=True).print(visible(lines), style="dim", markup=False)
             if explain:
                 print_explain(answer.explain)

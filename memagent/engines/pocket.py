@@ -1,130 +1,145 @@
 """The default of a fresh machine: an extractive reader that answers by quoting.
 
-It picks the sentences of the recalled events nearest to the question and says so when none is
-near. It writes nothing of its own, and says so too.
+A question gets the span that answers it, the sentence it stands in and the chance that it is
+right, or the plain word that memory holds no answer. It writes nothing of its own, and says so.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memagent.core import Chunk, Request, Usage
+from memagent.engines.asking import Turn, turn_of
 from memagent.engines.base import Capabilities, Engine
 from memagent.memory.embed import Embedder
 from memagent.memory.items import Event
-from memagent.memory.recall.lexical import content_words
 from memagent.memory.segment import estimate_tokens, sentences
+from memagent.reader.nearest import Nearest
+from memagent.reader.reader import Found, Reader
 
-__all__ = ["ACKNOWLEDGED", "NOT_FOUND", "PocketEngine", "is_question"]
+__all__ = ["ACKNOWLEDGED", "CANNOT_WRITE", "NOT_FOUND", "PocketEngine"]
 
 NOT_FOUND = "Not in memory: nothing that is stored answers this."
 ACKNOWLEDGED = "Kept, word for word. Ask me about it at any time."
-
-_ASKS = re.compile(
-    r"\s*(who|whom|whose|what|when|where|which|why|how|is|are|was|were|do|does|did|can|could|"
-    r"should|would|will|has|have|had|tell|show|find|list|explain|describe|define|name|give|"
-    r"summari[sz]e|compare|remind)\b",
-    re.IGNORECASE,
+CANNOT_WRITE = (
+    "I can only quote what is stored: this engine, pocket, is a small reader that finds answers "
+    "and writes nothing of its own. For that, run a language model (memagent doctor shows how)."
 )
 
-
-def is_question(text: str) -> bool:
-    """Whether a turn asks for something, by its form."""
-    return text.rstrip().endswith("?") or _ASKS.match(text) is not None
+# Spans looked at in each event: the best may lie in an earlier question, which answers nothing.
+_PER_EVENT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Quote:
+    """A sentence of evidence[number - 1], and the words in it that answer where they are known."""
+
     number: int
-    event: Event
-    text: str
-    score: float
+    sentence: str
+    answer: str = ""
 
 
 class PocketEngine(Engine):
-    """Quotes up to `most` sentences whose score reaches `least` and is near the best.
-
-    The score of a sentence is the cosine of its embedding and the question's, plus
-    `overlap` times the share of the question's content words that stand in it.
-    """
+    """Answers from the recalled events alone. Up to `most` answers are given, where the others'
+    scores are within `near` of the best."""
 
     name = "pocket"
-    model = "extractive reader over MiniLM embeddings"
+    model = "span reader on MiniLM, extractive"
     context = 1_000_000
     capabilities = Capabilities(generates=False)
 
     def __init__(
         self,
         embedder: Embedder,
+        reader: Reader | None = None,
         *,
-        least: float = 0.7,
-        near: float = 0.12,
+        near: float = 1.0,
         most: int = 3,
-        overlap: float = 0.5,
     ) -> None:
-        self.embedder = embedder
-        self.least = least
+        self.nearest = Nearest(embedder)
+        self.reader = reader or Reader()
         self.near = near
         self.most = most
-        self.overlap = overlap
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """Quote, acknowledge a statement, or say that nothing fits."""
-        if not request.asked and not is_question(request.question):
-            yield Chunk(ACKNOWLEDGED, finish="stop", usage=Usage())
+        """Answer, quote, acknowledge a statement, or say that nothing fits."""
+        turn = turn_of(request.question, asked=request.asked)
+        if turn in (Turn.STATEMENT, Turn.WRITING):
+            said = ACKNOWLEDGED if turn is Turn.STATEMENT else CANNOT_WRITE
+            yield Chunk(said, finish="stop", usage=Usage())
             return
-        best = self._best(request.question, request.evidence)
-        if not best:
+        confidence = None
+        if turn is Turn.SPAN:
+            quotes, confidence = self._answers(request.question, request.evidence)
+        else:
+            quotes = self._quotes(request.question, request.evidence)
+        if not quotes:
             yield Chunk(NOT_FOUND, finish="stop", usage=Usage(), found=False)
             return
-        for position, candidate in enumerate(best):
+        for position, quote in enumerate(quotes):
             separator = "\n" if position else ""
-            yield Chunk(f"{separator}“{' '.join(candidate.text.split())}” [{candidate.number}]")
-        yield Chunk(finish="stop", usage=Usage(), found=True)
+            answer = f"{quote.answer}\n" if quote.answer else ""
+            yield Chunk(f"{separator}{answer}“{quote.sentence}” [{quote.number}]")
+        yield Chunk(finish="stop", usage=Usage(), found=True, confidence=confidence)
 
     def count(self, text: str) -> int:
         """Tokens, estimated: the reader has no window to fill."""
         return estimate_tokens(text)
 
-    def _best(self, question: str, evidence: tuple[Event, ...]) -> list[_Candidate]:
-        places = [
-            (number, event, event.text[start:end])
-            for number, event in enumerate(evidence, start=1)
-            for start, end, _ in sentences(event.text)
-            if not _says_nothing(event, event.text[start:end])
+    def _answers(
+        self, question: str, evidence: tuple[Event, ...]
+    ) -> tuple[list[_Quote], float | None]:
+        """Spans that answer, the likeliest first, and how likely that one is."""
+        texts = [event.text for event in evidence]
+        quotes: list[_Quote] = []
+        best: Found | None = None
+        for span in self.reader.read(question, texts, _PER_EVENT):
+            if not self.reader.answers(span):
+                break
+            if best is not None and span.score < best.score - self.near:
+                break
+            event, text = evidence[span.text], texts[span.text]
+            start, end = _around(text, span.start, span.end)
+            if _says_nothing(event, text[start:end]):
+                continue
+            best = best or span
+            quote = _Quote(
+                span.text + 1, _line(text[start:end]), _line(text[span.start : span.end])
+            )
+            if all(quote.sentence != given.sentence for given in quotes):
+                quotes.append(quote)
+            if len(quotes) == self.most:
+                break
+        return quotes, best.confidence if best else None
+
+    def _quotes(self, question: str, evidence: tuple[Event, ...]) -> list[_Quote]:
+        """Sentences near to what is asked for."""
+        texts = [event.text for event in evidence]
+        ranked = self.nearest.rank(
+            question, texts, lambda place, sentence: _says_nothing(evidence[place], sentence)
+        )
+        said = {
+            _line(texts[found.text][found.start : found.end]): found.text + 1
+            for found in reversed(self.nearest.worth_quoting(ranked))
+        }
+        return [_Quote(number, text) for text, number in reversed(said.items())][
+            : self.nearest.most
         ]
-        if not places:
-            return []
-        vectors = self.embedder.encode([question, *(text for _, _, text in places)])
-        cosines = vectors[1:] @ vectors[0]
-        wanted = set(map(_stem, content_words(question)))
-        scored = [
-            _Candidate(number, event, text, float(cosine) + self.overlap * _share(wanted, text))
-            for (number, event, text), cosine in zip(places, cosines, strict=True)
-        ]
-        scored.sort(key=lambda candidate: -candidate.score)
-        chosen = [
-            candidate
-            for candidate in scored
-            if candidate.score >= max(self.least, scored[0].score - self.near)
-        ]
-        unique = list({candidate.text: candidate for candidate in reversed(chosen)}.values())[::-1]
-        return unique[: self.most]
+
+
+def _around(text: str, start: int, end: int) -> tuple[int, int]:
+    """The sentences that the characters [start, end) lie in."""
+    inside = [(a, b) for a, b, _ in sentences(text) if a < end and b > start]
+    return (min(start, inside[0][0]), max(end, inside[-1][1])) if inside else (start, end)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _says_nothing(event: Event, sentence: str) -> bool:
     """Earlier questions of a chat and headings of a document answer nothing."""
     if event.kind == "session":
-        return is_question(sentence)
+        return turn_of(sentence, asked=False) is not Turn.STATEMENT
     return sentence.startswith("#") and "\n" not in sentence
-
-
-def _share(wanted: set[str], text: str) -> float:
-    have = set(map(_stem, content_words(text)))
-    return len(wanted & have) / len(wanted) if wanted else 0.0
-
-
-def _stem(word: str) -> str:
-    return re.sub(r"(ing|ed|es|s|e)$", "", word) if len(word) > 4 else word

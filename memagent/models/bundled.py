@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["pocket_lm"]
+__all__ = ["pocket_lm", "pocket_reader"]
 
 
 def pocket_lm() -> Path:
     """The folder of the pocket language model, for `from_pretrained`."""
     return Path(__file__).parent / "pocket_lm"
+
+
+def pocket_reader() -> Path:
+    """The folder of the span reader's weights, for `memagent.reader`."""
+    return Path(__file__).parent / "pocket_reader"

@@ -45,7 +45,7 @@ def test_facts_told_in_one_chat_are_answered_in_a_later_one(
     )
     later = run("chat", stdin=f"What is my cat called?\n{commands}")
     assert later.returncode == 0
-    assert later.stdout == "“My cat is called Bartholomew and he is eleven.” [1]\n"
+    assert later.stdout == "Bartholomew\n“My cat is called Bartholomew and he is eleven.” [1]\n"
     place = "[1] first · characters 0-46\nMy cat is called Bartholomew and he is eleven.\n"
     assert place in later.stderr
     assert later.stderr.count("⟦My cat is called Bartholomew and he is eleven.⟧") == 2
@@ -139,7 +139,7 @@ def test_turns_are_repeated_taken_back_and_forgotten(
         "/sources",
     ]
     done = run("chat", "-s", "asked", stdin="\n".join(lines) + "\n")
-    assert done.stdout == "“My locker code is 4711 at the station.” [1]\n"
+    assert done.stdout == "4711\n“My locker code is 4711 at the station.” [1]\n"
     assert "memagent: no stored text stands behind [9]: the last answer has [1]\n" in done.stderr
     assert "memagent: say the number of a citation: /forget 1, or /forget last\n" in done.stderr
     assert "memagent: say what to forget" in done.stderr
