@@ -30,8 +30,9 @@ def training() -> Iterator[SimpleNamespace]:
 
 @pytest.fixture(scope="module")
 def sampler(training: SimpleNamespace):
-    """A sampler with the bundled tokenizer over made tokens."""
+    """A sampler with the bundled tokenizer and a landmark, over made tokens."""
     tokenizer = Tokenizer.from_file(str(pocket_lm() / "tokenizer.json"))
+    tokenizer.add_special_tokens([training.data.LANDMARK])
     corpus = np.random.default_rng(0).integers(2, 2000, 5000).astype(np.uint16)
     return training.sequences.Sampler(corpus, tokenizer, seed=5, answer_weight=4.0)
 
