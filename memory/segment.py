@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-__all__ = ["Segmenter", "Sentences", "estimate_tokens", "sentences", "short_sentences"]
+__all__ = [
+    "Segmenter",
+    "Sentences",
+    "estimate_tokens",
+    "sentences",
+    "sentences_around",
+    "short_sentences",
+]
 
 
 class Segmenter(Protocol):
@@ -68,6 +75,13 @@ def _last_space(text: str, start: int, end: int, most: int) -> int:
             return end
         end = cut
     return end
+
+
+def sentences_around(text: str, start: int, end: int) -> tuple[int, int]:
+    """From the start of the first to the end of the last sentence that the characters [start, end)
+    lie in, and never less than these."""
+    inside = [(a, b) for a, b, _ in sentences(text) if a < end and b > start]
+    return (min(start, inside[0][0]), max(end, inside[-1][1])) if inside else (start, end)
 
 
 class Sentences:

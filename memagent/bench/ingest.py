@@ -6,8 +6,6 @@ of it in order, and the index finds each of some events by its own vector.
 
 from __future__ import annotations
 
-import json
-import lzma
 import re
 import tempfile
 import time
@@ -15,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memagent.bench.report import CheckError, Report, sha256_of
+from memagent.bench.books import read_books
+from memagent.bench.report import CheckError, Report
 from memagent.documents.reader import open_document
 from memagent.errors import InputError
 from memagent.ingest import ingest
@@ -225,17 +224,9 @@ def _check_events(memory: Memory, source: Source, text: str) -> int:
 
 def _text(data: Path | None, limit: int) -> tuple[str, dict[str, str]]:
     """The first `limit` words and where they come from."""
-    if data is None:
-        from pydoc_data.topics import topics
-
-        from memagent.bench.corpus import source_data
-
-        parts, about = ["\n\n".join(topics.values())], source_data()
-    else:
-        parts = _parts(data)
-        about = {"file": data.name, "sha256": sha256_of(data)}
+    books, about = read_books(data)
     text, missing = "", limit
-    for part in parts:
+    for _, part in books:
         ends = [match.end() for match in re.finditer(r"\S+", part)][:missing]
         if ends:
             text += part[: ends[-1]] + "\n\n"
@@ -245,20 +236,6 @@ def _text(data: Path | None, limit: int) -> tuple[str, dict[str, str]]:
     if not text:
         raise InputError(f"{data} holds no words: give a text")
     return text, about
-
-
-def _parts(path: Path) -> list[str]:
-    """The texts of a file."""
-    try:
-        raw = path.read_bytes()
-        text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode("utf-8")
-        if ".jsonl" not in path.suffixes:
-            return [text]
-        return [str(json.loads(line)["text"]) for line in text.splitlines() if line.strip()]
-    except (OSError, lzma.LZMAError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}): give a text, or JSON Lines of title and text"
-        ) from error
 
 
 def _unexpected(line: str) -> None:

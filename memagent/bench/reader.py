@@ -20,7 +20,7 @@ from memagent.bench.qa.score import exact, f1
 from memagent.bench.report import CheckError, Report, sha256_of
 from memagent.errors import InputError
 from memagent.memory.embed import Embedder
-from memagent.memory.segment import sentences
+from memagent.memory.segment import sentences_around
 from memagent.reader.nearest import Nearest
 from memagent.reader.reader import Reader
 
@@ -103,7 +103,7 @@ def _trial(
     }
     if among.sure and item.spans and among.span is not None:
         place, start, end = among.span
-        low, high = _around(texts[place], start, end)
+        low, high = sentences_around(texts[place], start, end)
         cited = place == len(texts) - 1 and any(low <= a and b <= high for a, b in item.spans)
         found["cited"] = float(cited)
     return found
@@ -133,11 +133,6 @@ def _text(said: Said, texts: Sequence[str]) -> str:
         return ""
     place, start, end = said.span
     return texts[place][start:end]
-
-
-def _around(text: str, start: int, end: int) -> tuple[int, int]:
-    inside = [(a, b) for a, b, _ in sentences(text) if a < end and b > start]
-    return (inside[0][0], inside[-1][1]) if inside else (start, end)
 
 
 def _others(items: Sequence[Item], embedder: Embedder) -> list[list[str]]:

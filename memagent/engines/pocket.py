@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from memagent.core import Chunk, Request, Usage
 from memagent.engines.asking import Turn, turn_of
 from memagent.engines.base import Capabilities, Engine
-from memagent.memory.embed import Embedder
+from memagent.memory.embed import BUNDLED, Embedder
 from memagent.memory.items import Event
-from memagent.memory.segment import estimate_tokens, sentences
+from memagent.memory.segment import estimate_tokens, sentences_around
 from memagent.reader.nearest import Nearest
 from memagent.reader.reader import Found, Reader
 
@@ -58,7 +58,8 @@ class PocketEngine(Engine):
         most: int = 3,
     ) -> None:
         self.nearest = Nearest(embedder)
-        self.reader = reader or Reader()
+        # The reader has the bundled encoder, whose files need not be looked at twice.
+        self.reader = reader or Reader(embedder=embedder if embedder.name == BUNDLED else None)
         self.near = near
         self.most = most
 
@@ -100,7 +101,7 @@ class PocketEngine(Engine):
             if best is not None and span.score < best.score - self.near:
                 break
             event, text = evidence[span.text], texts[span.text]
-            start, end = _around(text, span.start, span.end)
+            start, end = sentences_around(text, span.start, span.end)
             if _says_nothing(event, text[start:end]):
                 continue
             best = best or span
@@ -123,15 +124,7 @@ class PocketEngine(Engine):
             _line(texts[found.text][found.start : found.end]): found.text + 1
             for found in reversed(self.nearest.worth_quoting(ranked))
         }
-        return [_Quote(number, text) for text, number in reversed(said.items())][
-            : self.nearest.most
-        ]
-
-
-def _around(text: str, start: int, end: int) -> tuple[int, int]:
-    """The sentences that the characters [start, end) lie in."""
-    inside = [(a, b) for a, b, _ in sentences(text) if a < end and b > start]
-    return (min(start, inside[0][0]), max(end, inside[-1][1])) if inside else (start, end)
+        return [_Quote(number, text) for text, number in reversed(said.items())][: self.most]
 
 
 def _line(text: str) -> str:

@@ -29,13 +29,12 @@ class Sentence:
 class Nearest:
     """The score of a sentence is the cosine of its embedding and the question's, plus `overlap`
     times the share of the question's content words that stand in it. Those that reach `least` and
-    are no farther than `near` from the best are worth quoting, `most` of them.
+    are no farther than `near` from the best are worth quoting.
     """
 
     embedder: Embedder
     least: float = 0.7
     near: float = 0.12
-    most: int = 3
     overlap: float = 0.5
 
     def rank(
@@ -64,7 +63,7 @@ class Nearest:
         return sorted(scored, key=lambda found: -found.score)
 
     def worth_quoting(self, ranked: Sequence[Sentence]) -> list[Sentence]:
-        """The best of them, or none."""
+        """The best of those that `rank` gave, nearest first, or none."""
         if not ranked:
             return []
         bar = max(self.least, ranked[0].score - self.near)

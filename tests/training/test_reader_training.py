@@ -1,7 +1,6 @@
 """What the reader is taught, and the training command itself, killed and resumed."""
 
 import gzip
-import importlib
 import io
 import json
 import math
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,19 +53,6 @@ TOWNS = ("Ostrava", "Lindholm", "Perrin", "Calder", "Mosul", "Tarn", "Vigo", "El
 def fact(number: int) -> str:
     values = {"town": TOWNS[number % 9], "year": 1800 + number, "name": f"Ada Frost {number}"}
     return FACT.format(**values, n=number + 2) + " Nobody knows why it was abandoned later."
-
-
-@pytest.fixture(scope="module")
-def training() -> Iterator[SimpleNamespace]:
-    """The modules of the folder, which is no package."""
-    names = ("cloze", "lessons", "negatives", "questions", "reader", "statements", "calibrate")
-    sys.path.insert(0, str(ROOT / "training"))
-    try:
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    finally:
-        sys.path.remove(str(ROOT / "training"))
-        for name in names:
-            sys.modules.pop(name, None)
 
 
 def _tar(path: Path, files: dict[str, str]) -> None:

@@ -1,9 +1,5 @@
 """What a batch with landmarks is made of, and that nothing else of a step depends on chance."""
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,21 +7,6 @@ import pytest
 from tokenizers import Tokenizer
 
 from memagent.models.bundled import pocket_lm
-
-TRAINING = Path(__file__).parents[2] / "training"
-
-
-@pytest.fixture(scope="module")
-def training() -> Iterator[SimpleNamespace]:
-    """The modules of the folder, which is no package."""
-    names = ("settings", "data", "blocks", "sequences")
-    sys.path.insert(0, str(TRAINING))
-    try:
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    finally:
-        sys.path.remove(str(TRAINING))
-        for name in names:
-            sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")

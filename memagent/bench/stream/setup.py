@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import lzma
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memagent.bench.report import CheckError, sha256_of
+from memagent.bench.books import read_books
+from memagent.bench.report import CheckError
 from memagent.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,16 +115,7 @@ def book(path: Path | None, subject: Subject, tokens: int) -> tuple[str, Tensor,
     `path` is JSON Lines of {title, text}, compressed with xz or not, or plain text; None takes
     the language reference that every Python installation carries.
     """
-    if path is None:
-        from pydoc_data.topics import topics
-
-        from memagent.bench.corpus import source_data
-
-        texts = [("Python's language reference", "\n".join(topics.values()))]
-        about = source_data()
-    else:
-        texts = _books(path)
-        about = {"file": path.name, "sha256": sha256_of(path)}
+    texts, about = read_books(path)
     best = subject.encode("")
     for title, text in texts:
         ids = subject.encode(text[: tokens * 8])
@@ -135,20 +125,6 @@ def book(path: Path | None, subject: Subject, tokens: int) -> tuple[str, Tensor,
     if best.shape[1] < _LEAST_TOKENS:
         raise InputError(f"no text of {_LEAST_TOKENS} tokens in {path}: choose another --data")
     return "longest text", best, about
-
-
-def _books(path: Path) -> list[tuple[str, str]]:
-    try:
-        raw = path.read_bytes()
-        text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode("utf-8")
-        if ".jsonl" not in path.suffixes:
-            return [(path.name, text)]
-        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return [(str(line["title"]), str(line["text"])) for line in lines]
-    except (OSError, lzma.LZMAError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no text and no JSON Lines of title and text ({error}): choose --data"
-        ) from error
 
 
 def _check(subject: Subject) -> None:
