@@ -1,9 +1,10 @@
 """Landmark Attention for training: the grouped softmax of arXiv:2305.16300, forward and backward.
 
 A query shares its weight among the tokens of its own block and the landmarks of earlier blocks; a
-landmark's weight is shared out inside its block, and no landmark lends its value. It is computed
-here, a block of queries at a time; on a GPU by the kernels of the package, but for recalled
-blocks. Knows nothing of models: it registers a function by name.
+landmark's weight is shared out inside its block, and no landmark lends its value. In long texts a
+query is shown no more blocks than a stream would open for it. It is computed here, a block of
+queries at a time; on a GPU by the kernels of the package, but for recalled blocks. Knows nothing
+of models: it registers a function by name.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ class _Grouped(torch.autograd.Function):
     """Queries [rows, group, time, dim], values and keys [rows, time, dim]; a row is a kv head.
 
     The keys are one tensor, or three: as they are rotated in the query's own block, in the block
-    before it, and in earlier ones.
+    before it, and in earlier ones. A query is shown `read` blocks, its own among them; 0 is all.
     """
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
-    def forward(ctx: Any, queries: Tensor, values: Tensor, *keys: Tensor) -> Tensor:
+    def forward(ctx: Any, read: int, queries: Tensor, values: Tensor, *keys: Tensor) -> Tensor:
         rows, group, time, dim = queries.shape
         nothing = float("-inf")
         future = queries.new_full((BLOCK, BLOCK), nothing).triu(1)
@@ -44,6 +45,8 @@ class _Grouped(torch.autograd.Function):
             scores = block @ _seen(keys, start, end).transpose(1, 2)
             scores[:, :, start:] += future[:size, :size].repeat(group, 1)
             inside = scores[:, :, :start].view(rows, group * size, far, BLOCK)
+            if 0 < read <= far:
+                _close(inside[..., -1], group, read)
             # Weights of the earlier landmarks, then of the own block's tokens.
             outer = torch.softmax(torch.cat((inside[..., -1], scores[:, :, start:]), -1), -1)
             inside[..., -1] = nothing
@@ -59,7 +62,7 @@ class _Grouped(torch.autograd.Function):
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         queries, values, *others = ctx.saved_tensors
         keys, kept = others[: ctx.keys], others[ctx.keys :]
         rows, group, time, dim = queries.shape
@@ -88,7 +91,20 @@ class _Grouped(torch.autograd.Function):
             found = d_scores.transpose(1, 2) @ block
             for d_key, (first, last) in zip(d_keys, _spans(len(keys), start, end), strict=True):
                 d_key[:, first:last] += found[:, first:last]
-        return d_queries, d_values, *d_keys
+        return None, d_queries, d_values, *d_keys
+
+
+def _close(gates: Tensor, group: int, read: int) -> None:
+    """Close those gates [rows, group * size, far] that a stream would not open, in place.
+
+    Of `read` blocks a kv head reads a token's own, the one before it, and those of which one of
+    the queries of its group thinks most.
+    """
+    rows, _, far = gates.shape
+    share = torch.softmax(gates, -1).view(rows, group, -1, far).amax(1)
+    share[..., -1] = 1.0
+    least = share.topk(read - 1, -1).values[..., -1:]
+    gates.masked_fill_((share < least).repeat(1, group, 1), float("-inf"))
 
 
 def _spans(count: int, start: int, end: int) -> list[tuple[int, int]]:
@@ -124,12 +140,14 @@ def _attend(
     scaling: float,
     far: Tensor | None = None,
     inv_freq: Tensor | None = None,
+    read: int = 0,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls: [batch, heads, time, dim] in, time before heads out.
 
     With `far` [batch, blocks] every block stands at the same positions while it reads, a block
-    lower for the one behind it, and moved by `far` for later ones: as when a stream recalls it.
+    lower for the one behind it, and moved by `far` for later ones: as when a stream recalls it,
+    `read` blocks at a time.
     """
     if attention_mask is not None:
         raise ValueError("sequences are full: there is nothing to mask")
@@ -138,21 +156,22 @@ def _attend(
         before = torch.full_like(far[:1], -BLOCK)
         keys += [_moved(key, before, inv_freq), _moved(key, far, inv_freq)]
     if not query.is_cuda:
-        return _blocked(query, keys, value, scaling), None
+        return _blocked(query, keys, value, scaling, read), None
     # Under autocast the rotary embedding hands over float32 queries and keys.
     query, *keys = (part.to(value.dtype) for part in (query, *keys))
     with torch.autocast("cuda", enabled=False):
         if far is not None:
-            return _blocked(query, keys, value, scaling), None
+            return _blocked(query, keys, value, scaling, read), None
         from memagent.kernels.api import landmark_attention
 
         return landmark_attention(query, *keys, value, BLOCK, scaling).transpose(1, 2), None
 
 
-def _blocked(query: Tensor, keys: list[Tensor], value: Tensor, scaling: float) -> Tensor:
+def _blocked(query: Tensor, keys: list[Tensor], value: Tensor, scaling: float, read: int) -> Tensor:
     batch, heads, time, dim = query.shape
     kv_heads = value.shape[1]
     out: Tensor = _Grouped.apply(
+        read,
         (query * scaling).reshape(batch * kv_heads, heads // kv_heads, time, dim),
         value.reshape(batch * kv_heads, time, dim),
         *(part.reshape(batch * kv_heads, time, dim) for part in keys),

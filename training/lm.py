@@ -25,6 +25,7 @@ import grouped
 import tokenizers
 import torch
 import transformers
+from blocks import BLOCK
 from circuit import lay_induction
 from data import BOS, EOS, LANDMARK, encode_books, make_tokenizer, read_books, wrap
 from evaluate import evaluate
@@ -110,6 +111,7 @@ def loss_of(model: Any, batch: Batch, device: torch.device, *, mixed: bool) -> t
     if batch.far is not None:
         recall["far"] = torch.from_numpy(batch.far).to(device)
         recall["inv_freq"] = model.model.rotary_emb.inv_freq
+        recall["read"] = model.config.max_position_embeddings // BLOCK
     with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
         logits = model(input_ids=ids, position_ids=places, use_cache=False, **recall).logits
     flat = logits[:, :-1].float().flatten(0, 1)
@@ -195,7 +197,7 @@ class Run:
         train, phase = self.settings.train, self.settings.phase_at(self.step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = train.learning_rate * rate_at(self.step, self.settings) * phase.rate
+                group["lr"] = train.learning_rate * rate_at(self.step, self.settings)
         batches = self.sampler.batches(self.step, train.batch_tokens, phase)
         whole = sum(float(batch.weights[:, 1:].sum()) for batch in batches)
         self.model.train()

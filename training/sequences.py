@@ -8,7 +8,7 @@ or where the tokens came from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from blocks import BLOCK, close_blocks, places, room
@@ -79,7 +79,8 @@ class Sampler:
         rng = np.random.default_rng([self.seed, step])
         kinds = rng.random(tokens // phase.context)
         marked = round(len(kinds) * phase.landmark)
-        plain = [self._sequence(rng, kind, phase, phase.context) for kind in kinds[marked:]]
+        lone = replace(phase, keys=1, tail=0, cut=0.0)
+        plain = [self._sequence(rng, kind, lone, phase.context) for kind in kinds[marked:]]
         found = []
         if plain:
             ids, weights = (np.stack(part) for part in zip(*plain, strict=True))

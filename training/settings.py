@@ -58,11 +58,10 @@ class Train:
 class Phase:
     """A stretch of the run, up to the share `until` of its steps, and its mixture.
 
-    The share `landmark` of the sequences is read with landmarks. A pass key sequence holds up to
-    `keys` of them, and up to `tail` tokens of text behind the answers. With `far` those with
-    landmarks are so many contexts long, and their blocks stand where a stream puts them. `rate`
-    multiplies the learning rate of the schedule, and the share `cut` of the key sentences lies
-    across the end of a block.
+    The share `landmark` of the sequences is read with landmarks. Of these a pass key sequence
+    holds up to `keys` of them, the share `cut` of the key sentences across the end of a block, and
+    up to `tail` tokens of text behind the answers. With `far` they are so many contexts long, and
+    their blocks stand where a stream puts them.
     """
 
     until: float
@@ -75,7 +74,6 @@ class Phase:
     keys: int = 1
     tail: int = 0
     far: int = 1
-    rate: float = 1.0
     cut: float = 0.0
 
     def __post_init__(self) -> None:

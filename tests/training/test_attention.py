@@ -88,6 +88,18 @@ def test_recalled_blocks_are_those_of_the_grouped_softmax_at_their_places(traini
         torch.testing.assert_close(mine.grad, other.grad, atol=1e-4, rtol=0)
 
 
+def test_a_head_reads_as_many_blocks_as_a_stream_does(training) -> None:
+    block, read = training.blocks.BLOCK, 6
+    (query, key, value), _, _ = _tensors(12 * block)
+    token = 11 * block + 20
+    out, _ = training.grouped._attend(None, query, key, value, None, scaling=8**-0.5, read=read)
+    out[1, token, 3:].sum().backward()  # the three heads that share the second key
+    touched = value.grad[1, 1].abs().sum(-1).view(12, block).sum(-1)
+    logits = query[1, 3:, token] @ key[1, 1, block - 1 : 11 * block : block].T * 8**-0.5
+    best = logits.softmax(-1).amax(0)[:10].topk(read - 2).indices.tolist()
+    assert touched.nonzero().flatten().tolist() == sorted([*best, 10, 11])
+
+
 @pytest.mark.parametrize("name", ["attention", "grouped"])
 def test_a_mask_is_refused(training, name: str) -> None:
     module = getattr(training, name)

@@ -253,13 +253,3 @@ def test_the_training_reads_landmarks_as_a_stream_does(
         torch.testing.assert_close(stream.logits, wanted[:, end - 1], atol=1e-3, rtol=0)
     for name in ("evaluate", "grouped", "blocks", "data", "sequences", "settings"):
         sys.modules.pop(name, None)
-
-
-def test_the_card_shows_the_figures_of_its_report() -> None:
-    spec = importlib.util.spec_from_file_location("card", ROOT / "training" / "card.py")
-    card = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(card)
-    folder = ROOT / "docs" / "models"
-    report = json.loads((folder / "pocket-lm.json").read_text())
-    text = (folder / "pocket-lm.md").read_text()
-    assert card.fill(text, report) == text

@@ -86,14 +86,19 @@ def test_a_step_draws_the_same_again(sampler, phase) -> None:
 
 def test_every_answer_is_weighed_where_it_stands(training, sampler) -> None:
     only = training.settings.Phase(
-        until=1.0, context=512, repeat=0, random=0, passkey=1.0, pairs=0, keys=3, tail=60
-    )
-    (batch,) = sampler.batches(0, 8192, only)
-    for ids, weights in zip(batch.ids, batch.weights, strict=True):
-        asked = sampler.tokenizer.decode(ids[weights > 1].tolist())
-        for answer in filter(None, asked.split(".")):
-            assert answer.startswith(" ")
-            assert answer.strip().isdigit()
+        until=1.0, context=512, repeat=0, random=0, passkey=1.0, pairs=0, landmark=0.5, keys=3,
+        tail=60,
+    )  # fmt: skip
+    most = []
+    for batch in sampler.batches(0, 8192, only):
+        for ids, weights in zip(batch.ids, batch.weights, strict=True):
+            asked = sampler.tokenizer.decode(ids[weights > 1].tolist())
+            answers = [answer for answer in asked.split(".") if answer]
+            assert all(answer[0] == " " and answer.strip().isdigit() for answer in answers)
+            most.append((len(answers), batch.landmark))
+    # Several keys are asked for with landmarks, one without.
+    assert {count for count, marked in most if not marked} == {1}
+    assert max(count for count, marked in most if marked) > 1
 
 
 def test_places_are_those_of_the_text(training) -> None:
