@@ -17,6 +17,8 @@ from blocks import BLOCK
 from torch import Tensor
 from transformers import AttentionInterface
 
+from memagent.streaming.selectors.landmark import with_neighbours
+
 __all__ = ["GROUPED", "register"]
 
 GROUPED = "grouped"
@@ -31,7 +33,9 @@ class _Grouped(torch.autograd.Function):
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
-    def forward(ctx: Any, read: int, queries: Tensor, values: Tensor, *keys: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, read: int, batch: int, queries: Tensor, values: Tensor, *keys: Tensor
+    ) -> Tensor:
         rows, group, time, dim = queries.shape
         nothing = float("-inf")
         future = queries.new_full((BLOCK, BLOCK), nothing).triu(1)
@@ -46,7 +50,7 @@ class _Grouped(torch.autograd.Function):
             scores[:, :, start:] += future[:size, :size].repeat(group, 1)
             inside = scores[:, :, :start].view(rows, group * size, far, BLOCK)
             if 0 < read <= far:
-                _close(inside[..., -1], group, read)
+                _close(inside[..., -1].view(batch, -1, group, size, far), read)
             # Weights of the earlier landmarks, then of the own block's tokens.
             outer = torch.softmax(torch.cat((inside[..., -1], scores[:, :, start:]), -1), -1)
             inside[..., -1] = nothing
@@ -91,20 +95,20 @@ class _Grouped(torch.autograd.Function):
             found = d_scores.transpose(1, 2) @ block
             for d_key, (first, last) in zip(d_keys, _spans(len(keys), start, end), strict=True):
                 d_key[:, first:last] += found[:, first:last]
-        return None, d_queries, d_values, *d_keys
+        return None, None, d_queries, d_values, *d_keys
 
 
-def _close(gates: Tensor, group: int, read: int) -> None:
-    """Close those gates [rows, group * size, far] that a stream would not open, in place.
+def _close(gates: Tensor, read: int) -> None:
+    """Close those gates [batch, kv heads, group, size, far] that a stream would not open, in place.
 
-    Of `read` blocks a kv head reads a token's own, the one before it, and those of which one of
-    the queries of its group thinks most.
+    Of `read` blocks the heads of a token read its own, the one before it, and those that they
+    think most of together.
     """
-    rows, _, far = gates.shape
-    share = torch.softmax(gates, -1).view(rows, group, -1, far).amax(1)
-    share[..., -1] = 1.0
+    share = torch.softmax(gates, -1).amax(2).sum(1)
+    share = with_neighbours(share)
+    share[..., -1] = float("inf")
     least = share.topk(read - 1, -1).values[..., -1:]
-    gates.masked_fill_((share < least).repeat(1, group, 1), float("-inf"))
+    gates.masked_fill_((share < least)[:, None, None], float("-inf"))
 
 
 def _spans(count: int, start: int, end: int) -> list[tuple[int, int]]:
@@ -172,6 +176,7 @@ def _blocked(query: Tensor, keys: list[Tensor], value: Tensor, scaling: float, r
     kv_heads = value.shape[1]
     out: Tensor = _Grouped.apply(
         read,
+        batch,
         (query * scaling).reshape(batch * kv_heads, heads // kv_heads, time, dim),
         value.reshape(batch * kv_heads, time, dim),
         *(part.reshape(batch * kv_heads, time, dim) for part in keys),

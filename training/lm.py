@@ -79,7 +79,7 @@ def _grown(start: Path, settings: Settings, vocab: int) -> Any:
 
 def build_optimizers(model: nn.Module, settings: Settings) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for the embedding and the norms."""
-    named = list(model.named_parameters())
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in named if p.ndim != 2 or "embed" in name]
     rate, decay = settings.train.learning_rate, settings.train.weight_decay
@@ -162,6 +162,8 @@ class Run:
         self.sampler = Sampler(corpus, self.tokenizer, train.seed, train.answer_weight)
         self.val = list(read_books(books, "val.jsonl.xz", VAL_CHARS))
         self.model = build_model(settings, self.tokenizer, start).to(self.device)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not any(part in name for part in train.frozen))
         self.optimizers = build_optimizers(self.model, settings)
         self.step = 0
         self.seconds = 0.0

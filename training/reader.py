@@ -1,6 +1,6 @@
 """Trains the span reader: the bundled encoder with a span head, its embeddings frozen.
 
-    python training/reader.py --config training/reader.toml --data DIR --out DIR [--start EXPORT]
+    python training/reader.py --config training/reader.toml --data DIR --out DIR
 
 Started again with the same arguments it goes on from its last checkpoint, and ends with the
 weights of an unbroken run on the same kind of machine. Knows nothing of the package that ships
@@ -103,7 +103,7 @@ def loss_of(logits: torch.Tensor, examples: list[Example]) -> torch.Tensor:
 class Run:
     """One training run in its folder."""
 
-    def __init__(self, data: Data, train: Train, sets: Path, out: Path, start: Path | None) -> None:
+    def __init__(self, data: Data, train: Train, sets: Path, out: Path) -> None:
         self.data, self.settings, self.out = data, train, out
         torch.set_num_threads(train.threads)
         out.mkdir(parents=True, exist_ok=True)
@@ -124,8 +124,7 @@ class Run:
         self.kept = held_back(sets, train.seed)
         log.info("%d examples, %d steps", len(self.examples), len(self.batches))
         torch.manual_seed(train.seed)
-        fresh = load_network(start, self.embedder)[0] if start else new_network(self.embedder)
-        self.network = fresh.to(self.device)
+        self.network = new_network(self.embedder).to(self.device)
         config = self.network.encoder.config
         config.attention_probs_dropout_prob = 0.0
         if self.device.type == "cpu":
@@ -260,7 +259,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("config", "data", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="an earlier export to go on from")
     args = parser.parse_args()
     try:
         tables = tomllib.loads(args.config.read_text())
@@ -268,7 +266,7 @@ def main() -> None:
     except (OSError, KeyError, TypeError, ValueError) as error:
         parser.error(f"{args.config}: {error}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    run = Run(data, train, args.data, args.out, args.start)
+    run = Run(data, train, args.data, args.out)
     run.train()
     (args.out / "report.json").write_text(json.dumps(run.report(), indent=2) + "\n")
     log.info("written to %s", args.out)

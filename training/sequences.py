@@ -23,6 +23,10 @@ __all__ = ["KEY_ASK", "KEY_SENTENCE", "Batch", "Sampler", "hide_key"]
 KEY_SENTENCE = "The {name} is {key}. Remember it. {key} is the {name}."
 KEY_ASK = "What is the {name}? The {name} is"
 NAMES = ("secret number", "code of the door", "number of the house", "answer", "password")
+PLACES = (
+    "mill", "garden", "harbour", "tower", "library", "chapel", "kitchen", "stable", "cellar",
+    "bridge", "school", "market",
+)  # fmt: skip
 BREAKS = ("\n", "\n\n", " ")
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 DIGITS = np.array(list("0123456789"))
@@ -158,8 +162,8 @@ class Sampler:
             ids[target : target + length] = ids[source : source + length]
 
     def _passkeys(self, rng: Generator, phase: Phase, size: int) -> tuple[Ids, Weights]:
-        """Text with keys hidden in it, all of them asked for behind it, and some text at last."""
-        most = max(1, min(phase.keys, size // 100, 1 + len(NAMES)))
+        """Text with keys hidden in it; then a question about each, with some text between them."""
+        most = max(1, min(phase.keys, size // 100))
         count = 1 if most == 1 else int(rng.integers(1, most + 1))
         needles, endings, answers = [], [], []
         taken: set[str] = set()
@@ -168,7 +172,7 @@ class Sampler:
             needles.append(needle)
             endings.append([*ask, *answer])
             answers.append(len(answer))
-        order = [0] if count == 1 else rng.permutation(count)
+        order = rng.permutation(count)
         tail = int(rng.integers(phase.tail + 1)) if phase.tail else 0
         left = size - 1 - tail - sum(map(len, needles)) - sum(map(len, endings))
         parts = self._text(rng, max(left, 0))
@@ -183,11 +187,12 @@ class Sampler:
             done = at
         ids += [*parts[done:]]
         spans = []
-        for index in order:
+        behind = self._text(rng, tail) if tail else parts[:0]
+        ends = [*np.sort(rng.integers(tail + 1, size=count - 1)), tail]
+        for index, start, end in zip(order, [0, *ends[:-1]], ends, strict=True):
             ids += endings[index]
             spans.append((len(ids) - answers[index], len(ids)))
-        if tail:
-            ids += [*self._text(rng, tail)]
+            ids += [*behind[start:end]]
         found = np.array(ids, dtype=np.int64)[:size]
         return found, self._weigh(size, spans)
 
@@ -201,7 +206,7 @@ class Sampler:
         # Half of the keys bear another name, so that the model reads the name as well.
         name = "pass key" if rng.random() < 0.5 else NAMES[rng.integers(len(NAMES))]
         while name in taken:
-            name = NAMES[rng.integers(len(NAMES))]
+            name = f"{NAMES[rng.integers(len(NAMES))]} of the {PLACES[rng.integers(len(PLACES))]}"
         taken.add(name)
         key = "".join(rng.choice(DIGITS, 5 if rng.random() < 0.7 else rng.integers(3, 8)))
         before, after, last = (BREAKS[i] for i in rng.integers(len(BREAKS), size=3))

@@ -6,6 +6,7 @@ Knows nothing of text, tensors or files other than the one it reads.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """The optimisation and its place."""
+    """The optimisation and its place. What has a part of its name in `frozen` is not trained."""
 
     seed: int
     steps: int
@@ -52,6 +53,7 @@ class Train:
     threads: int
     checkpoint_every: int
     evaluate_every: int
+    frozen: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Phase:
 
     The share `landmark` of the sequences is read with landmarks. Of these a pass key sequence
     holds up to `keys` of them, the share `cut` of the key sentences across the end of a block, and
-    up to `tail` tokens of text behind the answers. With `far` they are so many contexts long, and
-    their blocks stand where a stream puts them.
+    up to `tail` tokens of text between and behind the questions. With `far` they are so many
+    contexts long, and their blocks stand where a stream puts them.
     """
 
     until: float

@@ -45,7 +45,7 @@ def streamed_passkeys(
         window=BLOCK,
         budget=context - BLOCK,
         chunk=BLOCK,
-        refresh=1,
+        refresh=16,
         selector="landmark",
         landmark=tokenizer.landmark_token_id,
     )

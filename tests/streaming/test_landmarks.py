@@ -9,6 +9,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from memagent.errors import UsageError
 from memagent.kernels.reference import landmark
 from memagent.streaming.config import StreamConfig
+from memagent.streaming.selectors.landmark import with_neighbours
 from memagent.streaming.stream import Stream
 from tests.streaming.models import make, tokens
 
@@ -55,7 +56,7 @@ def test_few_blocks_are_read_when_few_are_allowed() -> None:
     stream = Stream(make("llama"), config)
     stream.read(tokens(200))
     for chosen in stream.view.chosen.values():
-        assert chosen.page.shape == (1, 2, 2)  # each kv head has two blocks of its own
+        assert chosen.page.shape == (1, 1, 2)  # the kv heads read the same two blocks
 
 
 @pytest.mark.parametrize(
@@ -73,11 +74,15 @@ def test_the_block_before_and_those_in_the_window_are_chosen(
     assert stream.length % BLOCK < 10
     last = stream.length // BLOCK - 1
     for chosen in stream.view.chosen.values():
-        assert chosen.page.shape == (1, 2, blocks)
-        found = chosen.page[0].tolist()
-        assert all(
-            head[blocks - recent :] == list(range(last - recent + 1, last + 1)) for head in found
-        )
+        assert chosen.page.shape == (1, 1, blocks)
+        found = chosen.page[0, 0].tolist()
+        assert found[blocks - recent :] == list(range(last - recent + 1, last + 1))
+
+
+def test_a_block_beside_a_good_one_counts_half_of_it() -> None:
+    scores = torch.tensor([[0.1, 0.0, 0.8, 0.5, 0.0]])
+    wanted = torch.tensor([[0.1, 0.4, 0.8, 0.5, 0.25]])
+    torch.testing.assert_close(with_neighbours(scores), wanted)
 
 
 def test_a_page_read_again_from_its_text_has_the_keys_and_values_it_had() -> None:

@@ -57,7 +57,7 @@ class Subject:
 
         if selector == "landmark":
             sizes = {
-                "page": _BLOCK, "window": _BLOCK, "chunk": _BLOCK, "sinks": 0, "refresh": 1,
+                "page": _BLOCK, "window": _BLOCK, "chunk": _BLOCK, "sinks": 0, "refresh": 16,
                 "budget": self.window - _BLOCK, "landmark": self.landmark, **changes,
             }  # fmt: skip
             return StreamConfig(selector=selector, **sizes)
