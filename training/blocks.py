@@ -1,7 +1,7 @@
 """Where landmark tokens stand: one closes every block, as a stream puts them in when it reads.
 
-A block is BLOCK slots, the last of which holds the landmark. What comes behind a block is
-predicted at its landmark; a landmark itself is never predicted. Knows nothing of models or text.
+A block is BLOCK slots, the last of which holds the landmark. Landmarks are not predicted, and they
+predict nothing: what follows a block is predicted at its last token of text.
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ class Reader:
         self.model.set_attn_implementation(grouped.register())
         closed = torch.from_numpy(close_blocks(ids.numpy(), self.landmark))
         logits = self.model(input_ids=closed.to(device), use_cache=False).logits
-        # What follows a block is predicted at its landmark.
-        last = torch.from_numpy(places(ids.shape[1] + 1)[1:] - 1).clamp(max=closed.shape[1] - 1)
-        return logits[:, last.to(device)].float().cpu()
+        return logits[:, torch.from_numpy(places(ids.shape[1])).to(device)].float().cpu()
 
 
 def _bits(reader: Reader, ids: Ids) -> Tensor:

@@ -22,10 +22,11 @@ from typing import Any
 
 import attention
 import grouped
+import numpy as np
 import tokenizers
 import torch
 import transformers
-from blocks import BLOCK
+from blocks import BLOCK, places
 from circuit import lay_induction
 from data import BOS, EOS, LANDMARK, encode_books, make_tokenizer, read_books, wrap
 from evaluate import evaluate
@@ -105,17 +106,22 @@ def loss_of(model: Any, batch: Batch, device: torch.device, *, mixed: bool) -> t
         fused = "sdpa" if device.type == "cuda" else attention.register()
         model.set_attn_implementation(fused)
     ids = torch.from_numpy(batch.ids).to(device)
-    places = torch.from_numpy(batch.positions).to(device) if batch.landmark else None
-    weights = torch.from_numpy(batch.weights).to(device)[:, 1:].reshape(-1)
+    positions = torch.from_numpy(batch.positions).to(device) if batch.landmark else None
+    count = ids.shape[1]
+    # The slots of text, each of which predicts the next.
+    text = torch.from_numpy(
+        places(count - count // BLOCK) if batch.landmark else np.arange(count)
+    ).to(device)
+    weights = torch.from_numpy(batch.weights).to(device)[:, text[1:]].reshape(-1)
     recall: dict[str, Any] = {}
     if batch.far is not None:
         recall["far"] = torch.from_numpy(batch.far).to(device)
         recall["inv_freq"] = model.model.rotary_emb.inv_freq
         recall["read"] = model.config.max_position_embeddings // BLOCK
     with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-        logits = model(input_ids=ids, position_ids=places, use_cache=False, **recall).logits
-    flat = logits[:, :-1].float().flatten(0, 1)
-    losses = nn.functional.cross_entropy(flat, ids[:, 1:].reshape(-1), reduction="none")
+        logits = model(input_ids=ids, position_ids=positions, use_cache=False, **recall).logits
+    flat = logits[:, text[:-1]].float().flatten(0, 1)
+    losses = nn.functional.cross_entropy(flat, ids[:, text[1:]].reshape(-1), reduction="none")
     return (losses * weights).sum()
 
 

@@ -170,7 +170,10 @@ class Stream:
                 use_cache=False,
             ).logits
         surprise = self._surprise(tokens, logits)
-        self.logits = logits[:, -1].clone()
+        # What follows a block is predicted at its last token of text, not at the landmark.
+        last = count - 1 - int(self.config.landmark == int(tokens[0, -1]))
+        if last >= 0:
+            self.logits = logits[:, last].clone()
         self.tokens = torch.cat((self.tokens, tokens), dim=1)
         self.surprise = torch.cat((self.surprise, surprise), dim=1)
         self.layers.end()

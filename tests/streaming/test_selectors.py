@@ -20,7 +20,7 @@ LENGTH, FIRST, UNTIL, DISTANCE = PAGES * PAGE + 5, 4, 300, 40
 INV_FREQ = 10000.0 ** (-torch.arange(DIM // 2) / (DIM // 2))
 SCALE = DIM**-0.5
 FAR = sorted(SELECTORS.keys() - {"recent"})
-APART = sorted({"landmark", "minmax", "oracle", "per_head"})  # each kv head for itself
+APART = sorted({"minmax", "oracle", "per_head"})  # each kv head for itself
 # Events tile the history; those of 16 tokens from 96 to 192 are pages too.
 BEGINS = [0, 20, 30, 55, 70, 82, *range(96, 193, 16), 201, 215, 240, 252, 270, 289, 310]
 EVENTS = list(pairwise(BEGINS))
