@@ -6,7 +6,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memagent.bench.report import CheckError, save
 from memagent.bench.stream import again, measure, passkey, setup, timing
@@ -39,28 +38,14 @@ def test_the_report_has_its_figures_and_pictures(tmp_path: Path) -> None:
     # What left the window is new again without recall, and known with it.
     assert figures["again_representative@1024"] < figures["again_recent@1024"] - 0.5
     assert figures["passkey@1024"] > figures["passkey_recent@1024"]
+    assert figures["passkey_landmark@2048"] > figures["passkey_recent@2048"]
+    assert figures["landmark_blocks"] == 8
+    asked = [row for row in value["rows"] if row["measure"] == "passkey"]
+    assert {row["selector"] for row in asked} == {"recent", "representative", "landmark"}
+    assert all(("blocks" in row) == (row["selector"] == "landmark") for row in asked)
     assert {"ms_per_token@1024", "dense_ms_per_token@1024", "time_growth"} <= figures.keys()
     drawn = measure.plot(report, tmp_path)
     assert [picture.read_bytes()[:4] for picture in drawn] == [b"\x89PNG"] * 4
-
-
-@pytest.mark.usefixtures("small")
-def test_a_model_with_landmarks_is_asked_with_them(tmp_path: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(pocket_lm(), dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(
-        pocket_lm(), extra_special_tokens={"landmark_token": "<|landmark|>"}
-    )
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    subject = setup.load(tmp_path)
-    assert subject.landmark == len(tokenizer) - 1
-    _, ids, _ = setup.book(None, subject, 1200)
-    rows, metrics = passkey.find_passkey(subject, ids, [1024], lambda line: None, trials=1)
-    (row,) = [row for row in rows if row["selector"] == "landmark"]
-    assert row["blocks"] == metrics["landmark_blocks"] == 8
-    assert metrics["passkey_landmark@1024"] == row["found"]
-    assert not any("blocks" in row for row in rows if row["selector"] != "landmark")
 
 
 def test_a_stream_with_other_logits_than_the_model_stops_the_bench(

@@ -1,8 +1,9 @@
 """The figures of a finished run in the model's card: the table and the curve's picture.
 
-    python training/lm_card.py --report OUT1/report.json OUT2/report.json --to docs/models/pocket-lm
+    python training/lm_card.py --report OUT/report.json --to docs/models/pocket-lm
 
-The scores are those of the last report. Knows nothing of models; needs matplotlib.
+With several reports, of the stages in their order, the scores are those of the last. Knows nothing
+of models; needs matplotlib.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import transformers
 from blocks import BLOCK
 from data import read_books
 from evaluate import passkey_rows
+from sequences import KEY_ASK
 
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.stream import Stream
@@ -29,14 +30,17 @@ __all__ = ["streamed_passkeys"]
 log = logging.getLogger("streamed")
 
 WINDOWS = (4, 16, 64)
+SHORTER = (0, 16, 32, 48)  # tokens
 
 
 def streamed_passkeys(
     model: Any, tokenizer: Any, texts: Sequence[str], length: int, count: int
 ) -> dict[str, Any]:
-    """Share of `count` keys at even depths of `length` tokens that greedy decoding returns.
+    """Share of keys at `count` even depths of `length` tokens that greedy decoding returns.
 
-    A head reads as many blocks in a step as the context holds, its own among them.
+    All heads of a layer read as many blocks in a step as the context holds, their own among them.
+    The question is read by itself, as a turn is. The texts are asked anew a few tokens shorter,
+    since the answer may cross the end of a block.
     """
     context = model.config.max_position_embeddings
     config = StreamConfig(
@@ -49,23 +53,28 @@ def streamed_passkeys(
         selector="landmark",
         landmark=tokenizer.landmark_token_id,
     )
-    ids = passkey_rows(tokenizer.backend_tokenizer, texts, length, count)
-    stream = Stream(model, config, rows=count)
-    stream.read(torch.from_numpy(ids[:, :-6]))
-    right, blocks = np.ones(count, dtype=bool), 0
-    for place in range(-6, 0):  # a space and five digits
-        assert stream.logits is not None
-        said = stream.logits.argmax(-1)
-        right &= said.numpy() == ids[:, place]
-        stream.read(said[:, None])
-        chosen = [int((part.page >= 0).sum(-1).max()) for part in stream.view.chosen.values()]
-        blocks = max(blocks, 1 + max(chosen))
+    asked = len(tokenizer.encode("\n" + KEY_ASK.format(name="pass key")))
+    found, blocks = {}, 0
+    for shorter in SHORTER:
+        ids = passkey_rows(tokenizer.backend_tokenizer, texts, length - shorter, count)
+        stream = Stream(model, config, rows=count)
+        stream.read(torch.from_numpy(ids[:, : -asked - 6]))
+        stream.read(torch.from_numpy(ids[:, -asked - 6 : -6]))
+        right = np.ones(count, dtype=bool)
+        for place in range(-6, 0):  # a space and five digits
+            assert stream.logits is not None
+            said = stream.logits.argmax(-1)
+            right &= said.numpy() == ids[:, place]
+            stream.read(said[:, None])
+            read = [int((part.page >= 0).sum(-1).max()) for part in stream.view.chosen.values()]
+            blocks = max(blocks, 1 + max(read))
+        found[length - shorter] = right.tolist()
     return {
         "tokens": length,
         "windows": length / context,
-        "keys": count,
-        "found": float(right.mean()),
-        "found_by_depth": right.tolist(),
+        "keys": count * len(SHORTER),
+        "found": float(np.mean(list(found.values()))),
+        "found_by_length_and_depth": found,
         "blocks": blocks,
     }
 
@@ -75,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("report", "model", "books"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--count", type=int, default=10)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     transformers.utils.logging.disable_progress_bar()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["pocket_lm", "pocket_reader"]
+__all__ = ["pocket_lm", "pocket_lm_landmark", "pocket_reader"]
 
 
 def pocket_lm() -> Path:
     """The folder of the pocket language model, for `from_pretrained`."""
     return Path(__file__).parent / "pocket_lm"
+
+
+def pocket_lm_landmark() -> Path:
+    """The folder of the pocket language model that was trained on, to be read with landmarks."""
+    return Path(__file__).parent / "pocket_lm_landmark"
 
 
 def pocket_reader() -> Path:

@@ -80,9 +80,9 @@ def test_the_block_before_and_those_in_the_window_are_chosen(
         assert found[blocks - recent :] == list(range(last - recent + 1, last + 1))
 
 
-def test_a_block_beside_a_good_one_counts_half_of_it() -> None:
+def test_a_block_beside_a_good_one_is_nearly_as_good() -> None:
     scores = torch.tensor([[0.1, 0.0, 0.8, 0.5, 0.0]])
-    wanted = torch.tensor([[0.1, 0.4, 0.8, 0.5, 0.25]])
+    wanted = torch.tensor([[0.1, 0.76, 0.8, 0.76, 0.475]])
     torch.testing.assert_close(with_neighbours(scores), wanted)
 
 

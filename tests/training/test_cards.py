@@ -11,7 +11,10 @@ from memagent.models.bundled import pocket_reader
 CARDS = Path(__file__).parents[2] / "docs" / "models"
 
 
-@pytest.mark.parametrize(("name", "module"), [("lm", "lm_card"), ("reader", "reader_card")])
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("lm", "lm_card"), ("lm-landmark", "lm_card"), ("reader", "reader_card")],
+)
 def test_a_card_holds_the_figures_of_its_report(
     training: SimpleNamespace, name: str, module: str
 ) -> None:

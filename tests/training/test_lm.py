@@ -12,16 +12,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from memagent.models.bundled import pocket_lm
+from memagent.models.bundled import pocket_lm, pocket_lm_landmark
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.stream import Stream
 
 ROOT = Path(__file__).parents[2]
+LANDMARK = 2048
 CONFIG = """
 [data]
 vocab_size = 300
@@ -232,24 +234,64 @@ def test_a_pass_key_is_returned(model: LlamaForCausalLM, tokenizer: AutoTokenize
     assert tokenizer.decode(made[0, ids.shape[1] :]) == " 48213"
 
 
+@pytest.fixture(scope="module")
+def marked() -> LlamaForCausalLM:
+    """The bundled model that knows landmarks, in float32; its other tokens are those of the plain
+    one."""
+    assert AutoTokenizer.from_pretrained(pocket_lm_landmark()).landmark_token_id == LANDMARK
+    return LlamaForCausalLM.from_pretrained(pocket_lm_landmark(), dtype=torch.float32).eval()
+
+
+def _landmarks() -> StreamConfig:
+    """Of eight blocks."""
+    return StreamConfig(
+        page=64, sinks=0, window=64, budget=448, chunk=64, refresh=16, selector="landmark",
+        landmark=LANDMARK,
+    )  # fmt: skip
+
+
 def test_the_training_reads_landmarks_as_a_stream_does(
-    model: LlamaForCausalLM, tokenizer: AutoTokenizer, monkeypatch: pytest.MonkeyPatch
+    marked: LlamaForCausalLM, tokenizer: AutoTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(ROOT / "training")
     evaluate = importlib.import_module("evaluate")
-    # What the two share does not depend on training: a row of the embedding more will do.
-    model = copy.deepcopy(model)
-    mark = len(tokenizer)
-    model.resize_token_embeddings(mark + 1, mean_resizing=False)
-    config = StreamConfig(
-        page=64, sinks=0, window=64, budget=448, chunk=64, refresh=1, selector="landmark",
-        landmark=mark,
-    )  # fmt: skip
     ids = _ids(tokenizer, PARAGRAPH * 4)[:, :380]
-    wanted = evaluate.Reader(copy.deepcopy(model), mark).logits(ids)
-    stream = Stream(copy.deepcopy(model), config)
+    wanted = evaluate.Reader(copy.deepcopy(marked), LANDMARK).logits(ids)
+    stream = Stream(copy.deepcopy(marked), _landmarks())
     for end in (*range(120, 132), 378, 379, 380):  # the last of a block and the first of the next
         stream.read(ids[:, stream.length - stream.length // 64 : end])
         torch.testing.assert_close(stream.logits, wanted[:, end - 1], atol=1e-3, rtol=0)
     for name in ("evaluate", "grouped", "blocks", "data", "sequences", "settings"):
         sys.modules.pop(name, None)
+
+
+@torch.inference_mode()
+def test_plain_text_never_asks_for_a_landmark(
+    marked: LlamaForCausalLM, tokenizer: AutoTokenizer
+) -> None:
+    share = marked(_ids(tokenizer, PARAGRAPH)).logits.softmax(-1)
+    assert share[..., LANDMARK].max() < 0.01
+
+
+def test_a_pass_key_is_found_by_landmarks_far_beyond_the_context(
+    marked: LlamaForCausalLM, tokenizer: AutoTokenizer
+) -> None:
+    reference = " ".join(topics.values())
+    filler = tokenizer(reference[:60_000], verbose=False).input_ids[:3000]
+    keys = ("48213", "90567", "13846")
+    question = tokenizer("\nWhat is the pass key? The pass key is").input_ids
+    rows = []
+    for key, place in zip(keys, (300, 1500, 2500), strict=True):
+        hidden = tokenizer(f"\nThe pass key is {key}. Remember it. {key} is the pass key.\n")
+        text = [*filler[:place], *hidden.input_ids, *filler[place:]]
+        rows.append([tokenizer.bos_token_id, *text])
+    stream = Stream(copy.deepcopy(marked), _landmarks(), rows=len(keys))
+    stream.read(torch.tensor(rows))
+    stream.read(torch.tensor([question] * len(keys)))
+    said = []
+    for _ in range(6):
+        said.append(stream.logits.argmax(-1))
+        stream.read(said[-1][:, None])
+        for chosen in stream.view.chosen.values():
+            assert chosen.page.shape[-1] <= 7
+    assert tokenizer.batch_decode(torch.stack(said, 1)) == [f" {key}" for key in keys]

@@ -10,10 +10,10 @@ from memagent.bench.plots import lines
 from memagent.bench.report import Report
 from memagent.bench.stream.again import SELECTORS, read_again
 from memagent.bench.stream.along import WAYS, along_a_book
-from memagent.bench.stream.passkey import find_passkey
+from memagent.bench.stream.passkey import find_by_landmarks, find_passkey
 from memagent.bench.stream.setup import book, load
 from memagent.bench.stream.timing import SHAPE, time_per_token
-from memagent.models.bundled import pocket_lm
+from memagent.models.bundled import pocket_lm, pocket_lm_landmark
 
 __all__ = ["measure", "plot"]
 
@@ -32,8 +32,8 @@ def measure(
 
     Raises CheckError if a stream does not give the stock model's logits.
     """
-    model = model or pocket_lm()
-    subject = load(model)
+    subject = load(model or pocket_lm())
+    marked = subject if model else load(pocket_lm_landmark())
     title, ids, about = book(data, subject, limit)
     lengths = [length for length in LENGTHS if length <= limit]
     rows: list[dict[str, Any]] = []
@@ -44,25 +44,28 @@ def measure(
         along_a_book(subject, ids, tell),
         read_again(subject, ids, far, tell),
         find_passkey(subject, ids, lengths, tell),
+        find_by_landmarks(marked, ids, lengths, tell),
         time_per_token(histories, tell),
     ):
         rows += found[0]
         metrics.update(found[1])
     config = subject.config("representative")
+    name = (model or pocket_lm()).name
     return Report(
         "stream",
-        {**about, "title": title, "model": model.name},
+        {**about, "title": title, "model": name},
         metrics,
         rows,
         (
-            f"model {model.name}: trained on contexts of {subject.window} tokens",
+            f"model {name}: trained on contexts of {subject.window} tokens",
             f"with recall: {config.sinks} sinks, {config.budget} recalled tokens, a window of "
             f"{config.window}; without: sinks and a window of {subject.config('recent').window}; "
             f"read {config.chunk} tokens at a time",
             "own window: the stock model, overlapping windows of its trained length, each token "
             "judged with at least half a window before it",
-            "landmark: a landmark stands behind every 63 tokens; `blocks` is how many blocks of 64 "
-            "a head read at most for an answer, the one being read among them",
+            "landmark: by a model trained with them, by default the bundled one; one stands behind "
+            "every 63 tokens, and `blocks` is how many blocks of 64 a head read at most for an "
+            "answer, the one being read among them",
             f"time per token: a Llama of random weights, {SHAPE}, 4 sinks, 512 recalled tokens and "
             "a window of 512, chosen anew every 32 tokens and at each boundary",
         ),

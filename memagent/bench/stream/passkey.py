@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
     from memagent.streaming.stream import Stream
 
-__all__ = ["find_passkey"]
+__all__ = ["find_by_landmarks", "find_passkey"]
 
 DEPTHS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SELECTORS = ("recent", "representative", "mean", "minmax", "per_head", "oracle")
 HIDDEN = " The pass key is {key}. Remember it. {key} is the pass key. "
 ASKED = " What is the pass key? The pass key is"
 _MANY_TRIALS = 4096
-# With landmarks, in a text of so many windows, so many trials: what they were made for.
-_WINDOWS, _TRIALS = 64, 4
+_WINDOWS = 64  # the longest text for landmarks: what they were made for
 
 
 def find_passkey(
@@ -35,43 +34,72 @@ def find_passkey(
     *,
     trials: int = 2,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Share of keys given back digit for digit by greedy decoding.
+    """Share of keys given back digit for digit by greedy decoding, by length and selector.
 
-    The depths are the rows of one batch. Rows give the share by length, selector and depth, and
-    with landmarks how many blocks a head read for an answer. Models that know them are asked
-    with them too, in a text of 64 windows if the book is as long.
+    The depths are the rows of one batch.
     """
     rows, metrics = [], {}
-    cases = [(length, name) for length in lengths for name in compared(SELECTORS, length)]
-    reach = _WINDOWS * subject.window
-    if subject.landmark is not None:
-        far = {length for length, _ in cases if length < reach} | {reach}
-        cases += [(length, "landmark") for length in far if length <= ids.shape[1]]
-    for length, selector in sorted(cases, key=lambda case: case[0]):
-        tell(f"passkey in {length:,} tokens: {selector}")
-        many = _TRIALS if (length, selector) == (reach, "landmark") else 1
-        seeds = range(trials if length <= _MANY_TRIALS else many)
-        tried = [_trial(subject, ids, length, selector, seed) for seed in seeds]
-        found = [found for found, _ in tried]
-        shares = [sum(column) / len(found) for column in zip(*found, strict=True)]
-        row: dict[str, Any] = {"measure": "passkey", "length": length, "selector": selector}
-        row.update({f"depth {d:.0%}": s for d, s in zip(DEPTHS, shares, strict=True)})
-        row["found"] = round(sum(shares) / len(shares), 4)
-        row["keys"] = len(found) * len(DEPTHS)
-        rows.append(row)
-        metrics[f"passkey_{selector}@{length}"] = row["found"]
-        if selector == "representative":
-            metrics[f"passkey@{length}"] = row["found"]
-        if selector == "landmark":
-            row["blocks"] = max(blocks for _, blocks in tried)
-            metrics["landmark_blocks"] = max(row["blocks"], metrics.get("landmark_blocks", 0))
+    for length in lengths:
+        count = trials if length <= _MANY_TRIALS else 1
+        for selector in compared(SELECTORS, length):
+            row, _ = _asked(subject, ids, length, selector, count, tell)
+            rows.append(row)
+            metrics[f"passkey_{selector}@{length}"] = row["found"]
+        metrics[f"passkey@{length}"] = metrics[f"passkey_representative@{length}"]
     return rows, metrics
+
+
+def find_by_landmarks(
+    subject: Subject,
+    ids: Tensor,
+    lengths: Sequence[int],
+    tell: Callable[[str], None],
+    *,
+    trials: int = 4,
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """The same with landmarks, up to 64 windows of text, and how many blocks a head read for an
+    answer; nothing for a model that knows no landmarks."""
+    rows: list[dict[str, Any]] = []
+    metrics: dict[str, float] = {}
+    if subject.landmark is None:
+        return rows, metrics
+    reach = _WINDOWS * subject.window
+    for length in sorted({length for length in lengths if length < reach} | {reach}):
+        if length > ids.shape[1]:
+            continue
+        row, blocks = _asked(subject, ids, length, "landmark", trials, tell)
+        rows.append(row | {"blocks": blocks})
+        metrics[f"passkey_landmark@{length}"] = row["found"]
+        metrics["landmark_blocks"] = max(blocks, metrics.get("landmark_blocks", 0))
+    return rows, metrics
+
+
+def _asked(
+    subject: Subject,
+    ids: Tensor,
+    length: int,
+    selector: str,
+    trials: int,
+    tell: Callable[[str], None],
+) -> tuple[dict[str, Any], int]:
+    """The row of a selector at a length; the most pages that a head read for an answer."""
+    tell(f"passkey in {length:,} tokens: {selector}")
+    tried = [_trial(subject, ids, length, selector, seed) for seed in range(trials)]
+    shares = [sum(column) / trials for column in zip(*(found for found, _ in tried), strict=True)]
+    row: dict[str, Any] = {"measure": "passkey", "length": length, "selector": selector}
+    row.update({f"depth {d:.0%}": s for d, s in zip(DEPTHS, shares, strict=True)})
+    row["found"] = round(sum(shares) / len(shares), 4)
+    row["keys"] = trials * len(DEPTHS)
+    return row, max(blocks for _, blocks in tried)
 
 
 def _trial(
     subject: Subject, ids: Tensor, length: int, selector: str, seed: int
 ) -> tuple[list[bool], int]:
-    """For each depth whether its key was found; the most pages that a head read for an answer."""
+    """For each depth whether its key was found; the most pages that a head read for an answer.
+
+    Where the answer falls in a block differs from seed to seed.
+    """
     import torch
 
     draw = random.Random(f"{seed} {length}")
@@ -80,7 +108,7 @@ def _trial(
     texts = []
     for key, depth in zip(keys, DEPTHS, strict=True):
         hidden = subject.encode(HIDDEN.format(key=key))
-        room = length - hidden.shape[1] - question.shape[1]
+        room = length - 16 * (seed % 4) - hidden.shape[1] - question.shape[1]
         start = draw.randrange(max(1, ids.shape[1] - room))
         filler = torch.cat([ids[:, start:], ids, ids], dim=1)[:, :room]
         place = int(room * depth)

@@ -19,7 +19,7 @@ __all__ = ["Landmark", "with_neighbours"]
 
 # What a block gets of the score of the better one beside it. A sentence cut by the end of a block
 # is told by one of its two landmarks at best.
-_BESIDE = 0.5
+_BESIDE = 0.95
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Landmark(PageSelector):
     """One choice for all heads of a layer: what one head alone sees, the others cannot go on from.
 
     A block's score is the sum over the kv heads of the weight of its landmark, the last slot of
-    the page, or half of a neighbour's.
+    the page, or little less than a neighbour's.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"last"})
@@ -39,7 +39,7 @@ class Landmark(PageSelector):
 
 
 def with_neighbours(scores: Tensor) -> Tensor:
-    """Scores [..., blocks], at least half of those of the blocks beside."""
+    """Scores [..., blocks], little less than those of the blocks beside at least."""
     beside = torch.zeros_like(scores)
     beside[..., 1:] = scores[..., :-1]
     beside[..., :-1] = torch.maximum(beside[..., :-1], scores[..., 1:])
