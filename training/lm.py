@@ -22,11 +22,10 @@ from typing import Any
 
 import attention
 import grouped
-import numpy as np
 import tokenizers
 import torch
 import transformers
-from blocks import BLOCK, places
+from blocks import BLOCK
 from circuit import lay_induction
 from data import BOS, EOS, LANDMARK, encode_books, make_tokenizer, read_books, wrap
 from evaluate import evaluate
@@ -80,7 +79,7 @@ def _grown(start: Path, settings: Settings, vocab: int) -> Any:
 
 def build_optimizers(model: nn.Module, settings: Settings) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for the embedding and the norms."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    named = list(model.named_parameters())
     matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in named if p.ndim != 2 or "embed" in name]
     rate, decay = settings.train.learning_rate, settings.train.weight_decay
@@ -107,11 +106,7 @@ def loss_of(model: Any, batch: Batch, device: torch.device, *, mixed: bool) -> t
         model.set_attn_implementation(fused)
     ids = torch.from_numpy(batch.ids).to(device)
     positions = torch.from_numpy(batch.positions).to(device) if batch.landmark else None
-    count = ids.shape[1]
-    # The slots of text, each of which predicts the next.
-    text = torch.from_numpy(
-        places(count - count // BLOCK) if batch.landmark else np.arange(count)
-    ).to(device)
+    text = torch.from_numpy(batch.text).to(device)
     weights = torch.from_numpy(batch.weights).to(device)[:, text[1:]].reshape(-1)
     recall: dict[str, Any] = {}
     if batch.far is not None:
@@ -168,8 +163,6 @@ class Run:
         self.sampler = Sampler(corpus, self.tokenizer, train.seed, train.answer_weight)
         self.val = list(read_books(books, "val.jsonl.xz", VAL_CHARS))
         self.model = build_model(settings, self.tokenizer, start).to(self.device)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(not any(part in name for part in train.frozen))
         self.optimizers = build_optimizers(self.model, settings)
         self.step = 0
         self.seconds = 0.0

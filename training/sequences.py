@@ -49,6 +49,12 @@ class Batch:
     landmark: bool = False
     far: Ids | None = None
 
+    @property
+    def text(self) -> Ids:
+        """The slots of text, each of which predicts the next one."""
+        count = self.ids.shape[1]
+        return places(count - count // BLOCK) if self.landmark else np.arange(count)
+
 
 def hide_key(
     filler: Ids, needle: Sequence[int], ending: Sequence[int], depth: float, bos: int

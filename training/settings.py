@@ -6,7 +6,6 @@ Knows nothing of text, tensors or files other than the one it reads.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """The optimisation and its place. What has a part of its name in `frozen` is not trained."""
+    """The optimisation and its place."""
 
     seed: int
     steps: int
@@ -53,7 +52,6 @@ class Train:
     threads: int
     checkpoint_every: int
     evaluate_every: int
-    frozen: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

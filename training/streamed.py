@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from blocks import BLOCK
 from data import read_books
 from evaluate import passkey_rows
 from sequences import KEY_ASK
 
-from memagent.streaming.config import StreamConfig
+from memagent.bench.stream.setup import Subject
 from memagent.streaming.stream import Stream
 
 __all__ = ["streamed_passkeys"]
@@ -43,16 +42,7 @@ def streamed_passkeys(
     since the answer may cross the end of a block.
     """
     context = model.config.max_position_embeddings
-    config = StreamConfig(
-        page=BLOCK,
-        sinks=0,
-        window=BLOCK,
-        budget=context - BLOCK,
-        chunk=BLOCK,
-        refresh=16,
-        selector="landmark",
-        landmark=tokenizer.landmark_token_id,
-    )
+    config = Subject(model, tokenizer, context).config("landmark")
     asked = len(tokenizer.encode("\n" + KEY_ASK.format(name="pass key")))
     found, blocks = {}, 0
     for shorter in SHORTER:
