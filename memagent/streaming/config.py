@@ -33,7 +33,8 @@ class StreamConfig:
     """Sizes in tokens. What a query sees: `sinks`, up to `budget` recalled tokens, the window.
 
     window None keeps all history local, which is full attention. `refresh` is how many generated
-    tokens share one selection, and by how much the window may outgrow its size in between;
+    tokens share one selection, made for the queries of as many last ones, and by how much the
+    window may outgrow its size in between;
     `chunk` is how many tokens of a prompt are read at once. `landmark` is the id of a token that
     closes every page, for models trained so; the page before the present one and those that reach
     into the window are then chosen before others, up to half of the budget, and count in it.

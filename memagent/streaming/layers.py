@@ -32,7 +32,10 @@ __all__ = ["Layers"]
 
 
 class Layers:
-    """Caches and summaries of every layer. `masses`, where set, collects attention by event."""
+    """Caches and summaries of every layer. `masses`, where set, collects attention by event.
+
+    `asked` are the last queries of each layer [B, Hq, n, D], those of `refresh` tokens at most.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Layers:
         self.view = View(config, rows)
         self.masses: Masses | None = None
         self.events: list[EventLog] = []
+        self.asked: dict[int, Tensor] = {}
         self.caches = [
             LayerCache(
                 number, rows, layer.kv_heads, config.page, layer.dim,
@@ -81,6 +85,7 @@ class Layers:
             cache.overwrite(row, start, end)
             summaries.forget(cache, row, start, end)
             summaries.renew(cache, start // page, -(-end // page))
+        self.asked.clear()
         self.view.forget(row, start, end)
 
     def state(self) -> dict[str, Any]:
@@ -88,6 +93,7 @@ class Layers:
         return {
             "view": self.view.state(),
             "chosen": dict(self.view.chosen),
+            "asked": dict(self.asked),
             "summaries": [summaries.state() for summaries in self.summaries],
         }
 
@@ -100,6 +106,7 @@ class Layers:
             summaries.truncate(length, kept)
         self.view.restore(state["view"])
         self.view.chosen = dict(state["chosen"])
+        self.asked = dict(state["asked"])
 
     def attend(
         self,
@@ -120,7 +127,7 @@ class Layers:
         cache.append(start, rotate(k, slot, shape.inv_freq), v)
         if sliding is None:
             self.summaries[layer].vote(start, q, k, scale)
-            choose = partial(self._choose, layer, q, scale)
+            choose = partial(self._choose, layer, self._asked(layer, q), scale)
             listed, where, at = self.view.lists(layer, choose)
         else:
             listed, where, at = self.view.sliding(sliding, q.device)
@@ -148,8 +155,19 @@ class Layers:
             self.masses.add(layer, self.view.chosen[layer], found.group_mass)
         return found.out
 
+    def _asked(self, layer: int, q: Tensor) -> Tensor:
+        """The queries of this step, behind those of the last `refresh` tokens if they are fewer.
+
+        What a question looked for is still looked for while it is being answered.
+        """
+        count = self.config.refresh
+        if layer in self.asked and q.shape[2] < count:
+            q = torch.cat((self.asked[layer], q), dim=2)[:, :, -count:]
+        self.asked[layer] = q[:, :, -count:].clone()
+        return q
+
     def _choose(self, layer: int, q: Tensor, scale: float, carry: Stretches | None) -> Stretches:
-        """The far stretches of a layer for the queries of this step."""
+        """The far stretches of a layer for such queries."""
         config, view = self.config, self.view
         far = Far(
             page=config.page,

@@ -45,6 +45,7 @@ def save(stream: Stream) -> None:
         cache.store()
         tensors[f"{number}.tail"] = cache.tail()
         tensors.update({f"{number}.{k}": t for k, t in stream.layers.summaries[number].tensors_of})
+    tensors.update({f"{number}.asked": queries for number, queries in stream.layers.asked.items()})
     for number, far in stream.view.chosen.items():
         tensors.update({f"{number}.far.{name}": getattr(far, name) for name in _LISTS})
     about = {
@@ -128,6 +129,8 @@ def _restore(stream: Stream, tensors: dict[str, Tensor], about: dict[str, Any]) 
             stream.length // stream.config.page,
             stream.length,
         )
+        if "asked" in own:
+            stream.layers.asked[number] = own["asked"].to(device)
         if "far.page" in own:
             lists = [own[f"far.{name}"].to(device) for name in _LISTS]
             groups = 1 + max([0, *lists[3].flatten().tolist()])

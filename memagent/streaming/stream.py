@@ -181,7 +181,7 @@ class Stream:
             for token, value in enumerate(row, start=start):
                 if token in self._cuts:
                     log.cut()
-                if log.push(token, value):
+                if log.push(token, value) and self.config.landmark is None:
                     self.view.renew()
 
     def _surprise(self, tokens: Tensor, logits: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Generating from a stream, and what share of its attention an answer gave to which tokens."""
 
 import copy
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -10,8 +11,10 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from memagent.streaming.config import Segmentation, StreamConfig
 from memagent.streaming.generate import generate
+from memagent.streaming.selectors.base import Far, Selector
 from memagent.streaming.selectors.table import SELECTORS
 from memagent.streaming.stream import Stream
+from memagent.streaming.stretches import Stretches
 from tests.streaming.models import make, tokens
 
 WHOLE = StreamConfig(page=16, window=None, chunk=37, selector="recent")
@@ -102,6 +105,48 @@ def test_rows_in_step_are_as_each_row_alone(selector: str) -> None:
             both.surprise[row], stream.surprise[0], atol=1e-4, rtol=0, equal_nan=True
         )
         assert both.events[row].all(130) == stream.events[0].all(130)
+
+
+@dataclass(frozen=True)
+class Listening(Selector):
+    """Chooses nothing, and keeps the queries that it was asked to choose for."""
+
+    def choose(self, far: Far, q: torch.Tensor, carry: Stretches | None) -> Stretches:
+        HEARD.append(q)
+        return Stretches.none(q.shape[0], q.device)
+
+
+HEARD: list[torch.Tensor] = []
+
+
+def test_a_choice_is_for_the_queries_of_the_last_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SELECTORS, "mean", Listening)
+    HEARD.clear()
+    config = StreamConfig(**SMALL, selector="mean")
+    stream = Stream(make(), config)
+    layers = len(stream.layers.layers)
+
+    def heard(read: torch.Tensor) -> list[torch.Tensor]:
+        HEARD.clear()
+        stream.view.renew()
+        stream.read(read)
+        return HEARD[:layers]
+
+    chunk = heard(tokens(20))
+    assert [q.shape[2] for q in chunk] == [20] * layers
+    mark = stream.mark()
+    for start in range(1, 5):
+        lone = heard(tokens(1, seed=start))
+        for before, q in zip(chunk, lone, strict=True):
+            assert q.shape[2] == config.refresh
+            torch.testing.assert_close(q[:, :, : 4 - start], before[:, :, 16 + start :])
+    stream.rewind(mark)
+    again = heard(tokens(1, seed=1))
+    assert all(
+        torch.equal(q[:, :, :3], before[:, :, 17:]) for before, q in zip(chunk, again, strict=True)
+    )
+    stream.forget(0, 3, 4)  # what was asked while it was in sight goes as well
+    assert [q.shape[2] for q in heard(tokens(1))] == [1] * layers
 
 
 def dense_shares(model: PreTrainedModel, read: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from memagent.errors import UsageError
 from memagent.kernels.reference import landmark
-from memagent.streaming.config import StreamConfig
+from memagent.streaming.config import Segmentation, StreamConfig
 from memagent.streaming.selectors.landmark import with_neighbours
 from memagent.streaming.stream import Stream
 from tests.streaming.models import make, tokens
@@ -58,6 +58,19 @@ def test_few_blocks_are_read_when_few_are_allowed() -> None:
     stream.read(tokens(200))
     for chosen in stream.view.chosen.values():
         assert chosen.page.shape == (1, 1, 2)  # the kv heads read the same two blocks
+
+
+def test_blocks_are_kept_when_an_event_begins() -> None:
+    config = StreamConfig(
+        page=BLOCK, sinks=0, window=BLOCK, budget=2 * BLOCK, selector="landmark", landmark=MARK,
+        segmentation=Segmentation(least=1, most=2),
+    )  # fmt: skip
+    stream = Stream(make("llama"), config)
+    stream.read(tokens(152))
+    kept = dict(stream.view.chosen)
+    while stream.length % BLOCK < BLOCK - 2:
+        stream.read(tokens(1, seed=stream.length))
+        assert all(stream.view.chosen[layer] is chosen for layer, chosen in kept.items())
 
 
 @pytest.mark.parametrize(
