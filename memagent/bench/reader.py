@@ -6,7 +6,6 @@ among them, as after a recall, and to eight without it.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 from memagent.bench.qa.files import held_out
 from memagent.bench.qa.items import Item, find_all
 from memagent.bench.qa.score import exact, f1
-from memagent.bench.report import CheckError, Report, sha256_of
+from memagent.bench.report import CheckError, Report, hash_of
 from memagent.errors import InputError
 from memagent.memory.embed import Embedder
 from memagent.memory.segment import sentences_around
@@ -70,7 +69,7 @@ def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Re
     rows.append(_timed(reader, items[0].question, [item.passage for item in items]))
     return Report(
         "reader",
-        {"file": ", ".join(path.name for path in data), "sha256": _hash(data)},
+        {"file": ", ".join(path.name for path in data), "sha256": hash_of(data)},
         _metrics(rows),
         rows,
         (
@@ -212,14 +211,3 @@ def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
             metrics[f"{prefix}{name}"] = round(mean, 4)
     metrics["ms_per_passage"] = rows[-1]["ms_of_32"]
     return metrics
-
-
-def _hash(paths: Sequence[Path]) -> str:
-    if len(paths) == 1 and paths[0].is_file():
-        return sha256_of(paths[0])
-    digest = hashlib.sha256()
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                digest.update(sha256_of(file).encode())
-    return digest.hexdigest()

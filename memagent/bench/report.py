@@ -21,7 +21,7 @@ from typing import Any
 
 from memagent.errors import InputError, MemagentError
 
-__all__ = ["CheckError", "Report", "percentile", "save", "sha256_of"]
+__all__ = ["CheckError", "Report", "hash_of", "percentile", "save", "sha256_of"]
 
 _PACKAGES = (
     "memagent",
@@ -89,6 +89,18 @@ def percentile(values: Sequence[float], share: float) -> float:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hash_of(paths: Sequence[Path]) -> str:
+    """SHA-256 of a file; of several, or of a folder, that of the hashes of all files."""
+    if len(paths) == 1 and paths[0].is_file():
+        return sha256_of(paths[0])
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(sha256_of(file).encode())
+    return digest.hexdigest()
 
 
 def _device() -> str:

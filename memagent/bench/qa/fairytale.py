@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from memagent.bench.qa.items import Item, find_all
 
-__all__ = ["fairytale"]
+__all__ = ["fairytale", "read_rows"]
 
 _ANSWERS = ("answer1", "answer2", "answer3", "answer4", "answer5", "answer6")
 
@@ -32,9 +32,9 @@ def fairytale(files: Mapping[str, str], part: str) -> list[Item]:
         story = PurePosixPath(path).name.removesuffix("-questions.csv")
         sections = {
             row["section"]: row["text"].strip()
-            for row in _rows(files[str(root / "section-stories" / part / f"{story}-story.csv")])
+            for row in read_rows(files[str(root / "section-stories" / part / f"{story}-story.csv")])
         }
-        for row in _rows(text):
+        for row in read_rows(text):
             wanted = [number.strip() for number in row["cor_section"].split(",")]
             passage = "\n\n".join(sections[number] for number in wanted if number in sections)
             answers = tuple(a.strip() for name in _ANSWERS if (a := row.get(name) or "").strip())
@@ -46,5 +46,6 @@ def fairytale(files: Mapping[str, str], part: str) -> list[Item]:
     return items
 
 
-def _rows(text: str) -> list[dict[str, str]]:
+def read_rows(text: str) -> list[dict[str, str]]:
+    """The rows of a file of the set, by column."""
     return list(csv.DictReader(io.StringIO(text)))

@@ -1,0 +1,150 @@
+"""All of `memagent bench recall` in one report: coverage by budget, method and category, and time.
+
+Every turn that a method recalls is paid for; a method that overspends gives no figure.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from memagent.bench.recall.baselines import BASELINES, baselines
+from memagent.bench.recall.files import read_histories
+from memagent.bench.recall.items import Asked, History
+from memagent.bench.recall.score import BUDGETS, coverage, filled
+from memagent.bench.recall.stored import Stored
+from memagent.bench.report import Report, hash_of, percentile
+from memagent.errors import InputError
+from memagent.memory.embed import Embedder
+
+__all__ = ["measure"]
+
+OWN = "memagent"
+TIMED = 2000  # tokens
+Tell = Callable[[str], None]
+# For each way and question: its category and its coverage at each budget.
+Found = dict[str, list[tuple[str, list[float]]]]
+
+
+def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Report:
+    """The report over sets of histories; `limit` takes so many questions of each history.
+
+    Raises InputError without a set, CheckError where what was recalled costs more than allowed.
+    """
+    if not data:
+        raise InputError(
+            "the bench needs histories with questions: give --data FILE in the format of LoCoMo, "
+            "or the archive of QMSum or FairytaleQA"
+        )
+    embedder = Embedder()
+    rows: list[dict[str, Any]] = []
+    metrics: dict[str, float] = {}
+    seconds: list[float] = []
+    unresolved = 0
+    for path in data:
+        name, histories = read_histories(path)
+        found: Found = defaultdict(list)
+        for history in histories:
+            tell(f"{name}: {history.name}, {len(history.turns):,} turns")
+            unresolved += history.unresolved
+            asked = _some(history.asked, limit)
+            _by_baselines(history, asked, embedder, found)
+            seconds += _by_memory(history, asked, embedder, found)
+        rows += _rows(name, found)
+        for key, value in _metrics(found).items():
+            metrics[f"{key}_{name}"] = value
+            metrics.setdefault(key, value)
+    metrics["query_p50_ms"] = round(percentile(seconds, 0.5) * 1000, 2)
+    metrics["query_p95_ms"] = round(percentile(seconds, 0.95) * 1000, 2)
+    return Report(
+        "recall",
+        {"file": ", ".join(path.name for path in data), "sha256": hash_of(data)},
+        metrics,
+        rows,
+        (
+            "coverage: mean over questions of the share of their evidence that was recalled, by "
+            "turn, or by section of a story",
+            "a turn, or an event inside it, takes int(1.33 x words) + 6 tokens of the budget",
+            "words: SQLite FTS5 over windows of five turns, the floor; vectors: the embedding of "
+            "each turn; ranks fused: both, over turns and windows, the named speaker preferred",
+            "figures without a set's name are those of the first set",
+            f"time of a query: the embedding of the question among it, {TIMED} tokens recalled",
+            f"labels of evidence that name no turn: {unresolved}",
+        ),
+    )
+
+
+def _some(asked: Sequence[Asked], limit: int | None) -> Sequence[Asked]:
+    return asked[:: max(1, -(-len(asked) // limit))] if limit else asked
+
+
+def _by_baselines(
+    history: History, asked: Sequence[Asked], embedder: Embedder, found: Found
+) -> None:
+    for way, rank in baselines(history, embedder).items():
+        for question in asked:
+            order = rank(question.question)
+            covered = [
+                coverage(question, filled(order, history.turns, budget)) for budget in BUDGETS
+            ]
+            found[way].append((question.category, covered))
+
+
+def _by_memory(
+    history: History, asked: Sequence[Asked], embedder: Embedder, found: Found
+) -> list[float]:
+    """Adds to `found`; the seconds of each query at the timed budget."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Stored(history, embedder, Path(folder))
+        stored.recall(asked[0].question, TIMED)  # loads what is loaded once
+        for question in asked:
+            covered = []
+            for budget in BUDGETS:
+                began = time.perf_counter()
+                recalled = stored.recall(question.question, budget)
+                if budget == TIMED:
+                    seconds.append(time.perf_counter() - began)
+                covered.append(coverage(question, recalled))
+            found[OWN].append((question.category, covered))
+        stored.close()
+    return seconds
+
+
+def _rows(name: str, found: Found) -> list[dict[str, Any]]:
+    rows = []
+    for way, each in found.items():
+        for category in ("all", *sorted({category for category, _ in each})):
+            chosen = [covered for of, covered in each if category in ("all", of)]
+            rows.append(
+                {"measure": "coverage", "set": name, "way": way, "category": category}
+                | {"questions": len(chosen)}
+                | {f"@{budget}": value for budget, value in _means(chosen).items()}
+            )
+    return rows
+
+
+def _metrics(found: Found) -> dict[str, float]:
+    """Flat figures of a set, without its name."""
+    metrics = {}
+    named = dict(zip(BASELINES, ("floor_", "dense_", "fused_"), strict=True)) | {OWN: ""}
+    for way, prefix in named.items():
+        each = found[way]
+        for budget, value in _means([covered for _, covered in each]).items():
+            metrics[f"{prefix}coverage@{budget}"] = value
+        for category in sorted({category for category, _ in each}):
+            of_it = _means([covered for of, covered in each if of == category])
+            metrics[f"{prefix}coverage_cat{category}@{TIMED}"] = of_it[TIMED]
+    return metrics
+
+
+def _means(covered: Sequence[Sequence[float]]) -> Mapping[int, float]:
+    columns = zip(*covered, strict=True)
+    return {
+        budget: round(sum(column) / len(column), 4)
+        for budget, column in zip(BUDGETS, columns, strict=True)
+    }

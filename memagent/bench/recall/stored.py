@@ -1,0 +1,93 @@
+"""A history in a real store, and what the memory recalls of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from pathlib import Path
+
+from memagent.bench.recall.items import History, cost
+from memagent.bench.report import CheckError
+from memagent.memory.embed import Embedder
+from memagent.memory.items import Piece
+from memagent.memory.memory import Memory
+from memagent.memory.recall.budget import OVERHEAD
+from memagent.memory.segment import Segmenter
+from memagent.memory.store import Store
+
+__all__ = ["Stored"]
+
+
+class Stored:
+    """The history in a namespace of its own: sessions turn by turn, a story as one document."""
+
+    def __init__(
+        self,
+        history: History,
+        embedder: Embedder,
+        folder: Path,
+        segmenter: Segmenter | None = None,
+    ) -> None:
+        self.history = history
+        self.store = Store(folder / "memory.db")
+        self.memory = Memory(
+            self.store, "default", embedder, folder / "index", _unexpected, segmenter
+        )
+        self._starts: dict[int, list[int]] = {}  # of the turns of a source, in characters
+        self._numbers: dict[int, list[int]] = {}
+        if any(turn.speaker for turn in history.turns):
+            self._say()
+        else:
+            self._write()
+        self.memory.catch_up()
+
+    def recall(
+        self, question: str, budget: int, contiguity: float | None = None
+    ) -> dict[int, float]:
+        """The share of each turn that is recalled for so many tokens, as `cost` counts them."""
+        found: dict[int, float] = {}
+        recalled = self.memory.recall(
+            question,
+            budget=budget,
+            count=lambda text: cost(text) - OVERHEAD,
+            **({} if contiguity is None else {"contiguity": contiguity}),
+        )
+        if recalled.spent > budget:
+            raise CheckError(f"{recalled.spent} tokens were recalled, {budget} were allowed")
+        for event in recalled.events:
+            starts, numbers = self._starts[event.source_id], self._numbers[event.source_id]
+            first = bisect_right(starts, event.start) - 1
+            while first < len(starts) and starts[first] < event.end:
+                start, text = starts[first], self.history.turns[numbers[first]].said
+                shared = min(event.end, start + len(text)) - max(event.start, start)
+                share = max(shared, 0) / len(text)
+                found[numbers[first]] = found.get(numbers[first], 0.0) + share
+                first += 1
+        return found
+
+    def close(self) -> None:
+        """Close the store."""
+        self.memory.close()
+        self.store.close()
+
+    def _say(self) -> None:
+        for number, turn in enumerate(self.history.turns):
+            session = self.memory.sources.session(f"{self.history.name}-{turn.session + 1}")
+            said = self.memory.spans.append_turn(session.id, "user", turn.said, time=turn.time)
+            self._starts.setdefault(session.id, []).append(said.start)
+            self._numbers.setdefault(session.id, []).append(number)
+
+    def _write(self) -> None:
+        source, _ = self.memory.sources.begin_document(
+            self.history.name, self.history.name, None, "text/plain"
+        )
+        pieces = [Piece(turn.said + "\n\n") for turn in self.history.turns]
+        self.memory.add_pieces(source, pieces, lambda spans, chars: None)
+        starts = [0]
+        for piece in pieces[:-1]:
+            starts.append(starts[-1] + len(piece.text))
+        self._starts[source.id] = starts
+        self._numbers[source.id] = list(range(len(pieces)))
+
+
+def _unexpected(line: str) -> None:
+    raise CheckError(f"the memory warned: {line}")
