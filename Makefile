@@ -30,6 +30,7 @@ bench: .venv/ready
 	$(BIN)/memagent bench store --out benchmarks/results
 	$(BIN)/memagent bench ingest --out benchmarks/results $(BOOKS:%=--data %)
 	$(if $(QUESTIONS),$(BIN)/memagent bench reader --out benchmarks/results $(QUESTIONS:%=--data %))
+	$(if $(HISTORIES),$(BIN)/memagent bench recall --out benchmarks/results $(HISTORIES:%=--data %))
 	$(BIN)/memagent bench faults --out benchmarks/results
 	$(BIN)/memagent bench kernels --out benchmarks/results --plot benchmarks/results
 	$(BIN)/memagent bench stream --out benchmarks/results --plot benchmarks/results $(BOOKS:%=--data %)

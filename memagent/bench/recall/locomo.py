@@ -62,8 +62,8 @@ def _sessions(
 
 
 def _text(turn: dict[str, Any]) -> str:
-    caption = turn.get("blip_caption")
-    return turn["text"] + (f" [shared a picture: {caption}]" if caption else "")
+    text, caption = str(turn["text"]), turn.get("blip_caption")
+    return f"{text} [shared a picture: {caption}]" if caption else text
 
 
 def _time(text: str | None) -> str | None:

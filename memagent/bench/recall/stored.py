@@ -40,28 +40,23 @@ class Stored:
             self._write()
         self.memory.catch_up()
 
-    def recall(
-        self, question: str, budget: int, contiguity: float | None = None
-    ) -> dict[int, float]:
+    def recall(self, question: str, budget: int) -> dict[int, float]:
         """The share of each turn that is recalled for so many tokens, as `cost` counts them."""
         found: dict[int, float] = {}
         recalled = self.memory.recall(
-            question,
-            budget=budget,
-            count=lambda text: cost(text) - OVERHEAD,
-            **({} if contiguity is None else {"contiguity": contiguity}),
+            question, budget=budget, count=lambda text: cost(text) - OVERHEAD
         )
         if recalled.spent > budget:
             raise CheckError(f"{recalled.spent} tokens were recalled, {budget} were allowed")
         for event in recalled.events:
             starts, numbers = self._starts[event.source_id], self._numbers[event.source_id]
-            first = bisect_right(starts, event.start) - 1
-            while first < len(starts) and starts[first] < event.end:
-                start, text = starts[first], self.history.turns[numbers[first]].said
-                shared = min(event.end, start + len(text)) - max(event.start, start)
-                share = max(shared, 0) / len(text)
-                found[numbers[first]] = found.get(numbers[first], 0.0) + share
-                first += 1
+            place = bisect_right(starts, event.start) - 1
+            while place < len(starts) and starts[place] < event.end:
+                start, number = starts[place], numbers[place]
+                length = max(len(self.history.turns[number].said), 1)
+                shared = min(event.end, start + length) - max(event.start, start)
+                found[number] = found.get(number, 0.0) + max(shared, 0) / length
+                place += 1
         return found
 
     def close(self) -> None:
