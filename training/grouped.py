@@ -22,6 +22,8 @@ from memagent.streaming.selectors.landmark import with_neighbours
 __all__ = ["GROUPED", "register"]
 
 GROUPED = "grouped"
+# Less than in a stream: a landmark shall be found by itself, not come along with its neighbour.
+BESIDE = 0.5
 
 
 class _Grouped(torch.autograd.Function):
@@ -105,7 +107,7 @@ def _close(gates: Tensor, read: int) -> None:
     think most of together.
     """
     share = torch.softmax(gates, -1).amax(2).sum(1)
-    share = with_neighbours(share)
+    share = with_neighbours(share, BESIDE)
     share[..., -1] = float("inf")
     least = share.topk(read - 1, -1).values[..., -1:]
     gates.masked_fill_((share < least)[:, None, None], float("-inf"))

@@ -98,7 +98,7 @@ def test_a_head_reads_as_many_blocks_as_a_stream_does(training) -> None:
     marks = key[1, :, block - 1 : 11 * block : block].repeat_interleave(3, 0)
     logits = (query[1, :, token, None] * marks).sum(-1) * 8**-0.5
     share = logits.softmax(-1).view(2, 3, 11).amax(1).sum(0)
-    share = training.grouped.with_neighbours(share)
+    share = training.grouped.with_neighbours(share, training.grouped.BESIDE)
     best = share[:10].topk(read - 2).indices.tolist()
     assert touched.nonzero().flatten().tolist() == sorted([*best, 10, 11])
 

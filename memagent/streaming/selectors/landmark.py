@@ -38,9 +38,9 @@ class Landmark(PageSelector):
         return with_neighbours(share.clamp(min=0).sum(1, keepdim=True))
 
 
-def with_neighbours(scores: Tensor) -> Tensor:
-    """Scores [..., blocks], little less than those of the blocks beside at least."""
+def with_neighbours(scores: Tensor, share: float = _BESIDE) -> Tensor:
+    """Scores [..., blocks], at least `share` of those of the blocks beside."""
     beside = torch.zeros_like(scores)
     beside[..., 1:] = scores[..., :-1]
     beside[..., :-1] = torch.maximum(beside[..., :-1], scores[..., 1:])
-    return torch.maximum(scores, _BESIDE * beside)
+    return torch.maximum(scores, share * beside)
