@@ -21,6 +21,7 @@ from data import read_books
 from evaluate import passkey_rows
 from sequences import KEY_ASK
 
+from memagent.bench.stream.passkey import said
 from memagent.bench.stream.setup import Subject
 from memagent.streaming.stream import Stream
 
@@ -50,15 +51,9 @@ def streamed_passkeys(
         stream = Stream(model, config, rows=count)
         stream.read(torch.from_numpy(ids[:, : -asked - 6]))
         stream.read(torch.from_numpy(ids[:, -asked - 6 : -6]))
-        right = np.ones(count, dtype=bool)
-        for place in range(-6, 0):  # a space and five digits
-            assert stream.logits is not None
-            said = stream.logits.argmax(-1)
-            right &= said.numpy() == ids[:, place]
-            stream.read(said[:, None])
-            read = [int((part.page >= 0).sum(-1).max()) for part in stream.view.chosen.values()]
-            blocks = max(blocks, 1 + max(read))
-        found[length - shorter] = right.tolist()
+        answers, read = said(stream, 6)  # a space and five digits
+        found[length - shorter] = (answers.numpy() == ids[:, -6:]).all(1).tolist()
+        blocks = max(blocks, read)
     return {
         "tokens": length,
         "windows": length / context,

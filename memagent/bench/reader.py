@@ -17,6 +17,7 @@ from memagent.bench.qa.files import held_out
 from memagent.bench.qa.items import Item, find_all
 from memagent.bench.qa.score import exact, f1
 from memagent.bench.report import CheckError, Report, hash_of
+from memagent.bench.sample import thinned
 from memagent.errors import InputError
 from memagent.memory.embed import Embedder
 from memagent.memory.segment import sentences_around
@@ -60,7 +61,7 @@ def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Re
         items = held_out(path)
         source = items[0].source
         others = _others(items, embedder)
-        kept = range(0, len(items), max(1, -(-len(items) // limit)) if limit else 1)
+        kept = thinned(range(len(items)), limit)
         for way, answer in ways.items():
             tell(f"{source}: {way}, {len(kept)} questions")
             trials = [_trial(answer, items[i], others[i]) for i in kept]

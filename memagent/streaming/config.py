@@ -34,10 +34,10 @@ class StreamConfig:
 
     window None keeps all history local, which is full attention. `refresh` is how many generated
     tokens share one selection, made for the queries of as many last ones, and by how much the
-    window may outgrow its size in between;
-    `chunk` is how many tokens of a prompt are read at once. `landmark` is the id of a token that
-    closes every page, for models trained so; the page before the present one and those that reach
-    into the window are then chosen before others, up to half of the budget, and count in it.
+    window may outgrow its size in between; `chunk` is how many tokens of a prompt are read at once.
+    `landmark` is the id of a token that closes every page, for models trained so; the page before
+    the present one and those that reach into the window are then chosen before others, up to half
+    of the budget, and count in it.
     `hot_pages` bounds the pages a layer keeps in memory, unless one step needs more; older ones go
     to the folder given to the stream.
     """

@@ -7,45 +7,65 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from memagent.bench.qa.items import Item, find_all
 
-__all__ = ["fairytale", "read_rows"]
+__all__ = ["Tale", "fairytale", "sections_of", "tales"]
 
 _ANSWERS = ("answer1", "answer2", "answer3", "answer4", "answer5", "answer6")
 
 
-def fairytale(files: Mapping[str, str], part: str) -> list[Item]:
-    """Items of the split `part` ('train' or 'val'), a story a group.
+@dataclass(frozen=True, slots=True)
+class Tale:
+    """A story: rows of its sections and of its questions, by column."""
 
-    `files` maps the paths of the archive to their text. A question about several sections has
-    them all as its passage. KeyError where the questions of a story lack its sections.
+    name: str
+    sections: list[dict[str, str]]
+    questions: list[dict[str, str]]
+
+
+def tales(files: Mapping[str, str], part: str) -> Iterator[Tale]:
+    """The stories of the split `part` ('train' or 'val').
+
+    `files` maps the paths of the archive to their text. KeyError where the questions of a story
+    lack its sections.
     """
-    items = []
     for path, text in sorted(files.items()):
         folders = PurePosixPath(path).parts
         if folders[-3:-1] != ("questions", part):
             continue
         root = PurePosixPath(*folders[:-3])
-        story = PurePosixPath(path).name.removesuffix("-questions.csv")
-        sections = {
-            row["section"]: row["text"].strip()
-            for row in read_rows(files[str(root / "section-stories" / part / f"{story}-story.csv")])
-        }
-        for row in read_rows(text):
-            wanted = [number.strip() for number in row["cor_section"].split(",")]
+        name = PurePosixPath(path).name.removesuffix("-questions.csv")
+        sections = files[str(root / "section-stories" / part / f"{name}-story.csv")]
+        yield Tale(name, _rows(sections), _rows(text))
+
+
+def sections_of(question: Mapping[str, str]) -> list[str]:
+    """The sections that a question is about."""
+    return [number.strip() for number in question["cor_section"].split(",")]
+
+
+def fairytale(files: Mapping[str, str], part: str) -> list[Item]:
+    """Items of the split `part`, a story a group; `files` as for `tales`.
+
+    A question about several sections has them all as its passage.
+    """
+    items = []
+    for tale in tales(files, part):
+        sections = {row["section"]: row["text"].strip() for row in tale.sections}
+        for row in tale.questions:
+            wanted = sections_of(row)
             passage = "\n\n".join(sections[number] for number in wanted if number in sections)
             answers = tuple(a.strip() for name in _ANSWERS if (a := row.get(name) or "").strip())
             if passage and answers:
                 spans = tuple(s for answer in answers for s in find_all(passage, answer))
-                items.append(
-                    Item("fairytaleqa", story, row["question"].strip(), passage, spans, answers)
-                )
+                question = row["question"].strip()
+                items.append(Item("fairytaleqa", tale.name, question, passage, spans, answers))
     return items
 
 
-def read_rows(text: str) -> list[dict[str, str]]:
-    """The rows of a file of the set, by column."""
+def _rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memagent.bench.recall.items import History
@@ -15,45 +15,44 @@ if TYPE_CHECKING:
 
     from memagent.memory.embed import Embedder
 
-__all__ = ["BASELINES", "Ranking", "baselines"]
-
-# Numbers of turns for a question, best first.
-Ranking = Callable[[str], list[int]]
+__all__ = ["BASELINES", "Baselines"]
 
 BASELINES = ("words", "vectors", "ranks fused")
 
 
-def baselines(history: History, embedder: Embedder) -> dict[str, Ranking]:
+class Baselines:
     """The ways of `BASELINES`: FTS5 over windows of five turns, the floor; vectors of turns; and
     reciprocal ranks of turns and windows by words and by vectors, where a turn of a speaker whom
     the question names counts half as much again."""
-    alone = [turn.said for turn in history.turns]
-    wide = [_window(history, number, 2) for number in range(len(alone))]
-    words, windows = _Words(alone), _Words(wide)
-    vectors = embedder.encode(alone)
-    beside = embedder.encode([_window(history, number, 1) for number in range(len(alone))])
-    speakers = [turn.speaker.lower() for turn in history.turns]
 
-    def dense(question: str) -> list[int]:
-        return _order(vectors @ embedder.encode([question])[0])
+    def __init__(self, history: History, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self.speakers = [turn.speaker.lower() for turn in history.turns]
+        alone = [turn.said for turn in history.turns]
+        numbers = range(len(alone))
+        self.words = _Words(alone)
+        self.windows = _Words([_window(history, number, 2) for number in numbers])
+        self.vectors = embedder.encode(alone)
+        self.beside = embedder.encode([_window(history, number, 1) for number in numbers])
 
-    def fused(question: str) -> list[int]:
-        vector = embedder.encode([question])[0]
+    def rank(self, question: str) -> dict[str, list[int]]:
+        """For each way the numbers of turns, best first."""
+        vector = self.embedder.encode([question])[0]
         rankings = {
-            "words": words.search(question),
-            "windows of words": windows.search(question),
-            "vectors": _order(vectors @ vector),
-            "windows of vectors": _order(beside @ vector),
+            "words": self.words.search(question),
+            "windows of words": self.windows.search(question),
+            "vectors": _order(self.vectors @ vector),
+            "windows of vectors": _order(self.beside @ vector),
         }
         asked = question.lower()
-        named = {speaker for speaker in speakers if speaker and speaker in asked}
+        named = {speaker for speaker in self.speakers if speaker and speaker in asked}
         scores = {
-            number: score * (1.5 if speakers[number] in named else 1)
+            number: score * (1.5 if self.speakers[number] in named else 1)
             for number, score in fuse(rankings)
         }
-        return sorted(scores, key=lambda number: -scores[number])
-
-    return dict(zip(BASELINES, (windows.search, dense, fused), strict=True))
+        fused = sorted(scores, key=lambda number: -scores[number])
+        orders = (rankings["windows of words"], rankings["vectors"], fused)
+        return dict(zip(BASELINES, orders, strict=True))
 
 
 class _Words:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memagent.bench.recall.baselines import BASELINES, baselines
+from memagent.bench.recall.baselines import BASELINES, Baselines
 from memagent.bench.recall.files import read_histories
 from memagent.bench.recall.items import Asked, History
 from memagent.bench.recall.score import BUDGETS, coverage, filled
 from memagent.bench.recall.stored import Stored
 from memagent.bench.report import Report, hash_of, percentile
+from memagent.bench.sample import thinned
 from memagent.errors import InputError
 from memagent.memory.embed import Embedder
 
@@ -31,7 +32,7 @@ Found = dict[str, list[tuple[str, list[float]]]]
 
 
 def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Report:
-    """The report over sets of histories; `limit` takes so many questions of each history.
+    """The report over sets of histories; `limit` takes every n-th question of each.
 
     Raises InputError without a set, CheckError where what was recalled costs more than allowed.
     """
@@ -51,7 +52,7 @@ def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Re
         for history in histories:
             tell(f"{name}: {history.name}, {len(history.turns):,} turns")
             unresolved += history.unresolved
-            asked = _some(history.asked, limit)
+            asked = thinned(history.asked, limit)
             _by_baselines(history, asked, embedder, found)
             seconds += _by_memory(history, asked, embedder, found)
         rows += _rows(name, found)
@@ -78,16 +79,12 @@ def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Re
     )
 
 
-def _some(asked: Sequence[Asked], limit: int | None) -> Sequence[Asked]:
-    return asked[:: max(1, -(-len(asked) // limit))] if limit else asked
-
-
 def _by_baselines(
     history: History, asked: Sequence[Asked], embedder: Embedder, found: Found
 ) -> None:
-    for way, rank in baselines(history, embedder).items():
-        for question in asked:
-            order = rank(question.question)
+    rivals = Baselines(history, embedder)
+    for question in asked:
+        for way, order in rivals.rank(question.question).items():
             covered = [
                 coverage(question, filled(order, history.turns, budget)) for budget in BUDGETS
             ]

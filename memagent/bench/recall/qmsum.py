@@ -6,7 +6,7 @@ from typing import Any
 
 from memagent.bench.recall.items import Asked, History, Turn
 
-__all__ = ["qmsum", "topics"]
+__all__ = ["qmsum"]
 
 
 def qmsum(name: str, meeting: dict[str, Any]) -> History:
@@ -24,15 +24,6 @@ def qmsum(name: str, meeting: dict[str, Any]) -> History:
         if found:
             asked.append(Asked(row["query"], "specific", tuple(sorted(found))))
     return History(name, turns, tuple(asked), unresolved)
-
-
-def topics(meeting: dict[str, Any]) -> list[int]:
-    """The turns at which a topic begins, but for the first turn."""
-    count = len(meeting["meeting_transcripts"])
-    begins = set()
-    for row in meeting["topic_list"]:
-        begins |= {int(span[0]) for span in row["relevant_text_span"]}
-    return sorted(begin for begin in begins if 0 < begin < count)
 
 
 def _turns(spans: list[list[str]], count: int) -> set[int]:

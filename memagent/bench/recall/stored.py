@@ -11,7 +11,6 @@ from memagent.memory.embed import Embedder
 from memagent.memory.items import Piece
 from memagent.memory.memory import Memory
 from memagent.memory.recall.budget import OVERHEAD
-from memagent.memory.segment import Segmenter
 from memagent.memory.store import Store
 
 __all__ = ["Stored"]
@@ -20,18 +19,10 @@ __all__ = ["Stored"]
 class Stored:
     """The history in a namespace of its own: sessions turn by turn, a story as one document."""
 
-    def __init__(
-        self,
-        history: History,
-        embedder: Embedder,
-        folder: Path,
-        segmenter: Segmenter | None = None,
-    ) -> None:
+    def __init__(self, history: History, embedder: Embedder, folder: Path) -> None:
         self.history = history
         self.store = Store(folder / "memory.db")
-        self.memory = Memory(
-            self.store, "default", embedder, folder / "index", _unexpected, segmenter
-        )
+        self.memory = Memory(self.store, "default", embedder, folder / "index", _unexpected)
         self._starts: dict[int, list[int]] = {}  # of the turns of a source, in characters
         self._numbers: dict[int, list[int]] = {}
         if any(turn.speaker for turn in history.turns):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from memagent.streaming.stream import Stream
 
-__all__ = ["find_by_landmarks", "find_passkey"]
+__all__ = ["find_by_landmarks", "find_passkey", "said"]
 
 DEPTHS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SELECTORS = ("recent", "representative", "mean", "minmax", "per_head", "oracle")
@@ -118,13 +118,15 @@ def _trial(
     stream = subject.stream(selector, rows=len(DEPTHS))
     stream.read(torch.cat([text[:, -shortest:] for text in texts]))
     stream.read(question.expand(len(DEPTHS), -1))
-    said, pages = _said(stream, subject, 8)
-    found = [text.strip().startswith(key) for text, key in zip(said, keys, strict=True)]
+    answers, pages = said(stream, 8)
+    spoken = [str(subject.tokenizer.decode(row)) for row in answers]
+    found = [text.strip().startswith(key) for text, key in zip(spoken, keys, strict=True)]
     return found, pages
 
 
-def _said(stream: Stream, subject: Subject, tokens: int) -> tuple[list[str], int]:
-    """What each row goes on with, greedily; the most pages that a head read, its own included."""
+def said(stream: Stream, tokens: int) -> tuple[Tensor, int]:
+    """What each row goes on with, greedily [B, tokens]; the most pages that a head read, its own
+    included."""
     import torch
 
     chosen: list[Tensor] = []
@@ -135,4 +137,4 @@ def _said(stream: Stream, subject: Subject, tokens: int) -> tuple[list[str], int
         stream.read(chosen[-1][:, None])
         recalled = (part.page >= 0 for part in stream.view.chosen.values())
         most = max(most, *(1 + int(some.sum(-1).max()) for some in recalled))
-    return [str(subject.tokenizer.decode(row)) for row in torch.stack(chosen, dim=1)], most
+    return torch.stack(chosen, dim=1), most
