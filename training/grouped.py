@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from blocks import BLOCK
+from choice import Chooser
 from torch import Tensor
 from transformers import AttentionInterface
 
@@ -147,13 +148,14 @@ def _attend(
     far: Tensor | None = None,
     inv_freq: Tensor | None = None,
     read: int = 0,
+    chooser: Chooser | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls: [batch, heads, time, dim] in, time before heads out.
 
     With `far` [batch, blocks] every block stands at the same positions while it reads, a block
     lower for the one behind it, and moved by `far` for later ones: as when a stream recalls it,
-    `read` blocks at a time.
+    `read` blocks at a time. The `chooser` is told what its layer thinks of the landmarks.
     """
     if attention_mask is not None:
         raise ValueError("sequences are full: there is nothing to mask")
@@ -161,6 +163,8 @@ def _attend(
     if far is not None and inv_freq is not None:
         before = torch.full_like(far[:1], -BLOCK)
         keys += [_moved(key, before, inv_freq), _moved(key, far, inv_freq)]
+        if chooser is not None and chooser.layer == module.layer_idx:
+            chooser.weigh(query * scaling, keys[-1])
     if not query.is_cuda:
         return _blocked(query, keys, value, scaling, read), None
     # Under autocast the rotary embedding hands over float32 queries and keys.

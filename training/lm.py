@@ -13,7 +13,6 @@ import json
 import logging
 import math
 import platform
-import shutil
 import time
 from dataclasses import asdict
 from functools import partial
@@ -26,67 +25,17 @@ import tokenizers
 import torch
 import transformers
 from blocks import BLOCK
-from circuit import lay_induction
-from data import BOS, EOS, LANDMARK, encode_books, make_tokenizer, read_books, wrap
+from choice import Chooser
+from data import BOS, EOS, LANDMARK, encode_books, make_tokenizer, read_books
 from evaluate import evaluate
+from model import build_model, build_optimizers, export
 from sequences import Batch, Sampler
 from settings import Settings, load_settings
-from tokenizers import Tokenizer
 from torch import nn
 
 log = logging.getLogger("lm")
 
 VAL_CHARS = 100_000
-
-
-def build_model(settings: Settings, tokenizer: Tokenizer, start: Path | None = None) -> Any:
-    """A model in float32: that of the folder `start`, or a new one, decided by the seed."""
-    torch.manual_seed(settings.train.seed)
-    if start is not None:
-        return _grown(start, settings, tokenizer.get_vocab_size())
-    shape = asdict(settings.model)
-    theta = shape.pop("rope_theta")
-    config = transformers.LlamaConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": theta},
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-        **shape,
-    )
-    model = transformers.LlamaForCausalLM(config)
-    lay_induction(model, settings.train.seed)
-    return model
-
-
-def _grown(start: Path, settings: Settings, vocab: int) -> Any:
-    """The model of `start` with a row more for each new token: the mean of the others, with as
-    much chance in it as they have."""
-    model = transformers.LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
-    shape = asdict(settings.model)
-    theta = shape.pop("rope_theta")
-    found = {name: getattr(model.config, name) for name in shape}
-    if found != shape or model.config.rope_parameters["rope_theta"] != theta:
-        raise SystemExit(f"the model in {start} has another shape: {found}")
-    old = model.get_input_embeddings().weight.detach().clone()
-    model.resize_token_embeddings(vocab, mean_resizing=False)
-    with torch.no_grad():
-        rows = model.get_input_embeddings().weight[len(old) :]
-        rows.copy_(old.mean(0) + old.std(0) * torch.randn(rows.shape))
-    return model
-
-
-def build_optimizers(model: nn.Module, settings: Settings) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers, AdamW for the embedding and the norms."""
-    named = list(model.named_parameters())
-    matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in named if p.ndim != 2 or "embed" in name]
-    rate, decay = settings.train.learning_rate, settings.train.weight_decay
-    return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=rate, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
-    ]
 
 
 def rate_at(step: int, settings: Settings) -> float:
@@ -97,8 +46,10 @@ def rate_at(step: int, settings: Settings) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def loss_of(model: Any, batch: Batch, device: torch.device, *, mixed: bool) -> torch.Tensor:
-    """Weighted sum of the cross-entropy of each token but the first."""
+def loss_of(
+    model: Any, batch: Batch, device: torch.device, chooser: Chooser | None = None, *, mixed: bool
+) -> torch.Tensor:
+    """Weighted sum of the cross-entropy of each token but the first; the chooser sees the batch."""
     if batch.landmark:
         model.set_attn_implementation(grouped.register())
     else:
@@ -113,26 +64,14 @@ def loss_of(model: Any, batch: Batch, device: torch.device, *, mixed: bool) -> t
         recall["far"] = torch.from_numpy(batch.far).to(device)
         recall["inv_freq"] = model.model.rotary_emb.inv_freq
         recall["read"] = model.config.max_position_embeddings // BLOCK
+        if chooser is not None and batch.wanted is not None:
+            chooser.ask(torch.from_numpy(batch.wanted).to(device))
+            recall["chooser"] = chooser
     with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
         logits = model(input_ids=ids, position_ids=positions, use_cache=False, **recall).logits
     flat = logits[:, text[:-1]].float().flatten(0, 1)
     losses = nn.functional.cross_entropy(flat, ids[:, text[1:]].reshape(-1), reduction="none")
     return (losses * weights).sum()
-
-
-def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the model in float16 and its tokenizer as stock classes load them."""
-    unfinished = folder.with_suffix(".partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    config = transformers.LlamaConfig.from_dict(model.config.to_dict())
-    half = transformers.LlamaForCausalLM(config).to(torch.float16)
-    half.load_state_dict(model.state_dict())
-    half.save_pretrained(unfinished)
-    # safetensors writes for the owner alone, and a package is for everyone.
-    (unfinished / "model.safetensors").chmod(0o644)
-    wrap(tokenizer).save_pretrained(unfinished)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
 
 
 class Run:
@@ -164,6 +103,8 @@ class Run:
         self.val = list(read_books(books, "val.jsonl.xz", VAL_CHARS))
         self.model = build_model(settings, self.tokenizer, start).to(self.device)
         self.optimizers = build_optimizers(self.model, settings)
+        self.chooser = Chooser(settings.choice) if settings.choice else None
+        self.missed: list[float] = []
         self.step = 0
         self.seconds = 0.0
         self.curve: list[dict[str, Any]] = []
@@ -178,6 +119,9 @@ class Run:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.missed = state["missed"]
+        if self.chooser:
+            self.chooser.others = state["others"]
         log.info("resumed at step %d", self.step)
 
     def save(self) -> None:
@@ -189,6 +133,8 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "curve": self.curve,
+            "missed": self.missed,
+            "others": self.chooser.others if self.chooser else None,
         }
         torch.save(state, unfinished)
         unfinished.replace(self.out / "checkpoint.pt")
@@ -204,9 +150,12 @@ class Run:
         self.model.train()
         total = 0.0
         for batch in batches:
-            loss = loss_of(self.model, batch, self.device, mixed=self.mixed) / whole
-            loss.backward()
+            loss = loss_of(self.model, batch, self.device, self.chooser, mixed=self.mixed) / whole
             total += loss.item()
+            if self.chooser and (missed := self.chooser.take()) is not None:
+                loss = loss + self.chooser.weight * missed
+                self.missed.append(missed.item())
+            loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -232,6 +181,9 @@ class Run:
             if self.step % train.evaluate_every == 0:
                 self.seconds += time.monotonic() - began
                 point = {"step": self.step, "loss": sum(losses) / len(losses)}
+                if self.missed:
+                    point["choice"] = sum(self.missed) / len(self.missed)
+                    self.missed = []
                 self.curve.append(point | self.figures(count=48, chars=8_000))
                 log.info("%s", json.dumps(self.curve[-1]))
                 export(self.model, self.tokenizer, self.out / "export")

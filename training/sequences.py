@@ -40,7 +40,9 @@ class Batch:
     """Token ids, the weight of the loss on each, and their positions, all [sequence, position].
 
     With `landmark` a landmark closes every block, and attention is the grouped softmax; `far`
-    [sequence, block], where there is one, is by how much a block moves when it is recalled.
+    [sequence, block], where there is one, is by how much a block moves when it is recalled, and
+    `wanted` [sequence, position, 2] the first and the last block of the key that a token asks for,
+    -1 for none.
     """
 
     ids: Ids
@@ -48,6 +50,7 @@ class Batch:
     positions: Ids
     landmark: bool = False
     far: Ids | None = None
+    wanted: Ids | None = None
 
     @property
     def text(self) -> Ids:
@@ -93,7 +96,7 @@ class Sampler:
         plain = [self._sequence(rng, kind, lone, phase.context) for kind in kinds[marked:]]
         found = []
         if plain:
-            ids, weights = (np.stack(part) for part in zip(*plain, strict=True))
+            ids, weights, _ = (np.stack(part) for part in zip(*plain, strict=True))
             place = np.broadcast_to(np.arange(phase.context), ids.shape)
             found.append(Batch(ids, weights, place))
         if marked:
@@ -104,7 +107,7 @@ class Sampler:
         return found
 
     def _with_landmarks(
-        self, rng: Generator, rows: list[tuple[Ids, Weights]], phase: Phase
+        self, rng: Generator, rows: list[tuple[Ids, Weights, Ids]], phase: Phase
     ) -> Batch:
         """The rows with landmarks, half of them without BOS, half of them with a gap.
 
@@ -112,7 +115,7 @@ class Sampler:
         more than the context where it recalls as many blocks as that holds.
         """
         assert self.landmark is not None
-        text, weights = (np.stack(part) for part in zip(*rows, strict=True))
+        text, weights, asked = (np.stack(part) for part in zip(*rows, strict=True))
         for row in np.flatnonzero(rng.random(len(text)) < 0.5):
             text[row, 0] = self._text(rng, 1)[0]
         ids = close_blocks(text, self.landmark)
@@ -120,13 +123,17 @@ class Sampler:
         closed[:, places(text.shape[1])] = weights
         blocks = ids.shape[1] // BLOCK
         if phase.far > 1:
-            return self._recalled(rng, ids, closed, phase.context // BLOCK)
+            wanted = np.full((*ids.shape, 2), -1)
+            wanted[:, places(text.shape[1])] = asked // (BLOCK - 1)
+            return self._recalled(rng, ids, closed, wanted, phase.context // BLOCK)
         gap = np.where(rng.random(len(ids)) < 0.5, rng.integers(1, blocks, len(ids)), blocks)
         slot = np.arange(ids.shape[1])
         positions = slot + BLOCK * (slot // BLOCK >= gap[:, None])
         return Batch(ids, closed, positions, landmark=True)
 
-    def _recalled(self, rng: Generator, ids: Ids, weights: Weights, blocks: int) -> Batch:
+    def _recalled(
+        self, rng: Generator, ids: Ids, weights: Weights, wanted: Ids, blocks: int
+    ) -> Batch:
         """Every block reads as the last of `blocks`, or behind so many, with others before it.
 
         The one before it keeps its place; any other stands at any of the places before.
@@ -134,11 +141,14 @@ class Sampler:
         last = blocks - 1 + rng.integers(2, size=(len(ids), 1))
         places = rng.integers(0, last - 1, (len(ids), ids.shape[1] // BLOCK))
         positions = last * BLOCK + np.arange(ids.shape[1]) % BLOCK
-        return Batch(ids, weights, positions, landmark=True, far=(places - last) * BLOCK)
+        return Batch(ids, weights, positions, True, (places - last) * BLOCK, wanted)
 
     def _sequence(
         self, rng: Generator, kind: float, phase: Phase, size: int
-    ) -> tuple[Ids, Weights]:
+    ) -> tuple[Ids, Weights, Ids]:
+        """A sequence, its weights, and the first and last token of the key that a token asks for
+        [size, 2], -1 for none."""
+        asked = np.full((size, 2), -1)
         ids = np.concatenate(([self.bos], self._text(rng, size - 1)))
         weights = np.ones(size, dtype=np.float32)
         ends = np.cumsum([phase.repeat, phase.random, phase.passkey, phase.pairs])
@@ -147,10 +157,10 @@ class Sampler:
         elif kind < ends[1]:
             self._repeat(rng, ids, made_up=True)
         elif kind < ends[2]:
-            ids, weights = self._passkeys(rng, phase, size)
+            ids, weights, asked = self._passkeys(rng, phase, size)
         elif kind < ends[3]:
             ids, weights = self._pairs(rng, size)
-        return ids, weights
+        return ids, weights, asked
 
     def _text(self, rng: Generator, length: int) -> Ids:
         start = rng.integers(len(self.corpus) - length)
@@ -167,7 +177,7 @@ class Sampler:
                 ids[source : source + length] = self.words[rng.integers(0, len(self.words), length)]
             ids[target : target + length] = ids[source : source + length]
 
-    def _passkeys(self, rng: Generator, phase: Phase, size: int) -> tuple[Ids, Weights]:
+    def _passkeys(self, rng: Generator, phase: Phase, size: int) -> tuple[Ids, Weights, Ids]:
         """Text with keys hidden in it; then a question about each, with some text between them."""
         most = max(1, min(phase.keys, size // 100))
         count = 1 if most == 1 else int(rng.integers(1, most + 1))
@@ -184,23 +194,29 @@ class Sampler:
         parts = self._text(rng, max(left, 0))
         depths = sorted(float(rng.random()) for _ in range(count))
         ids = [self.bos]
+        told: list[tuple[int, int]] = []
         done = 0
         for needle, depth in zip(needles, depths, strict=True):
             at = int(depth * len(parts))
             if phase.cut and rng.random() < phase.cut:
                 at = self._cut(rng, len(ids) - done, done, at, len(needle))
             ids += [*parts[done:at], *needle]
+            told.append((len(ids) - len(needle), len(ids) - 1))
             done = at
         ids += [*parts[done:]]
         spans = []
+        asked = np.full((size, 2), -1)
         behind = self._text(rng, tail) if tail else parts[:0]
         ends = [*np.sort(rng.integers(tail + 1, size=count - 1)), tail]
         for index, start, end in zip(order, [0, *ends[:-1]], ends, strict=True):
             ids += endings[index]
             spans.append((len(ids) - answers[index], len(ids)))
+            # From where the name was said, to the last digit.
+            known = len(ids) - answers[index] - (len(endings[index]) - answers[index]) // 2
+            asked[known : len(ids) - 2] = told[index]
             ids += [*behind[start:end]]
         found = np.array(ids, dtype=np.int64)[:size]
-        return found, self._weigh(size, spans)
+        return found, self._weigh(size, spans), asked
 
     def _cut(self, rng: Generator, before: int, done: int, at: int, size: int) -> int:
         """A place a little before `at` from where the end of a block cuts `size` tokens in two."""

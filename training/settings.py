@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Data", "Model", "Phase", "Settings", "Train", "load_settings"]
+__all__ = ["Choice", "Data", "Model", "Phase", "Settings", "Train", "load_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,16 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """The loss for choosing landmarks: of which layer, its weight beside that of the text, and
+    among how many blocks besides those of the sequence."""
+
+    layer: int
+    weight: float
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """A stretch of the run, up to the share `until` of its steps, and its mixture.
 
@@ -91,6 +101,7 @@ class Settings:
     model: Model
     train: Train
     phases: tuple[Phase, ...]
+    choice: Choice | None = None
 
     def __post_init__(self) -> None:
         ends = [phase.until for phase in self.phases]
@@ -119,4 +130,5 @@ def load_settings(path: Path) -> Settings:
         Model(**tables["model"]),
         Train(**tables["train"]),
         tuple(Phase(**table) for table in tables["phase"]),
+        Choice(**tables["choice"]) if "choice" in tables else None,
     )

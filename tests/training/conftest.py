@@ -10,8 +10,8 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "training"
 NAMES = (
-    "blocks", "calibrate", "card", "cloze", "data", "lessons", "lm_card", "negatives", "questions",
-    "reader", "reader_card", "sequences", "settings", "statements",
+    "blocks", "calibrate", "card", "choice", "cloze", "data", "lessons", "lm_card", "negatives",
+    "questions", "reader", "reader_card", "sequences", "settings", "statements",
 )  # fmt: skip
 
 

@@ -70,6 +70,12 @@ random = 0.1
 passkey = 0.2
 pairs = 0.2
 """
+CHOICE = """
+[choice]
+layer = 1
+weight = 0.2
+blocks = 16
+"""
 PARAGRAPH = (
     "The old man walked slowly down to the river, where the boats were tied to the bank. It had\n"
     "been raining all the morning, and the road was so deep in mud that he could hardly find his\n"
@@ -106,48 +112,63 @@ def _start(
     return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE)
 
 
-def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(made: Path) -> None:
-    unbroken, killed = _start(made, "unbroken"), _start(made, "killed")
-    checkpoint = made / "killed" / "checkpoint.pt"
+def _killed_and_resumed(made: Path, name: str, *others: str | Path, config: str = "lm.toml") -> int:
+    """The step at which a run stopped that was begun a second time; an unbroken one lies beside
+    it, and their weights are the same."""
+    unbroken = _start(made, name, *others, config=config)
+    killed = _start(made, f"{name}-killed", *others, config=config)
+    checkpoint = made / f"{name}-killed" / "checkpoint.pt"
     while not checkpoint.exists() and killed.poll() is None:
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    stopped = torch.load(checkpoint, weights_only=True)["step"]
-    assert 0 < stopped < 120
-    resumed = _start(made, "killed")
+    stopped: int = torch.load(checkpoint, weights_only=True)["step"]
+    resumed = _start(made, f"{name}-killed", *others, config=config)
     _, said = resumed.communicate()
     assert resumed.returncode == 0, said
     assert f"resumed at step {stopped}" in said
     _, said = unbroken.communicate()
     assert unbroken.returncode == 0, said
-    weights = [made / name / "export" / "model.safetensors" for name in ("unbroken", "killed")]
+    weights = [made / out / "export" / "model.safetensors" for out in (name, f"{name}-killed")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+    return stopped
 
-    report = json.loads((made / "killed" / "report.json").read_text())
+
+@pytest.fixture(scope="module")
+def first(made: Path) -> Path:
+    """The export of a first stage."""
+    assert 0 < _killed_and_resumed(made, "first") < 120
+    return made / "first" / "export"
+
+
+def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(made: Path, first: Path) -> None:
+    assert first.is_dir()
+    report = json.loads((made / "first-killed" / "report.json").read_text())
     assert report["steps"] == 120
     assert report["tokens"] == 120 * 768
     # Ten words drawn at random: far below the eight bits of a byte, and above nothing.
     assert 0 < report["bits_per_byte"] < 3
-    LlamaForCausalLM.from_pretrained(made / "killed" / "export", dtype=torch.float32)
+    LlamaForCausalLM.from_pretrained(made / "first-killed" / "export", dtype=torch.float32)
 
 
-def test_a_second_stage_goes_on_from_the_first_and_learns_landmarks(made: Path) -> None:
-    begun = _start(made, "first")
-    begun.communicate()
-    assert begun.returncode == 0
+def test_a_second_stage_goes_on_from_the_first_and_learns_landmarks(
+    made: Path, first: Path
+) -> None:
     landmarks = CONFIG.replace("steps = 120", "steps = 40").replace("4e-3", "1e-3")
+    landmarks = landmarks.replace("evaluate_every = 100", "evaluate_every = 20")
     landmarks = landmarks.replace("context =", "landmark = 0.5\ncontext =")
+    landmarks = landmarks.replace("context = 192", "far = 2\ncontext = 192") + CHOICE
     (made / "landmark.toml").write_text(landmarks)
-    first = made / "first" / "export"
-    second = _start(made, "second", "--start", first, config="landmark.toml")
-    _, said = second.communicate()
-    assert second.returncode == 0, said
+    assert 0 < _killed_and_resumed(made, "second", "--start", first, config="landmark.toml") < 40
     reports = [json.loads((made / n / "report.json").read_text()) for n in ("first", "second")]
     # Trained on, not anew: below what 40 steps from nothing would come to.
     assert reports[1]["bits_per_byte"] < reports[0]["bits_per_byte"] + 0.1
     assert 0 < reports[1]["landmark"]["bits_per_byte"] < 3
+    # Asked for in the second phase alone, among up to 16 blocks and those of the sequence.
+    first_half, second_half = reports[1]["curve"]
+    assert "choice" not in first_half
+    assert 0 < second_half["choice"] < 2 * math.log(16 + 6)
     model = LlamaForCausalLM.from_pretrained(made / "second" / "export", dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(made / "second" / "export")
     assert tokenizer.landmark_token_id == model.config.vocab_size - 1 == len(tokenizer) - 1
