@@ -49,7 +49,7 @@ class Settings:
     temperature: float = 0.0
     budget: int = 2000
     """Tokens of recalled text in a prompt."""
-    contiguity: float = 0.3
+    contiguity: float = 0.0
     """Share of the budget kept for the neighbours of what was found."""
     embedder: str = "minilm"
     segmenter: str = "surprise"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +93,33 @@ class Events:
             )
             found.update((row["id"], Event(**row)) for row in rows)
         return [found[i] for i in ids if i in found]
+
+    def with_openings(self, ids: Sequence[int], which: Filter) -> list[tuple[Event, str]]:
+        """Those of the events that pass the filter, by id, each with how its span begins."""
+        conditions, values = which.sql()
+        select = _SELECT.replace("s.time", "s.time, substr(s.text, 1, 64) AS opening", 1)
+        rows = self.store.rows(
+            f"""{select} WHERE e.namespace_id = ? AND e.id IN (SELECT value FROM json_each(?))
+                {conditions} ORDER BY e.id""",
+            self.namespace_id,
+            json.dumps(ids),
+            *values,
+        )
+        found = []
+        for row in rows:
+            opening = row.pop("opening")
+            found.append((Event(**row), opening))
+        return found
+
+    def sources_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Those of the ids that are events of this namespace, ascending, each with its source."""
+        rows = self.store.rows(
+            """SELECT id, source_id FROM events
+               WHERE namespace_id = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY id""",
+            self.namespace_id,
+            json.dumps(ids),
+        )
+        return [(row["id"], row["source_id"]) for row in rows]
 
     def after(self, event_id: int, limit: int) -> list[Event]:
         """Up to `limit` events with higher ids, in order of id."""

@@ -114,6 +114,15 @@ class VectorIndex:
         with self._lock:
             return self._nearest.search(query, k, allowed) if self._nearest else []
 
+    def vectors(self, ids: np.ndarray) -> np.ndarray:
+        """The vectors under these ids (int64 [n]), float32 [n, dim]; zeros where there is none."""
+        import numpy as np
+
+        with self._lock:
+            if self._nearest is None:
+                return np.zeros((len(ids), self.dim), dtype=np.float32)
+            return self._nearest.vectors(ids)
+
     def ids(self) -> np.ndarray:
         """The ids that are searched, int64 [size], ascending."""
         import numpy as np

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from memagent.memory.answers import Answers
@@ -15,9 +15,12 @@ from memagent.memory.embed import Embedder
 from memagent.memory.events import Events, Filter
 from memagent.memory.index import IndexState, VectorIndex
 from memagent.memory.items import Event, Piece, Source, Span
-from memagent.memory.recall.budget import OVERHEAD, Hit, Recalled, choose
-from memagent.memory.recall.fuse import fuse
+from memagent.memory.recall.budget import OVERHEAD, Hit, Recalled, Via, choose
+from memagent.memory.recall.clues import in_first_person, named, speaker
+from memagent.memory.recall.features import Signs, features
 from memagent.memory.recall.lexical import Lexical
+from memagent.memory.recall.linear import score
+from memagent.memory.recall.pool import Pool
 from memagent.memory.segment import Segmenter, Sentences, estimate_tokens
 from memagent.memory.sources import Sources
 from memagent.memory.spans import Spans
@@ -27,6 +30,9 @@ from memagent.memory.vectors import Vectors
 __all__ = ["Memory"]
 
 _EMBED_AT_ONCE = 128
+# Each channel looks for so many events, or one for so many tokens of the budget.
+_DEPTH = 100
+_TOKENS_A_HIT = 16
 
 
 class Memory:
@@ -123,7 +129,7 @@ class Memory:
         question: str,
         *,
         budget: int,
-        contiguity: float = 0.3,
+        contiguity: float = 0.0,
         count: Callable[[str], int] = estimate_tokens,
         which: Filter | None = None,
         skip: Callable[[Event], bool] = lambda event: False,
@@ -135,24 +141,21 @@ class Memory:
         """
         which = which or Filter()
         self.catch_up()
-        depth = max(50, budget // 10)
-        rankings = self.rankings(question, depth, which)
-        fused = fuse(rankings)
-        score = dict(fused)
+        rankings = self.rankings(question, max(_DEPTH, budget // _TOKENS_A_HIT), which)
         rank = {
             name: {event_id: place for place, event_id in enumerate(ids, start=1)}
             for name, ids in rankings.items()
         }
-        hits = [
-            Hit(
-                event,
-                score[event.id],
-                {name: places[event.id] for name, places in rank.items() if event.id in places},
-                count(event.text) + OVERHEAD,
-            )
-            for event in self.events.get([event_id for event_id, _ in fused])
-            if not skip(event)
-        ]
+        signs = self.signs(question, rankings, which)
+        scores = score(features(signs)) if signs else ()
+        hits = []
+        for event, value in zip(signs.pool.candidates if signs else (), scores, strict=True):
+            if not skip(event):
+                ranks = {name: of[event.id] for name, of in rank.items() if event.id in of}
+                via: Via = "similarity" if ranks else "contiguity"
+                tokens = count(event.text) + OVERHEAD
+                hits.append(Hit(event, float(value), ranks, tokens, via))
+        hits.sort(key=lambda hit: -hit.score)
         return choose(
             question,
             hits,
@@ -161,6 +164,28 @@ class Memory:
             budget=budget,
             contiguity=contiguity,
             channels={name: len(ids) for name, ids in rankings.items()},
+        )
+
+    def signs(
+        self, question: str, rankings: Mapping[str, Sequence[int]], which: Filter
+    ) -> Signs | None:
+        """What is looked up to score the events that the channels ranked and those beside them;
+        nothing where there are none."""
+        import numpy as np
+
+        pool = Pool(self.events, sorted({i for ids in rankings.values() for i in ids}), which)
+        if not pool.candidates:
+            return None
+        each = self.lexical.each(question, pool.ids.tolist())
+        words = np.array([[of.get(i, 0.0) for i in pool.ids.tolist()] for of in each])
+        meant = named(question, {name for name in map(speaker, pool.openings) if name})
+        vectors = self.embedder.encode(
+            [question, in_first_person(question, meant)][: 1 + bool(meant)]
+        )
+        with self._lock:
+            known = self.index.vectors(pool.ids)
+        return Signs(
+            question, pool, words.reshape(-1, len(pool.ids)), known, vectors[0], vectors[-1]
         )
 
     def rankings(self, question: str, depth: int, which: Filter) -> dict[str, list[int]]:

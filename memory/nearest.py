@@ -95,6 +95,22 @@ class Nearest:
             if place >= 0
         ]
 
+    def vectors(self, ids: np.ndarray) -> np.ndarray:
+        """The vectors under these ids, float32 [n, dim]; zeros where there is none."""
+        import numpy as np
+
+        mine = self.ids
+        found = np.zeros((len(ids), self.dim), dtype=np.float32)
+        places = np.searchsorted(mine, ids)
+        known = places < len(mine)
+        known[known] = mine[places[known]] == ids[known]
+        if known.any():
+            inner = self._inner
+            if self.kind == "ivf":
+                inner.make_direct_map()
+            found[known] = inner.reconstruct_batch(places[known])
+        return found
+
     def dump(self) -> np.ndarray:
         """The whole as bytes: uint8 [n]."""
         data: np.ndarray = self._faiss.serialize_index(self._map)

@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 from memagent.memory.items import Event
 
-__all__ = ["OVERHEAD", "Hit", "Recalled", "choose"]
+__all__ = ["OVERHEAD", "Hit", "Recalled", "Via", "choose"]
+
+Via = Literal["similarity", "contiguity"]
 
 # Tokens that the label of an event (number, source, place) takes in the prompt.
 OVERHEAD = 12
@@ -26,7 +28,7 @@ class Hit:
     score: float
     ranks: dict[str, int]
     tokens: int
-    via: Literal["similarity", "contiguity"] = "similarity"
+    via: Via = "similarity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class Recalled:
 
     @property
     def best(self) -> tuple[Hit, ...]:
-        """The chosen events, best first; neighbours behind what was found itself."""
-        return tuple(sorted(self.chosen, key=lambda hit: (not hit.ranks, -hit.score)))
+        """The chosen events, best first."""
+        return tuple(sorted(self.chosen, key=lambda hit: -hit.score))
 
     def report(self) -> dict[str, Any]:
         """The recall as plain data, without the text: for --explain, /why and the store."""

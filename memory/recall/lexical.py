@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from memagent.memory.events import Filter
@@ -61,6 +63,23 @@ class Lexical:
             depth,
         )
         return [(row["id"], -row["score"]) for row in rows]
+
+    def each(self, question: str, ids: Sequence[int]) -> list[dict[int, float]]:
+        """For each word of the question its BM25 score in those of the events that hold it."""
+        chosen = json.dumps([int(i) for i in ids])
+        return [
+            {
+                row["id"]: -row["score"]
+                for row in self.store.rows(
+                    """SELECT rowid AS id, bm25(events_fts, 1.0, 0.0) AS score FROM events_fts
+                       WHERE events_fts MATCH ?
+                       AND rowid IN (SELECT value FROM json_each(?))""",
+                    self._match([word]),
+                    chosen,
+                )
+            }
+            for word in content_words(question)[:64]
+        ]
 
     def _match(self, words: list[str]) -> str:
         alternatives = " OR ".join(f'"{word}"' for word in words)

@@ -140,3 +140,17 @@ def test_opening_an_index_imports_neither_faiss_nor_numpy(tmp_path: Path):
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
+def test_vectors_are_given_back_by_their_ids(kind):
+    limit = 5000 if kind == "flat" else 100
+    nearest = Nearest(DIM, limit, "hnsw" if kind == "flat" else kind)
+    vectors = np.random.default_rng(1).standard_normal((400, DIM)).astype(np.float32)
+    ids = np.arange(400) * 3 + 7
+    nearest.add(ids, vectors)
+    assert nearest.kind == kind
+    found = nearest.vectors(np.array([7, 8, 7 + 3 * 399, 99_999, 37]))
+    assert np.array_equal(found[[0, 2, 4]], vectors[[0, 399, 10]])
+    assert not found[[1, 3]].any()
+    assert nearest.vectors(np.zeros(0, dtype=np.int64)).shape == (0, DIM)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 
 from memagent.bench.recall.items import History, cost
 from memagent.bench.report import CheckError
 from memagent.memory.embed import Embedder
-from memagent.memory.items import Piece
+from memagent.memory.items import Event, Piece
 from memagent.memory.memory import Memory
 from memagent.memory.recall.budget import OVERHEAD
 from memagent.memory.store import Store
@@ -40,15 +41,20 @@ class Stored:
         if recalled.spent > budget:
             raise CheckError(f"{recalled.spent} tokens were recalled, {budget} were allowed")
         for event in recalled.events:
-            starts, numbers = self._starts[event.source_id], self._numbers[event.source_id]
-            place = bisect_right(starts, event.start) - 1
-            while place < len(starts) and starts[place] < event.end:
-                start, number = starts[place], numbers[place]
-                length = max(len(self.history.turns[number].said), 1)
-                shared = min(event.end, start + length) - max(event.start, start)
-                found[number] = found.get(number, 0.0) + max(shared, 0) / length
-                place += 1
+            for number, share in self.turns_of(event):
+                found[number] = found.get(number, 0.0) + share
         return found
+
+    def turns_of(self, event: Event) -> Iterator[tuple[int, float]]:
+        """The turns that an event lies in, each with the share of it that is in the event."""
+        starts, numbers = self._starts[event.source_id], self._numbers[event.source_id]
+        place = bisect_right(starts, event.start) - 1
+        while place < len(starts) and starts[place] < event.end:
+            start, number = starts[place], numbers[place]
+            length = max(len(self.history.turns[number].said), 1)
+            shared = min(event.end, start + length) - max(event.start, start)
+            yield number, max(shared, 0) / length
+            place += 1
 
     def close(self) -> None:
         """Close the store."""

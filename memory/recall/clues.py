@@ -1,0 +1,48 @@
+"""What a question and an event say of who speaks and of when, read off their words.
+
+English only: elsewhere these clues are silent. Knows nothing of stores or scores.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["in_first_person", "named", "speaker", "tells_time"]
+
+_SPEAKER = re.compile(r"\s*([^\W\d][\w.'-]*(?: [^\W\d_][\w.'-]*){0,3}): ")
+_TIME = re.compile(
+    r"\b(yesterday|today|tomorrow|tonight|last|next|ago|week|weekend|month|year|days?|"
+    r"(mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|"
+    r"september|october|november|december|morning|since|recently|soon|\d{4})\b",
+    re.I,
+)
+
+
+def speaker(opening: str) -> str | None:
+    """The name before the colon with which a turn opens, if it opens so."""
+    found = _SPEAKER.match(opening)
+    return found[1] if found else None
+
+
+def named(question: str, speakers: Iterable[str]) -> set[str]:
+    """Those of the speakers whom the question names."""
+    return {
+        name
+        for name in speakers
+        if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", question, re.IGNORECASE)
+    }
+
+
+def in_first_person(question: str, names: Iterable[str]) -> str:
+    """The question as one of those named would put it: what they say of themselves is alike."""
+    for name in names:
+        plain = re.escape(name)
+        question = re.sub(rf"(?<!\w){plain}['’]s(?!\w)", "my", question, flags=re.IGNORECASE)
+        question = re.sub(rf"(?<!\w){plain}(?!\w)", "I", question, flags=re.IGNORECASE)
+    return question
+
+
+def tells_time(text: str) -> bool:
+    """Whether a text has a word of time in it."""
+    return bool(_TIME.search(text))

@@ -1,0 +1,78 @@
+"""What speaks for an event as the evidence a question asks for: a number per event and sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memagent.memory.recall.clues import named, speaker, tells_time
+from memagent.memory.recall.pool import Pool
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Signs", "features"]
+
+_WORDS_AROUND = (0.7, 0.5)  # of a word's BM25 in the events beside, and in those beyond
+_MEANING_AROUND = (0.7, 0.5)  # of the vectors of these
+_BEST_OF_SOURCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What was looked up for a question: over a pool of n events, m of them in question.
+
+    `words` [word, n] is the BM25 score of each word of the question; `vectors` [n, dim]; `asked`
+    and `in_first_person` [dim] are the vectors of the question as it is, and as the speakers whom
+    it names would put it.
+    """
+
+    question: str
+    pool: Pool
+    words: np.ndarray
+    vectors: np.ndarray
+    asked: np.ndarray
+    in_first_person: np.ndarray
+
+
+def features(signs: Signs) -> dict[str, np.ndarray]:
+    """Each sign by its name, float64 [m]. Scores count in deviations over the candidates; a
+    speaker is 1 if the question names them, -1 if it names others."""
+    import numpy as np
+
+    pool, rows = signs.pool, signs.pool.rows
+    around = pool.spread(signs.vectors.T, _MEANING_AROUND, np.add).T
+    around /= np.maximum(np.linalg.norm(around, axis=1, keepdims=True), 1e-9)
+    window = pool.spread(signs.words, _WORDS_AROUND, np.maximum)
+    scores = {
+        "words around": np.log1p(window.sum(0)),
+        "meaning around": around @ signs.asked,
+        "own words": signs.vectors @ signs.in_first_person,
+        "own words around": around @ signs.in_first_person,
+    }
+    found = {name: _scaled(score[rows]) for name, score in scores.items()}
+    alone = _scaled(np.log1p(signs.words.sum(0))[rows])
+    found["source"] = _of_source(alone + found["own words"], pool.source_rows())
+    texts = [event.text for event in pool.candidates]
+    names = [speaker(opening) for opening in pool.openings]
+    meant = named(signs.question, {name for name in names if name})
+    found["speaker"] = np.array([1.0 if name in meant else -float(bool(meant)) for name in names])
+    found["time"] = np.array([float(tells_time(text)) for text in texts])
+    found["question"] = np.array([float(text.rstrip().endswith("?")) for text in texts])
+    return found
+
+
+def _scaled(score: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = (score - score.mean()) / (score.std() + 1e-6)
+    return scaled
+
+
+def _of_source(score: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """For each event the mean of the best scores of its source, scaled."""
+    import numpy as np
+
+    best = np.zeros(len(score))
+    for number in range(source.max() + 1):
+        inside = source == number
+        best[inside] = np.sort(score[inside])[-_BEST_OF_SOURCE:].mean()
+    return _scaled(best)

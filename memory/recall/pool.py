@@ -1,0 +1,76 @@
+"""The events that may answer a question, and what stands around them.
+
+Ids of events that follow one another in a source follow one another, so that those around an
+event are found without a look at the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from memagent.memory.events import Events, Filter
+from memagent.memory.items import Event
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["REACH", "Pool"]
+
+# Events on each side whose words and vectors count for the one between them.
+REACH = 2
+_BESIDE = 1  # of a hit: so far others come into question with it
+
+
+class Pool:
+    """`ids` int64 [n], ascending: the events in question and those around them.
+
+    `rows` int64 [m] are the places of the events in question among them, `candidates` these
+    events, and `openings` the first characters of their spans.
+    """
+
+    def __init__(self, events: Events, hits: Sequence[int], which: Filter) -> None:
+        import numpy as np
+
+        around = range(-_BESIDE - REACH, _BESIDE + REACH + 1)
+        near = sorted({hit + step for hit in hits for step in around})
+        places = events.sources_of(near)
+        self.ids = np.array([place[0] for place in places], dtype=np.int64)
+        self._sources = np.array([place[1] for place in places], dtype=np.int64)
+        wanted = np.isin(self.ids, np.array(hits, dtype=np.int64))
+        for step in range(-_BESIDE, _BESIDE + 1):
+            there, exists = self._shifted(step)
+            wanted |= exists & np.isin(self.ids[there], hits)
+        found = events.with_openings(self.ids[wanted].tolist(), which)
+        self.candidates: list[Event] = [event for event, _ in found]
+        self.openings = [opening for _, opening in found]
+        self.rows = np.searchsorted(self.ids, [event.id for event in self.candidates])
+
+    def spread(
+        self, values: np.ndarray, weights: Sequence[float], join: Callable[..., np.ndarray]
+    ) -> np.ndarray:
+        """Values [..., n] joined with those of the events around, times their weights: that of the
+        next ones first. Only events of the same source stand around one."""
+        import numpy as np
+
+        joined = values.copy()
+        for distance, weight in enumerate(weights, start=1):
+            for step in (-distance, distance):
+                there, exists = self._shifted(step)
+                joined = join(joined, np.where(exists, weight * values[..., there], 0.0))
+        return joined
+
+    def source_rows(self) -> np.ndarray:
+        """For each candidate the number of its source, int64 [m], counted from 0."""
+        import numpy as np
+
+        numbers: np.ndarray = np.unique(self._sources[self.rows], return_inverse=True)[1]
+        return numbers
+
+    def _shifted(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """The place of the event `step` further on, and whether it is there, in the same source."""
+        import numpy as np
+
+        there = np.minimum(np.searchsorted(self.ids, self.ids + step), max(len(self.ids) - 1, 0))
+        same = self._sources[there] == self._sources
+        return there, same & (self.ids[there] == self.ids + step)

@@ -1,0 +1,110 @@
+"""What speaks for an event: over a real store, with the real embedder."""
+
+import numpy as np
+import pytest
+
+from memagent.memory.events import Filter
+from memagent.memory.memory import Memory
+from memagent.memory.recall.clues import in_first_person, named, speaker, tells_time
+from memagent.memory.recall.pool import Pool
+
+
+def say(memory: Memory, session: str, *turns: str, time: str = "2026-02-01T12:00:00+00:00") -> None:
+    source = memory.sources.session(session)
+    for turn in turns:
+        memory.spans.append_turn(source.id, "user", turn, time=time)
+
+
+def best(memory: Memory, question: str, **how: object) -> list[str]:
+    found = memory.recall(question, budget=2000, **how)  # type: ignore[arg-type]
+    return [hit.event.text for hit in found.best]
+
+
+@pytest.mark.parametrize(
+    ("opening", "name"),
+    [
+        ("Melanie: I went hiking.", "Melanie"),
+        ("Anne-Marie O'Neil: yes", "Anne-Marie O'Neil"),
+        ("\nProf. Müller: no", "Prof. Müller"),
+        ("At 12:30 we left.", None),
+        ("http://example.org is down", None),
+        ("I thought about it for a long while and then: nothing", None),
+        ("", None),
+    ],
+)
+def test_a_turn_names_its_speaker(opening: str, name: str | None) -> None:
+    assert speaker(opening) == name
+
+
+def test_a_speaker_is_named_by_whole_words() -> None:
+    assert named("What did jo tell Ann?", {"Jo", "Ann", "Anna"}) == {"Jo", "Ann"}
+    assert in_first_person("What is Ann's dog, and does Ann like it?", {"Ann"}) == (
+        "What is my dog, and does I like it?"
+    )
+    assert in_first_person("Anna's dog?", {"Ann"}) == "Anna's dog?"
+
+
+def test_words_of_time() -> None:
+    assert tells_time("We met last Tuesday.")
+    assert tells_time("Built in 1874.")
+    assert not tells_time("The lasting peace was dull.")
+
+
+def test_only_events_of_the_same_source_stand_around_one(memory: Memory) -> None:
+    say(memory, "a", *[f"Alpha {n}." for n in range(4)])
+    say(memory, "b", *[f"Beta {n}." for n in range(3)])
+    memory.catch_up()
+    ids = [event.id for event in memory.events.after(0, 100)]
+    pool = Pool(memory.events, [ids[3]], Filter())
+    assert [event.text for event in pool.candidates] == ["Alpha 2.", "Alpha 3."]
+    own = np.where(np.isin(pool.ids, ids[:4]), 1.0, 100.0)
+    spread = pool.spread(own, (0.5, 0.25), np.maximum)
+    assert spread[pool.ids == ids[3]] == [1.0]
+    added = pool.spread(own, (0.5, 0.25), np.add)
+    # Two before it, none behind: the next ones are of the other source.
+    assert added[pool.ids == ids[3]] == [1.75]
+    assert added[pool.ids == ids[2]] == [1 + 2 * 0.5 + 0.25]
+
+
+def test_an_answer_without_a_word_of_the_question_comes_with_it(memory: Memory) -> None:
+    filler = [f"Ann: The weather on day {n} was as dull as ever." for n in range(40)]
+    pair = ("Ann: Which instrument does your sister play?", "Bob: The oboe, since she was nine.")
+    say(memory, "talk", *filler[:20], *pair, *filler[20:])
+    found = best(memory, "Which instrument does Bob's sister play?")
+    assert found[0] == pair[1]
+
+
+def test_the_speaker_whom_a_question_names_comes_first(memory: Memory) -> None:
+    say(memory, "talk", "Ann: I adopted a grey cat.", "Bob: I adopted a grey cat.")
+    assert best(memory, "Which cat did Bob adopt?")[0].startswith("Bob")
+    assert best(memory, "Which cat did Ann adopt?")[0].startswith("Ann")
+
+
+def test_of_two_alike_the_event_with_a_time_comes_first(memory: Memory) -> None:
+    say(
+        memory,
+        "talk",
+        "Ann: We moved to the coast.",
+        "Ann: We moved to the coast last spring, in May.",
+    )
+    assert "May" in best(memory, "When did Ann move to the coast?")[0]
+
+
+def test_neighbours_of_a_hit_pass_the_filter_too(memory: Memory) -> None:
+    for day in range(1, 8):
+        say(
+            memory, "talk", f"Ann: On day {day} we saw the zeppelin.",
+            time=f"2026-02-0{day}T12:00:00+00:00",
+        )  # fmt: skip
+    which = Filter(since="2026-02-03T00:00:00", until="2026-02-05T00:00:00")
+    found = best(memory, "zeppelin", which=which)
+    assert sorted(text.split()[3] for text in found) == ["3", "4"]
+
+
+def test_what_was_found_by_its_neighbours_says_so(memory: Memory) -> None:
+    filler = [f"Nothing happened in week {n}, as usual." for n in range(300)]
+    say(memory, "talk", *filler[:150], "The zeppelin landed.", *filler[150:])
+    chosen = memory.recall("zeppelin", budget=2000).chosen
+    assert all((hit.via == "similarity") == bool(hit.ranks) for hit in chosen)
+    (landed,) = [hit for hit in chosen if "zeppelin" in hit.event.text]
+    assert landed.ranks["lexical"] == 1
