@@ -43,6 +43,12 @@ SHOWN = (
     ),
     (
         "stream",
+        "passkey_landmark@32768",
+        "the same in 32,768 tokens by the model with landmarks, 64 times its window",
+        "{:.0%}",
+    ),
+    (
+        "stream",
         "time_growth",
         "time per token behind 65,536 tokens over that behind 4,096",
         "{:.2f}",
@@ -82,6 +88,24 @@ SHOWN = (
         "{:.1%}",
     ),
     ("reader", "ms_per_passage", "passage of 128 tokens, read", "{:.0f} ms"),
+    *(
+        ("recall", f"{way}coverage@{budget}", f"evidence in {budget:,} tokens{of}", "{:.1%}")
+        for budget in (500, 1000, 2000, 7000)
+        for way, of in (
+            ("", ""),
+            ("fused_", ", ranks fused"),
+            ("floor_", ", words alone"),
+            ("dense_", ", vectors alone"),
+        )
+    ),
+    (
+        "recall",
+        "coverage_cat1@2000",
+        "evidence in 2,000 tokens, questions with several pieces of it",
+        "{:.1%}",
+    ),
+    ("recall", "query_p50_ms", "query, median, the question's vector among it", "{:.0f} ms"),
+    ("recall", "query_p95_ms", "query, 95th percentile", "{:.0f} ms"),
     ("faults", "kills", "processes killed at random moments", "{:.0f}"),
     ("faults", "lost", "acknowledged turns or spans lost", "{:.0f}"),
     ("faults", "integrity_failures", "damaged stores", "{:.0f}"),
@@ -101,7 +125,11 @@ def table(bench: str, measure: str | None = None) -> str:
     lines = figures(report) if measure is None else rows(report, measure)
     device = report["device"]
     machine = device if isinstance(device, str) else device.get("cpu", "")
-    files = report["data"]["file"].split(", ") if bench in ("stream", "ingest", "reader") else []
+    files = (
+        report["data"]["file"].split(", ")
+        if bench in ("stream", "ingest", "reader", "recall")
+        else []
+    )
     data = "".join(f" --data {name}" for name in files)
     command = f"memagent bench {bench}{data} --json"
     lines += ["", f"`{command}`, {report['date'][:10]}, {machine}."]

@@ -73,7 +73,7 @@ class Lexical:
                 for row in self.store.rows(
                     """SELECT rowid AS id, bm25(events_fts, 1.0, 0.0) AS score FROM events_fts
                        WHERE events_fts MATCH ?
-                       AND rowid IN (SELECT value FROM json_each(?))""",
+                       AND +rowid IN (SELECT value FROM json_each(?))""",
                     self._match([word]),
                     chosen,
                 )
