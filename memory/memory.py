@@ -31,8 +31,8 @@ __all__ = ["Memory"]
 
 _EMBED_AT_ONCE = 128
 # Each channel looks for so many events, or one for so many tokens of the budget.
-_DEPTH = 200
-_TOKENS_A_HIT = 16
+_DEPTH = 100
+_TOKENS_A_HIT = 20
 
 
 class Memory:

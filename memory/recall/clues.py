@@ -16,7 +16,8 @@ _TIME = frozenset(
     tuesday wednesday thursday friday saturday sunday january february march april may june july
     august september october november december morning since recently soon""".split()
 )
-_WORD_OR_YEAR = re.compile(r"[a-z]+|(?<!\d)\d{4}(?!\d)")
+_LETTERS = re.compile(r"[a-z]+")
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 
 
 def speaker(opening: str) -> str | None:
@@ -45,5 +46,4 @@ def in_first_person(question: str, names: Iterable[str]) -> str:
 
 def tells_time(text: str) -> bool:
     """Whether a text has a word of time in it, or four digits as of a year."""
-    words = _WORD_OR_YEAR.findall(text.lower())
-    return not _TIME.isdisjoint(words) or any(word[0].isdigit() for word in words)
+    return not _TIME.isdisjoint(_LETTERS.findall(text.lower())) or bool(_YEAR.search(text))

@@ -43,13 +43,14 @@ class Lexical:
     def __init__(self, store: Store, namespace_id: int) -> None:
         self.store = store
         self.namespace_id = namespace_id
+        self._last: tuple[str, list[str]] = ("", [])
 
     def search(self, question: str, depth: int, which: Filter) -> list[tuple[int, float]]:
         """Up to `depth` (event id, BM25 score), best first; higher is better."""
-        words = content_words(question)[:64]
+        words = self._words(question)
         if not words:
             return []
-        match = self._match(self._rarest(words))
+        match = self._match(words)
         join, conditions, values = "", "", list[Any]()
         if which:
             join = """JOIN events e ON e.id = events_fts.rowid JOIN spans s ON s.id = e.span_id"""
@@ -78,8 +79,16 @@ class Lexical:
                     chosen,
                 )
             }
-            for word in content_words(question)[:64]
+            for word in self._words(question)
         ]
+
+    def _words(self, question: str) -> list[str]:
+        """The words that are looked for; counted once for the two look-ups of a question."""
+        last = self._last
+        if last[0] != question:
+            words = content_words(question)[:64]
+            last = self._last = (question, self._rarest(words) if words else [])
+        return last[1]
 
     def _match(self, words: list[str]) -> str:
         alternatives = " OR ".join(f'"{word}"' for word in words)

@@ -53,7 +53,7 @@ class Pool:
         next ones first. Only events of the same source stand around one."""
         import numpy as np
 
-        joined = values.copy()
+        joined = np.ascontiguousarray(values)
         for distance, weight in enumerate(weights, start=1):
             for step in (-distance, distance):
                 there, exists = self._shifted(step)
