@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memagent.memory.answers import Answers
 from memagent.memory.embed import Embedder
@@ -26,6 +27,9 @@ from memagent.memory.sources import Sources
 from memagent.memory.spans import Spans
 from memagent.memory.store import Store
 from memagent.memory.vectors import Vectors
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["Memory"]
 
@@ -72,6 +76,7 @@ class Memory:
             label=f"the index of the namespace {namespace!r}",
         )
         self._lock = threading.RLock()
+        self._last: tuple[str, np.ndarray] | None = None
 
     def add_pieces(
         self, source: Source, pieces: Iterable[Piece], committed: Callable[[int, int], None]
@@ -179,19 +184,24 @@ class Memory:
         each = self.lexical.each(question, pool.ids.tolist())
         words = np.array([[of.get(i, 0.0) for i in pool.ids.tolist()] for of in each])
         meant = named(question, {name for name in map(speaker, pool.openings) if name})
-        vectors = self.embedder.encode(
-            [question, in_first_person(question, meant)][: 1 + bool(meant)]
-        )
+        asked = own = self._vector(question)
+        if meant:
+            own = self.embedder.encode([in_first_person(question, meant)])[0]
         with self._lock:
             known = self.index.vectors(pool.ids)
-        return Signs(
-            question, pool, words.reshape(-1, len(pool.ids)), known, vectors[0], vectors[-1]
-        )
+        return Signs(question, pool, words.reshape(-1, len(pool.ids)), known, asked, own)
+
+    def _vector(self, question: str) -> np.ndarray:
+        """The vector of a question; made once for the two look-ups of it."""
+        last = self._last
+        if last is None or last[0] != question:
+            last = self._last = (question, self.embedder.encode([question])[0])
+        return last[1]
 
     def rankings(self, question: str, depth: int, which: Filter) -> dict[str, list[int]]:
         """Event ids per channel, best first."""
         lexical = [event_id for event_id, _ in self.lexical.search(question, depth, which)]
-        vector = self.embedder.encode([question])[0] if question.strip() else None
+        vector = self._vector(question) if question.strip() else None
         dense: list[int] = []
         if vector is not None:
             import numpy as np
