@@ -9,7 +9,6 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memagent.memory.answers import Answers
 from memagent.memory.embed import Embedder
@@ -17,19 +16,17 @@ from memagent.memory.events import Events, Filter
 from memagent.memory.index import IndexState, VectorIndex
 from memagent.memory.items import Event, Piece, Source, Span
 from memagent.memory.recall.budget import OVERHEAD, Hit, Recalled, Via, choose
-from memagent.memory.recall.clues import in_first_person, named, speaker
+from memagent.memory.recall.clues import in_first_person, named
 from memagent.memory.recall.features import Signs, features
 from memagent.memory.recall.lexical import Lexical
 from memagent.memory.recall.linear import score
 from memagent.memory.recall.pool import Pool
+from memagent.memory.recall.query import Query
 from memagent.memory.segment import Segmenter, Sentences, estimate_tokens
 from memagent.memory.sources import Sources
 from memagent.memory.spans import Spans
 from memagent.memory.store import Store
 from memagent.memory.vectors import Vectors
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Memory"]
 
@@ -76,7 +73,6 @@ class Memory:
             label=f"the index of the namespace {namespace!r}",
         )
         self._lock = threading.RLock()
-        self._last: tuple[str, np.ndarray] | None = None
 
     def add_pieces(
         self, source: Source, pieces: Iterable[Piece], committed: Callable[[int, int], None]
@@ -146,15 +142,16 @@ class Memory:
         """
         which = which or Filter()
         self.catch_up()
-        rankings = self.rankings(question, max(_DEPTH, budget // _TOKENS_A_HIT), which)
+        query = self.query(question)
+        rankings = self.rankings(query, max(_DEPTH, budget // _TOKENS_A_HIT), which)
         rank = {
             name: {event_id: place for place, event_id in enumerate(ids, start=1)}
             for name, ids in rankings.items()
         }
-        signs = self.signs(question, rankings, which)
-        scores = score(features(signs)) if signs else ()
+        signs = self.signs(query, rankings, which)
+        scored = zip(signs.pool.candidates, score(features(signs)), strict=True) if signs else ()
         hits = []
-        for event, value in zip(signs.pool.candidates if signs else (), scores, strict=True):
+        for event, value in scored:
             if not skip(event):
                 ranks = {name: of[event.id] for name, of in rank.items() if event.id in of}
                 via: Via = "similarity" if ranks else "contiguity"
@@ -171,45 +168,45 @@ class Memory:
             channels={name: len(ids) for name, ids in rankings.items()},
         )
 
+    def query(self, question: str) -> Query:
+        """The question as it is looked for."""
+        vector = self.embedder.encode([question])[0] if question.strip() else None
+        return Query(question, self.lexical.words(question), vector)
+
     def signs(
-        self, question: str, rankings: Mapping[str, Sequence[int]], which: Filter
+        self, query: Query, rankings: Mapping[str, Sequence[int]], which: Filter
     ) -> Signs | None:
         """What is looked up to score the events that the channels ranked and those beside them;
         nothing where there are none."""
         import numpy as np
 
         pool = Pool(self.events, sorted({i for ids in rankings.values() for i in ids}), which)
-        if not pool.candidates:
+        if not pool.candidates or query.vector is None:
             return None
-        each = self.lexical.each(question, pool.ids.tolist())
-        words = np.array([[of.get(i, 0.0) for i in pool.ids.tolist()] for of in each])
-        meant = named(question, {name for name in map(speaker, pool.openings) if name})
-        asked = own = self._vector(question)
+        ids = pool.ids.tolist()
+        each = self.lexical.each(query.words, ids)
+        words = np.array([[of.get(i, 0.0) for i in ids] for of in each]).reshape(-1, len(ids))
+        meant = named(query.text, {name for name in pool.speakers if name})
+        own = query.vector
         if meant:
-            own = self.embedder.encode([in_first_person(question, meant)])[0]
+            own = self.embedder.encode([in_first_person(query.text, meant)])[0]
         with self._lock:
             known = self.index.vectors(pool.ids)
-        return Signs(question, pool, words.reshape(-1, len(pool.ids)), known, asked, own)
+        return Signs(pool, words, known, query.vector, own, meant)
 
-    def _vector(self, question: str) -> np.ndarray:
-        """The vector of a question; made once for the two look-ups of it."""
-        last = self._last
-        if last is None or last[0] != question:
-            last = self._last = (question, self.embedder.encode([question])[0])
-        return last[1]
-
-    def rankings(self, question: str, depth: int, which: Filter) -> dict[str, list[int]]:
+    def rankings(self, query: Query, depth: int, which: Filter) -> dict[str, list[int]]:
         """Event ids per channel, best first."""
-        lexical = [event_id for event_id, _ in self.lexical.search(question, depth, which)]
-        vector = self._vector(question) if question.strip() else None
+        lexical = [event_id for event_id, _ in self.lexical.search(query.words, depth, which)]
         dense: list[int] = []
-        if vector is not None:
+        if query.vector is not None:
             import numpy as np
 
             allowed = np.array(self.events.allowed(which), dtype=np.int64) if which else None
             with self._lock:
                 self.sync_index()
-                dense = [event_id for event_id, _ in self.index.search(vector, depth, allowed)]
+                dense = [
+                    event_id for event_id, _ in self.index.search(query.vector, depth, allowed)
+                ]
         return {"lexical": lexical, "dense": dense}
 
     def withdraw(self, spans: Iterable[Span]) -> None:

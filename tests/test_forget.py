@@ -80,7 +80,7 @@ def test_neighbouring_text_stays_searchable_by_its_words(memory: Memory) -> None
     start = TEXT.index(SECRET)
     forget_range(memory.store, memory.events, source_id, start, start + len(SECRET))
     memory.catch_up()
-    lexical = memory.lexical.search("bread", 10, _all())
+    lexical = memory.lexical.search(memory.lexical.words("bread"), 10, _all())
     assert len(lexical) == 1
     assert memory.store.integrity() == "ok"
 

@@ -114,11 +114,13 @@ def test_search_equals_that_of_a_rebuilt_index(
     add(first, "facts", *FACTS)
     add(first, "more", *[f"{fact} Again, {n}." for n, fact in enumerate(FACTS * 10)])
     questions = [*FACTS, "bees", "old clock", "the coast in winter"]
-    before = [first.rankings(question, 50, Filter()) for question in questions]
+    before = [first.rankings(first.query(question), 50, Filter()) for question in questions]
     first.close()
     shutil.rmtree(tmp_path / "index", ignore_errors=True)
     second = Memory(store, "default", embedder, tmp_path / "index", warnings.append)
-    assert [second.rankings(question, 50, Filter()) for question in questions] == before
+    assert [
+        second.rankings(second.query(question), 50, Filter()) for question in questions
+    ] == before
     second.rebuild()
     after = [texts(second, question, 400) for question in questions]
     assert after == [texts(first, question, 400) for question in questions]

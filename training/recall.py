@@ -62,8 +62,9 @@ def look_up(
         stored = Stored(history, embedder, Path(folder))
         memory = stored.memory
         for asked in thinned(history.asked, limit):
-            rankings = memory.rankings(asked.question, DEPTH, Filter())
-            signs = memory.signs(asked.question, rankings, Filter())
+            query = memory.query(asked.question)
+            rankings = memory.rankings(query, DEPTH, Filter())
+            signs = memory.signs(query, rankings, Filter())
             if signs is None:
                 continue
             by_name = features(signs)

@@ -140,7 +140,7 @@ def _ranked(memory: Memory, question: str, vector: np.ndarray) -> _Rankings:
     """Score per place and channel."""
     memory.sync_index()
     channels = {
-        "lexical": memory.lexical.search(question, _DEPTH, Filter()),
+        "lexical": memory.lexical.search(memory.lexical.words(question), _DEPTH, Filter()),
         "dense": memory.index.search(vector, _DEPTH),
     }
     return {name: _places(memory, dict(ranking)) for name, ranking in channels.items()}

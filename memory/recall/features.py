@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memagent.memory.recall.clues import named, speaker, tells_time
+from memagent.memory.recall.clues import tells_time
 from memagent.memory.recall.pool import Pool
 
 if TYPE_CHECKING:
@@ -24,15 +25,15 @@ class Signs:
 
     `words` [word, n] is the BM25 score of each word of the question; `vectors` [n, dim]; `asked`
     and `in_first_person` [dim] are the vectors of the question as it is, and as the speakers whom
-    it names would put it.
+    it names would put it; `meant` are these speakers.
     """
 
-    question: str
     pool: Pool
     words: np.ndarray
     vectors: np.ndarray
     asked: np.ndarray
     in_first_person: np.ndarray
+    meant: Set[str]
 
 
 def features(signs: Signs) -> dict[str, np.ndarray]:
@@ -54,9 +55,8 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     alone = _scaled(np.log1p(signs.words.sum(0))[rows])
     found["source"] = _of_source(alone + found["own words"], pool.source_rows())
     texts = [event.text for event in pool.candidates]
-    names = [speaker(opening) for opening in pool.openings]
-    meant = named(signs.question, {name for name in names if name})
-    found["speaker"] = np.array([1.0 if name in meant else -float(bool(meant)) for name in names])
+    other = -1.0 if signs.meant else 0.0
+    found["speaker"] = np.array([1.0 if name in signs.meant else other for name in pool.speakers])
     found["time"] = np.array([float(tells_time(text)) for text in texts])
     found["question"] = np.array([float(text.rstrip().endswith("?")) for text in texts])
     return found

@@ -43,11 +43,14 @@ class Lexical:
     def __init__(self, store: Store, namespace_id: int) -> None:
         self.store = store
         self.namespace_id = namespace_id
-        self._last: tuple[str, list[str]] = ("", [])
 
-    def search(self, question: str, depth: int, which: Filter) -> list[tuple[int, float]]:
+    def words(self, question: str) -> list[str]:
+        """The words of a question that are worth looking for."""
+        words = content_words(question)[:64]
+        return self._rarest(words) if words else []
+
+    def search(self, words: Sequence[str], depth: int, which: Filter) -> list[tuple[int, float]]:
         """Up to `depth` (event id, BM25 score), best first; higher is better."""
-        words = self._words(question)
         if not words:
             return []
         match = self._match(words)
@@ -65,9 +68,9 @@ class Lexical:
         )
         return [(row["id"], -row["score"]) for row in rows]
 
-    def each(self, question: str, ids: Sequence[int]) -> list[dict[int, float]]:
-        """For each word of the question its BM25 score in those of the events that hold it."""
-        chosen = json.dumps([int(i) for i in ids])
+    def each(self, words: Sequence[str], ids: Sequence[int]) -> list[dict[int, float]]:
+        """For each of the words its BM25 score in those of the events that hold it."""
+        chosen = json.dumps(ids)
         return [
             {
                 row["id"]: -row["score"]
@@ -79,18 +82,10 @@ class Lexical:
                     chosen,
                 )
             }
-            for word in self._words(question)
+            for word in words
         ]
 
-    def _words(self, question: str) -> list[str]:
-        """The words that are looked for; counted once for the two look-ups of a question."""
-        last = self._last
-        if last[0] != question:
-            words = content_words(question)[:64]
-            last = self._last = (question, self._rarest(words) if words else [])
-        return last[1]
-
-    def _match(self, words: list[str]) -> str:
+    def _match(self, words: Sequence[str]) -> str:
         alternatives = " OR ".join(f'"{word}"' for word in words)
         return f"ns : n{self.namespace_id} AND text : ({alternatives})"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from memagent.memory.events import Events, Filter
 from memagent.memory.items import Event
+from memagent.memory.recall.clues import speaker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ class Pool:
     """`ids` int64 [n], ascending: the events in question and those around them.
 
     `rows` int64 [m] are the places of the events in question among them, `candidates` these
-    events, and `openings` the first characters of their spans.
+    events, and `speakers` who says them, as far as their spans tell.
     """
 
     def __init__(self, events: Events, hits: Sequence[int], which: Filter) -> None:
@@ -37,13 +38,15 @@ class Pool:
         places = events.sources_of(near)
         self.ids = np.array([place[0] for place in places], dtype=np.int64)
         self._sources = np.array([place[1] for place in places], dtype=np.int64)
-        wanted = np.isin(self.ids, np.array(hits, dtype=np.int64))
-        for step in range(-_BESIDE, _BESIDE + 1):
-            there, exists = self._shifted(step)
-            wanted |= exists & np.isin(self.ids[there], hits)
+        hit = np.isin(self.ids, np.array(hits, dtype=np.int64))
+        wanted = hit.copy()
+        for distance in range(1, _BESIDE + 1):
+            for step in (-distance, distance):
+                there, exists = self._shifted(step)
+                wanted |= exists & hit[there]
         found = events.with_openings(self.ids[wanted].tolist(), which)
         self.candidates: list[Event] = [event for event, _ in found]
-        self.openings = [opening for _, opening in found]
+        self.speakers = [speaker(opening) for _, opening in found]
         self.rows = np.searchsorted(self.ids, [event.id for event in self.candidates])
 
     def spread(
