@@ -38,8 +38,8 @@ class Boundaries:
     def push(self, surprise: float) -> bool:
         """Take the next token's surprise; True if the token begins an event."""
         begins = self.size == 0 or self.size >= self.most
-        if not begins and self.size >= self.least and len(self.seen) > 1:
-            begins = surprise > self._threshold()
+        if not begins and self.size >= self.least:
+            begins = surprise > self.threshold()
         if math.isfinite(surprise):
             self.seen.append(surprise)
         self.size = 1 if begins else self.size + 1
@@ -49,8 +49,11 @@ class Boundaries:
         """The next token begins an event whatever its surprise: a turn, role or section ended."""
         self.size = 0
 
-    def _threshold(self) -> float:
+    def threshold(self) -> float:
+        """What the next surprise has to exceed; infinite behind fewer than two."""
         count = len(self.seen)
+        if count < 2:
+            return math.inf
         mean = math.fsum(self.seen) / count
         variance = math.fsum((s - mean) ** 2 for s in self.seen) / count
         return mean + self.gamma * math.sqrt(variance)

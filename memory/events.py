@@ -13,6 +13,8 @@ from memagent.memory.items import Event
 from memagent.memory.segment import Segmenter
 from memagent.memory.spans import NOT_SEGMENTED
 from memagent.memory.store import Store
+from memagent.memory.surprise import UnscoredError
+from memagent.memory.surprises import Surprises
 
 __all__ = ["Events", "Filter"]
 
@@ -55,31 +57,51 @@ class Events:
     def __init__(self, store: Store, namespace_id: int) -> None:
         self.store = store
         self.namespace_id = namespace_id
+        self.surprises = Surprises(store)
 
     def segment_pending(self, segmenter: Segmenter, limit: int = 16) -> int:
         """Cut up to `limit` spans that have no events yet; returns how many spans it cut.
 
         Cutting may take seconds, so it happens before the store is locked.
         """
-        pending = self.store.rows(
-            """SELECT s.id, s.text FROM spans s JOIN sources src ON src.id = s.source_id
-               WHERE s.segmenter IS NULL AND src.namespace_id = ? ORDER BY s.id LIMIT ?""",
-            self.namespace_id,
-            limit,
-        )
+        pending = self._to_cut("s.segmenter IS NULL ORDER BY s.source_id, s.id LIMIT ?", limit)
         if not pending:
             return 0
-        cuts = [segmenter.cut(row["text"]) for row in pending]
+        cuts = self.surprises.cut(pending, segmenter)
         with self.store.write() as db:
             for row, events in zip(pending, cuts, strict=True):
                 # Read again under the write lock: another process may have cut it meanwhile, or
                 # have forgotten some of it; then it is cut anew by the next call.
-                span = self.store.row(
-                    "SELECT * FROM spans WHERE id = ? AND segmenter IS NULL", row["id"]
-                )
-                if span is not None and span["text"] == row["text"]:
-                    self._insert(db, span, events, segmenter.id)
+                if row in self._to_cut("s.segmenter IS NULL AND s.id = ?", row["id"]):
+                    self._insert(db, row, events, segmenter.id)
         return len(pending)
+
+    def recut(self, source_id: int, segmenter: Segmenter) -> int:
+        """Cut a whole source anew, in the order of its text and in one transaction.
+
+        Where that needs surprise that is not stored and the segmenter's scorer is not at hand,
+        nothing is changed; returns the number of such spans.
+        """
+        while True:
+            spans = self._to_cut("s.source_id = ? ORDER BY s.ordinal", source_id)
+            if all(span["segmenter"] == segmenter.id for span in spans):
+                return 0
+            cuts: list[list[tuple[int, int]]] = []
+            missing = 0
+            for span in spans:
+                try:
+                    cuts += self.surprises.cut([span], segmenter)
+                except UnscoredError:
+                    missing += 1
+            if missing:
+                return missing
+            with self.store.write() as db:
+                # Otherwise a turn came, or something was forgotten meanwhile: once more.
+                if self._to_cut("s.source_id = ? ORDER BY s.ordinal", source_id) == spans:
+                    self.drop("source_id = ?", source_id)
+                    for span, events in zip(spans, cuts, strict=True):
+                        self._insert(db, span, events, segmenter.id)
+                    return 0
 
     def get(self, ids: Sequence[int]) -> list[Event]:
         """The events with these ids that exist in this namespace, in the order asked."""
@@ -203,6 +225,16 @@ class Events:
                    (SELECT id FROM sources WHERE namespace_id = ? AND superseded IS NULL)""",
                 [NOT_SEGMENTED, self.namespace_id],
             )
+
+    def _to_cut(self, condition: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Rows of the spans that are, or shall become, events."""
+        return self.store.rows(
+            f"""SELECT s.* FROM spans s JOIN sources src ON src.id = s.source_id
+                WHERE src.namespace_id = ? AND src.superseded IS NULL
+                AND s.segmenter IS NOT '{NOT_SEGMENTED}' AND {condition}""",
+            self.namespace_id,
+            *parameters,
+        )
 
     def _insert(
         self, db: Database, span: dict[str, Any], events: Iterable[tuple[int, int]], segmenter: str

@@ -164,3 +164,27 @@ def m002_citation_share(db: Database) -> None:
 def m003_answer_confidence(db: Database) -> None:
     """The chance that an answer is right, from engines that measure it."""
     db.execute("ALTER TABLE answers ADD COLUMN confidence REAL")
+
+
+_M004 = (
+    """CREATE TABLE surprises (
+        span_id INTEGER NOT NULL REFERENCES spans(id) ON DELETE CASCADE,
+        scorer TEXT NOT NULL,
+        packed BLOB NOT NULL,
+        PRIMARY KEY (span_id, scorer)
+    )""",
+    """CREATE TRIGGER surprises_span AFTER UPDATE OF text, withdrawn ON spans BEGIN
+        DELETE FROM surprises WHERE span_id = old.id;
+    END""",
+    """CREATE TRIGGER surprises_source AFTER UPDATE OF superseded ON sources
+        WHEN new.superseded IS NOT NULL BEGIN
+        DELETE FROM surprises WHERE span_id IN (SELECT id FROM spans WHERE source_id = old.id);
+    END""",
+)
+
+
+@migrations()
+def m004_surprise(db: Database) -> None:
+    """The surprise of spans. Whatever becomes of a text, triggers let none of it outlast it."""
+    for statement in _M004:
+        db.execute(statement)

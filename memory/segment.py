@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from memagent.memory.surprise import Score, score
+
 __all__ = [
     "Segmenter",
     "Sentences",
@@ -25,8 +27,11 @@ class Segmenter(Protocol):
     def id(self) -> str:
         """Name and parameters, stored with every span it cut."""
 
-    def cut(self, text: str) -> list[tuple[int, int]]:
-        """Character ranges [start, end) of the events of `text`, in order, without overlap."""
+    def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
+        """Character ranges [start, end) of the events of `text`, in order, without overlap.
+
+        A segmenter that goes by surprise gets it from `score`.
+        """
 
 
 def estimate_tokens(text: str) -> int:
@@ -93,7 +98,7 @@ class Sentences:
         self.most = most
         self.id = f"sentences-{least}-{most}"
 
-    def cut(self, text: str) -> list[tuple[int, int]]:
+    def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
         events: list[tuple[int, int]] = []
         size = 0
         for start, end, opens in short_sentences(text, self.most):

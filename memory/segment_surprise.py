@@ -11,68 +11,113 @@ Knows nothing of models and stores.
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from memagent.memory.boundaries import Boundaries
+from memagent.memory.errors import UsageError
 from memagent.memory.segment import estimate_tokens, short_sentences
-from memagent.memory.surprise import Scorer
+from memagent.memory.surprise import AbsentScorer, Score, Scorer, score
 
 if TYPE_CHECKING:
     from memagent.memory.surprise import Surprise
 
-__all__ = ["SurprisingSentences"]
+__all__ = ["Sentence", "SurprisingSentences"]
+
+_ID = re.compile(r"surprise-(-?[\d.]+(?:e[-+]\d+)?)" + r"-(\d+)" * 6 + "-(.+)")
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence, or a part of one that is too long, at [start, end) of its text.
+
+    `nats` is the mean surprise of its first tokens, and `threshold` what that has to exceed.
+    """
+
+    start: int
+    end: int
+    opens: bool
+    nats: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class SurprisingSentences:
     """Events of whole sentences, `least` to `most` tokens where the text allows it.
 
     A sentence begins an event if the mean surprise of its first `head` tokens exceeds mean +
     gamma × standard deviation of the `tau` sentences before it; so does one that opens a
     paragraph once `paragraph` tokens are reached. A span of up to `short` tokens is one event,
-    and the scorer is not asked.
+    and its surprise is not asked for.
     """
 
-    def __init__(
-        self,
-        scorer: Scorer,
-        *,
-        gamma: float = 0.5,
-        tau: int = 64,
-        head: int = 16,
-        least: int = 8,
-        most: int = 128,
-        paragraph: int = 48,
-        short: int = 48,
-    ) -> None:
-        self.scorer = scorer
-        self.gamma, self.tau, self.head = gamma, tau, head
-        self.least, self.most = least, most
-        self.paragraph, self.short = paragraph, short
-        sizes = f"{least}-{most}-{paragraph}-{short}"
-        self.id = f"surprise-{gamma:g}-{tau}-{head}-{sizes}-{scorer.id}"
+    scorer: Scorer
+    gamma: float = 0.5
+    tau: int = 64
+    head: int = 16
+    least: int = 8
+    most: int = 128
+    paragraph: int = 48
+    short: int = 48
 
-    def cut(self, text: str) -> list[tuple[int, int]]:
-        found = list(short_sentences(text, self.most))
-        if not found:
+    def __post_init__(self) -> None:
+        rules = (
+            (math.isfinite(self.gamma), "gamma", "a number"),
+            (self.tau >= 2, "tau", "at least 2 sentences"),
+            (self.head >= 1, "head", "at least 1 token"),
+            (self.least >= 1, "least", "at least 1 token"),
+            (self.most >= self.least, "most", f"at least the {self.least} tokens of least"),
+            (self.paragraph >= 1, "paragraph", "at least 1 token"),
+        )
+        for holds, name, rule in rules:
+            if not holds:
+                raise UsageError(f"{name} must be {rule}, not {getattr(self, name)}")
+
+    @classmethod
+    def recorded(cls, segmenter: str) -> Self | None:
+        """The rule of an `id`, by a scorer that is not at hand; None if it is of another kind."""
+        found = _ID.fullmatch(segmenter)
+        if found is None:
+            return None
+        gamma, *sizes, scorer = found.groups()
+        return cls(AbsentScorer(scorer), float(gamma), *map(int, sizes))
+
+    @property
+    def id(self) -> str:
+        """Name, parameters and scorer."""
+        sizes = f"{self.least}-{self.most}-{self.paragraph}-{self.short}"
+        return f"surprise-{self.gamma:g}-{self.tau}-{self.head}-{sizes}-{self.scorer.id}"
+
+    def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
+        if not any(character.isalnum() for character in text):
             return []
         if estimate_tokens(text) <= self.short:
+            found = list(short_sentences(text, self.most))
             return [(found[0][0], found[-1][1])]
-        surprise = self.scorer.score([text])[0]
-        rule = Boundaries(self.gamma, self.tau, 1, sys.maxsize)
         events: list[tuple[int, int]] = []
         size = 0
-        for start, end, opens in found:
-            tokens = estimate_tokens(text[start:end])
-            surprising = rule.push(self._of(surprise, start, end))
-            wanted = (surprising and size >= self.least) or (opens and size >= self.paragraph)
+        for one in self.judged(text, score(self.scorer, text)):
+            tokens = estimate_tokens(text[one.start : one.end])
+            surprising = one.nats > one.threshold
+            wanted = (surprising and size >= self.least) or (one.opens and size >= self.paragraph)
             if not events or wanted or size + tokens > self.most:
-                events.append((start, end))
+                events.append((one.start, one.end))
                 size = tokens
             else:
-                events[-1] = (events[-1][0], end)
+                events[-1] = (events[-1][0], one.end)
                 size += tokens
         return events
+
+    def judged(self, text: str, surprise: Surprise) -> Iterator[Sentence]:
+        """The sentences of `text`, each with its surprise and the threshold."""
+        rule = Boundaries(self.gamma, self.tau)
+        for start, end, opens in short_sentences(text, self.most):
+            nats = self._of(surprise, start, end)
+            yield Sentence(start, end, opens, nats, rule.threshold())
+            rule.push(nats)
 
     def _of(self, surprise: Surprise, start: int, end: int) -> float:
         """The mean surprise of the first tokens of the sentence [start, end), in nats."""

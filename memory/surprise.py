@@ -1,18 +1,20 @@
 """How surprising text is, token by token: what a scorer of it gives.
 
-Knows nothing of models. Whatever gives log-probabilities of a prompt can be a scorer.
+Knows nothing of models and stores. Whatever gives log-probabilities of a prompt can be a scorer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from memagent.memory.errors import MemagentError
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Scorer", "Surprise"]
+__all__ = ["AbsentScorer", "Score", "Scorer", "Surprise", "UnscoredError", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +37,27 @@ class Scorer(Protocol):
 
     def score(self, texts: Sequence[str]) -> list[Surprise]:
         """The surprise of every text. That of one text does not depend on the others."""
+
+
+Score = Callable[[Scorer, str], Surprise]
+"""Gets the surprise of a text by a scorer: from the scorer, or from where it was kept."""
+
+
+def score(scorer: Scorer, text: str) -> Surprise:
+    """The surprise of a text from the scorer itself."""
+    return scorer.score([text])[0]
+
+
+class UnscoredError(MemagentError):
+    """The surprise of a text is needed, and its scorer is not at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentScorer:
+    """A scorer of which no more than the id is at hand: it stands for what it once scored."""
+
+    id: str
+
+    def score(self, texts: Sequence[str]) -> list[Surprise]:
+        """Raises UnscoredError: whoever asks has not kept the surprise."""
+        raise UnscoredError(f"no surprise by {self.id} is stored for a text of {len(texts[0])}")

@@ -1,11 +1,16 @@
 """Forgetting overwrites text, everything derived from it, and the quotes of it."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from memagent.memory.answers import CitationRow
 from memagent.memory.forget import BLOCK, forget_range, forget_source
 from memagent.memory.items import Piece
 from memagent.memory.memory import Memory
+from memagent.memory.segment_surprise import SurprisingSentences
+from memagent.surprise import ModelSurprise
 
 SECRET = "The vault code is xylophonium-4711."
 TEXT = f"Bread is in the oven. {SECRET} The cat sleeps on the stove."
@@ -83,6 +88,76 @@ def test_neighbouring_text_stays_searchable_by_its_words(memory: Memory) -> None
     lexical = memory.lexical.search(memory.lexical.words("bread"), 10, _all())
     assert len(lexical) == 1
     assert memory.store.integrity() == "ok"
+
+
+def _range(memory: Memory) -> None:
+    forget_range(memory.store, memory.events, memory.sources.get("notes").id, 500, 501)
+
+
+def _source(memory: Memory) -> None:
+    forget_source(memory.store, memory.events, memory.sources.get("notes"))
+
+
+def _supersede(memory: Memory) -> None:
+    source, _ = memory.sources.begin_document("notes", "other hash", None, "text/plain")
+    memory.add_pieces(source, [Piece("Nothing of it.")], lambda spans, chars: None)
+
+
+def _withdraw(memory: Memory) -> None:
+    memory.withdraw(memory.spans.of(memory.sources.get("notes").id))
+
+
+@pytest.mark.parametrize("lose", [_range, _source, _supersede, _withdraw])
+def test_surprise_goes_with_its_text(
+    memory: Memory, tmp_path: Path, lose: Callable[[Memory], None]
+) -> None:
+    memory.segmenter = SurprisingSentences(ModelSurprise())
+    source, _ = memory.sources.begin_document("notes", "hash", None, "text/plain")
+    memory.add_pieces(source, [Piece(f"{TEXT} " * 80)], lambda spans, chars: None)
+    memory.catch_up()
+    (kept,) = memory.store.rows("SELECT packed FROM surprises")
+    parts = [kept["packed"][at : at + 16] for at in range(0, len(kept["packed"]), 200)]
+    assert len(parts) > 4
+    memory.store.checkpoint()
+    assert any(part in _bytes(tmp_path) for part in parts)
+    lose(memory)
+    assert memory.store.rows("SELECT * FROM surprises") == []
+    memory.purge()
+    assert not any(part in _bytes(tmp_path) for part in parts)
+    memory.catch_up()
+    spans = [row["span_id"] for row in memory.store.rows("SELECT span_id FROM surprises")]
+    left = [span.id for span in memory.spans.of(source.id)] if lose is _range else []
+    assert spans == left
+
+
+def test_the_surprise_of_an_answer_that_quotes_goes_too(memory: Memory) -> None:
+    memory.segmenter = SurprisingSentences(ModelSurprise())
+    source_id = _add(memory)
+    turn = memory.spans.append_turn(memory.sources.session("talk").id, "user", "The code?")
+    answer_id = memory.answers.begin(turn, "pocket")
+    start = TEXT.index(SECRET)
+    memory.answers.finish(
+        answer_id,
+        f"“{SECRET}” " + "The rest of this long answer is about the cat. " * 20,
+        "complete",
+        found=True,
+        citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
+        usage={},
+        explain={},
+        segment=True,
+    )
+    memory.catch_up()
+    assert len(memory.store.rows("SELECT * FROM surprises")) == 1
+    forget_range(memory.store, memory.events, source_id, start, start + len(SECRET))
+    assert memory.store.rows("SELECT * FROM surprises") == []
+
+
+def test_text_superseded_before_it_was_cut_is_not_recalled(memory: Memory) -> None:
+    _add(memory)
+    _supersede(memory)
+    assert [h.event.text for h in memory.recall("vault code", budget=500).best] == [
+        "Nothing of it."
+    ]
 
 
 def _all():

@@ -17,7 +17,7 @@ from memagent.memory.memory import Memory
 from memagent.memory.segment import estimate_tokens, sentences
 from memagent.memory.segment_surprise import SurprisingSentences
 from memagent.memory.store import Store
-from memagent.memory.surprise import Surprise
+from memagent.memory.surprise import Score, Surprise, score
 from memagent.surprise import ModelSurprise
 from tests.conftest import Run
 
@@ -129,10 +129,10 @@ def test_a_rebuilt_store_has_the_same_events(
 
 def test_text_forgotten_while_it_is_cut_is_cut_anew(memory: Memory) -> None:
     class Slow(SurprisingSentences):
-        def cut(self, text: str) -> list[tuple[int, int]]:
+        def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
             if BLOCK not in text:
                 forget_range(memory.store, memory.events, source.id, 0, len(CALM))
-            return super().cut(text)
+            return super().cut(text, score)
 
     source, _ = memory.sources.begin_document("a", "a", None, "text/plain")
     memory.add_pieces(source, [Piece(f"{CALM} {SUDDEN}")], lambda spans, chars: None)

@@ -28,6 +28,7 @@ TABLES = {
     "sources": "id namespace_id kind name uri sha256 media_type chars complete created updated "
     "superseded",
     "spans": "id source_id ordinal start end text page section role time key segmenter withdrawn",
+    "surprises": "span_id scorer packed",
     "vector_sets": "namespace_id embedder count through saved",
     "vectors": "namespace_id embedder event_id vector",
     "working": "id session_id kind version lines reason created",
@@ -36,6 +37,9 @@ INDEXES = {
     "answers_question", "answers_session", "citations_source", "events_namespace", "events_place",
     "events_span", "sources_current", "spans_key", "spans_pending", "spans_time", "vectors_event",
 }  # fmt: skip
+
+
+TRIGGERS = {"surprises_span": "spans", "surprises_source": "sources"}
 
 
 def test_schema_is_exactly_this(store: Store) -> None:
@@ -49,6 +53,8 @@ def test_schema_is_exactly_this(store: Store) -> None:
     rows = store.rows("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
     assert {row["name"] for row in rows if "_sqlite_" not in row["name"]} == INDEXES
     assert store.db.view_names() == ["event_texts"]
+    triggers = store.rows("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'")
+    assert {row["name"]: row["tbl_name"] for row in triggers} == TRIGGERS
 
 
 def test_migrations_are_numbered_without_gaps() -> None:

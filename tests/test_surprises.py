@@ -1,0 +1,133 @@
+"""The surprise that is kept with its span: as good as new, and no model is needed to read it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memagent.memory.errors import UsageError
+from memagent.memory.items import Piece
+from memagent.memory.memory import Memory
+from memagent.memory.segment_surprise import SurprisingSentences
+from memagent.memory.surprise import AbsentScorer, Surprise, UnscoredError, score
+from memagent.memory.surprises import pack, unpack
+from memagent.surprise import ModelSurprise
+from tests.conftest import Run
+
+TEXT = topics["with"]
+SCORER = ModelSurprise()
+SEGMENTER = SurprisingSentences(SCORER)
+
+tokens = st.tuples(st.integers(0, 99999), st.integers(0, 99999), st.floats(0, 40))
+
+
+def add(memory: Memory, *texts: str) -> int:
+    source, _ = memory.sources.begin_document("notes", "hash", None, "text/plain")
+    memory.add_pieces(source, map(Piece, texts), lambda spans, chars: None)
+    return source.id
+
+
+def places(memory: Memory, source_id: int) -> list[tuple[int, int]]:
+    return [(event.start, event.end) for event in memory.events.of(source_id)]
+
+
+@given(st.lists(tokens, max_size=50))
+def test_packed_surprise_comes_back(rows: list[tuple[int, int, float]]) -> None:
+    table = np.array(rows).reshape(-1, 3)
+    starts = table[:, 0].astype(np.int64).cumsum()
+    offsets = np.stack((starts, starts + table[:, 1].astype(np.int64)), 1)
+    found = unpack(pack(Surprise(offsets, table[:, 2].astype(np.float32))))
+    assert found is not None
+    assert (found.offsets.dtype, found.nats.dtype) == (np.int64, np.float32)
+    assert np.array_equal(found.offsets, offsets)
+    assert np.allclose(found.nats, table[:, 2], atol=1 / 128 + 1e-5)
+
+
+def test_impossible_surprise_stays_large() -> None:
+    nats = np.array([np.inf, 0.5], dtype=np.float32)
+    found = unpack(pack(Surprise(np.array([[0, 1], [1, 2]]), nats)))
+    assert found is not None
+    assert found.nats[0] > 1e6
+    assert found.nats[1] == 0.5
+
+
+def test_it_takes_less_room_than_the_text() -> None:
+    assert len(pack(score(SCORER, TEXT))) < len(TEXT)
+
+
+def test_a_rebuild_reads_it_back(memory: Memory) -> None:
+    memory.segmenter = SEGMENTER
+    source_id = add(memory, TEXT, "A short one.", TEXT[500:])
+    memory.catch_up()
+    before = places(memory, source_id)
+    assert len(memory.store.rows("SELECT * FROM surprises")) == 2
+    memory.segmenter = SurprisingSentences(AbsentScorer(SCORER.id))
+    memory.rebuild()
+    assert places(memory, source_id) == before
+
+
+def test_without_model_and_surprise_there_is_no_cut(memory: Memory) -> None:
+    memory.segmenter = SurprisingSentences(AbsentScorer(SCORER.id))
+    add(memory, TEXT)
+    with pytest.raises(UnscoredError, match=SCORER.id):
+        memory.catch_up()
+
+
+def test_damaged_surprise_is_scored_anew(memory: Memory) -> None:
+    memory.segmenter = SEGMENTER
+    source_id = add(memory, TEXT)
+    memory.catch_up()
+    before = places(memory, source_id)
+    (good,) = memory.store.rows("SELECT packed FROM surprises")
+    with memory.store.write() as db:
+        db.execute("UPDATE surprises SET packed = ?", [b"\x00" + good["packed"][1:]])
+    memory.rebuild()
+    assert places(memory, source_id) == before
+    assert memory.store.rows("SELECT packed FROM surprises") == [good]
+
+
+def test_a_recorded_rule_is_read_back() -> None:
+    rule = SurprisingSentences(SCORER, gamma=-1e-05, tau=8, head=2, least=3, most=70, paragraph=9)
+    read = SurprisingSentences.recorded(rule.id)
+    assert read is not None
+    assert (read.id, read.gamma, read.short) == (rule.id, rule.gamma, rule.short)
+    for other in ("", "sentences-48-128", "surprise-1-2", f"{rule.id}".replace("--", "-x-")):
+        assert SurprisingSentences.recorded(other) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"gamma": float("nan")}, {"tau": 1}, {"head": 0}, {"least": 0}, {"most": 7}, {"paragraph": 0}],
+    ids=str,
+)
+def test_an_impossible_rule_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=rf"^{next(iter(wrong))} must be"):
+        SurprisingSentences(SCORER, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_store_of_before_is_opened_and_scored_when_that_is_needed(
+    run: Run, tmp_path: Path
+) -> None:
+    assert run("add", "-", "--name", "notes", stdin=TEXT).returncode == 0
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
+        db.executescript(
+            """DROP TRIGGER surprises_span; DROP TRIGGER surprises_source; DROP TABLE surprises;
+               DELETE FROM _sqlite_migrations WHERE name = 'm004_surprise'"""
+        )
+        before = db.execute("SELECT * FROM events").fetchall()
+    found = run("search", "context manager")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
+        assert db.execute("SELECT * FROM events").fetchall() == before
+        assert db.execute("SELECT * FROM surprises").fetchall() == []
+    assert run("memory", "rebuild").returncode == 0
+    with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
+        after = db.execute("SELECT start, end FROM events ORDER BY start").fetchall()
+        assert after == [row[-2:] for row in before]
+        assert db.execute("SELECT scorer FROM surprises").fetchall() == [(SCORER.id,)]
