@@ -111,19 +111,22 @@ class Memory:
                 if progress is not None:
                     _, through, _ = self.vectors.size()
                     progress(0, self.events.count_after(through))
-            total = done = None
-            while True:
-                _, through, _ = self.vectors.size()
-                events = self.events.after(through, _EMBED_AT_ONCE)
-                if not events:
-                    break
-                if progress is not None and total is None:
-                    total, done = self.events.count_after(through), 0
-                vectors = self.embedder.encode([event.text for event in events])
-                self.vectors.append([event.id for event in events], vectors)
-                if progress is not None and total is not None and done is not None:
-                    done += len(events)
-                    progress(done, max(total, done))
+            self._embed(progress)
+
+    def _embed(self, progress: Callable[[int, int], None] | None = None) -> None:
+        total = done = None
+        while True:
+            _, through, _ = self.vectors.size()
+            events = self.events.after(through, _EMBED_AT_ONCE)
+            if not events:
+                break
+            if progress is not None and total is None:
+                total, done = self.events.count_after(through), 0
+            vectors = self.embedder.encode([event.text for event in events])
+            self.vectors.append([event.id for event in events], vectors)
+            if progress is not None and total is not None and done is not None:
+                done += len(events)
+                progress(done, max(total, done))
 
     def recall(
         self,
@@ -247,6 +250,19 @@ class Memory:
             self.index.drop()
             self.catch_up(progress)
             self.sync_index()
+
+    def resegment(self, segmenter: Segmenter, source: Source | None = None) -> dict[Source, int]:
+        """Cut a source anew, or all of them, a transaction each; words and vectors follow.
+
+        Returns the sources that stayed as they are because surprise is not stored and the
+        segmenter's scorer not at hand, each with the number of its spans that lack it.
+        """
+        with self._lock:
+            sources = self.sources.all() if source is None else [source]
+            missing = {each: self.events.recut(each.id, segmenter) for each in sources}
+            self._embed()
+            self.sync_index()
+        return {each: spans for each, spans in missing.items() if spans}
 
     def close(self) -> None:
         """Save the index file if the index grew."""
