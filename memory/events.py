@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlite_utils import Database
@@ -34,6 +34,12 @@ class Filter:
 
     def __bool__(self) -> bool:
         return bool(self.since or self.until or self.sources)
+
+    def within(self, times: tuple[str, str]) -> Filter:
+        """This filter and a time range [since, until) in ISO 8601 UTC."""
+        since, until = times
+        later = max(self.since or since, since)
+        return replace(self, since=later, until=min(self.until or until, until))
 
     def sql(self) -> tuple[str, list[Any]]:
         """Conditions on spans `s` and events `e`, beginning with AND, and their parameters."""
@@ -80,12 +86,11 @@ class Events:
         """Cut a whole source anew, in the order of its text and in one transaction.
 
         Where that needs surprise that is not stored and the segmenter's scorer is not at hand,
-        nothing is changed; returns the number of such spans.
+        nothing is changed; returns the number of such spans. What is scored on the way is stored,
+        also where the events are of this rule already.
         """
         while True:
             spans = self._to_cut("s.source_id = ? ORDER BY s.ordinal", source_id)
-            if all(span["segmenter"] == segmenter.id for span in spans):
-                return 0
             cuts: list[list[tuple[int, int]]] = []
             missing = 0
             for span in spans:
@@ -93,6 +98,8 @@ class Events:
                     cuts += self.surprises.cut([span], segmenter)
                 except UnscoredError:
                     missing += 1
+            if all(span["segmenter"] == segmenter.id for span in spans):
+                return 0
             if missing:
                 return missing
             with self.store.write() as db:

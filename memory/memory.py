@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 from memagent.memory.answers import Answers
@@ -17,6 +18,7 @@ from memagent.memory.index import IndexState, VectorIndex
 from memagent.memory.items import Event, Piece, Source, Span
 from memagent.memory.recall.budget import OVERHEAD, Hit, Recalled, Via, choose
 from memagent.memory.recall.clues import in_first_person, named
+from memagent.memory.recall.dates import days_named, told
 from memagent.memory.recall.features import Signs, features
 from memagent.memory.recall.lexical import Lexical
 from memagent.memory.recall.linear import score
@@ -174,7 +176,8 @@ class Memory:
     def query(self, question: str) -> Query:
         """The question as it is looked for."""
         vector = self.embedder.encode([question])[0] if question.strip() else None
-        return Query(question, self.lexical.words(question), vector)
+        days = days_named(question, date.today())
+        return Query(question, self.lexical.words(question), vector, days)
 
     def signs(
         self, query: Query, rankings: Mapping[str, Sequence[int]], which: Filter
@@ -195,22 +198,27 @@ class Memory:
             own = self.embedder.encode([in_first_person(query.text, meant)])[0]
         with self._lock:
             known = self.index.vectors(pool.ids)
-        return Signs(pool, words, known, query.vector, own, meant)
+        return Signs(pool, words, known, query.vector, own, meant, query.days)
 
     def rankings(self, query: Query, depth: int, which: Filter) -> dict[str, list[int]]:
         """Event ids per channel, best first."""
         lexical = [event_id for event_id, _ in self.lexical.search(query.words, depth, which)]
-        dense: list[int] = []
-        if query.vector is not None:
-            import numpy as np
+        found = {"lexical": lexical, "dense": self._nearest(query, depth, which)}
+        if len(query.days) == 1:
+            found["dated"] = self._nearest(query, depth, which.within(told(query.days[0])))
+        return found
 
-            allowed = np.array(self.events.allowed(which), dtype=np.int64) if which else None
-            with self._lock:
-                self.sync_index()
-                dense = [
-                    event_id for event_id, _ in self.index.search(query.vector, depth, allowed)
-                ]
-        return {"lexical": lexical, "dense": dense}
+    def _nearest(self, query: Query, depth: int, which: Filter) -> list[int]:
+        """Ids of the events whose vectors are nearest to the question's, nearest first."""
+        import numpy as np
+
+        if query.vector is None:
+            return []
+        allowed = np.array(self.events.allowed(which), dtype=np.int64) if which else None
+        with self._lock:
+            self.sync_index()
+            found = self.index.search(query.vector, depth, allowed)
+        return [event_id for event_id, _ in found]
 
     def withdraw(self, spans: Iterable[Span]) -> None:
         """Take turns back: their text stays, nothing is recalled from it any more."""

@@ -58,12 +58,10 @@ def test_only_events_of_the_same_source_stand_around_one(memory: Memory) -> None
     pool = Pool(memory.events, [ids[3]], Filter())
     assert [event.text for event in pool.candidates] == ["Alpha 2.", "Alpha 3."]
     own = np.where(np.isin(pool.ids, ids[:4]), 1.0, 100.0)
-    spread = pool.spread(own, (0.5, 0.25), np.maximum)
-    assert spread[pool.ids == ids[3]] == [1.0]
-    added = pool.spread(own, (0.5, 0.25), np.add)
-    # Two before it, none behind: the next ones are of the other source.
-    assert added[pool.ids == ids[3]] == [1.75]
-    assert added[pool.ids == ids[2]] == [1 + 2 * 0.5 + 0.25]
+    assert pool.spread(own, (0.5, 0.25), np.maximum).tolist() == [1.0, 1.0]
+    # Two before the last one, none behind: the next ones are of the other source.
+    added = pool.spread(np.stack([own, 2 * own], 1), (0.5, 0.25), np.add)
+    assert added.tolist() == [[2.25, 4.5], [1.75, 3.5]]
 
 
 def test_an_answer_without_a_word_of_the_question_comes_with_it(memory: Memory) -> None:

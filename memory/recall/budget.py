@@ -89,7 +89,7 @@ def choose(
 
     for hit in hits:
         take(hit, budget * (1 - contiguity))
-    for hit in list(chosen.values()):
+    for hit in list(chosen.values()) if contiguity else ():
         if spent + OVERHEAD >= budget:
             break
         for event in beside(hit.event):

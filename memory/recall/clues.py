@@ -15,9 +15,8 @@ _TIME = frozenset(
     """yesterday today tomorrow tonight last next ago week weekend month year day days monday
     tuesday wednesday thursday friday saturday sunday january february march april may june july
     august september october november december morning since recently soon""".split()
-)
-_LETTERS = re.compile(r"[a-z]+")
-_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
+) | frozenset(map(str, range(1000, 3000)))
+_WORDS = re.compile(r"[a-z]+|\d+")
 
 
 def speaker(opening: str) -> str | None:
@@ -45,5 +44,5 @@ def in_first_person(question: str, names: Iterable[str]) -> str:
 
 
 def tells_time(text: str) -> bool:
-    """Whether a text has a word of time in it, or four digits as of a year."""
-    return not _TIME.isdisjoint(_LETTERS.findall(text.lower())) or bool(_YEAR.search(text))
+    """Whether a text has a word of time in it, or a year in digits."""
+    return not _TIME.isdisjoint(_WORDS.findall(text.lower()))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memagent.memory.recall.clues import tells_time
+from memagent.memory.recall.dates import Days, closeness, day_of
 from memagent.memory.recall.pool import Pool
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Signs:
 
     `words` [word, n] is the BM25 score of each word of the question; `vectors` [n, dim]; `asked`
     and `in_first_person` [dim] are the vectors of the question as it is, and as the speakers whom
-    it names would put it; `meant` are these speakers.
+    it names would put it; `meant` are these speakers, `days` what it says of when.
     """
 
     pool: Pool
@@ -34,6 +35,7 @@ class Signs:
     asked: np.ndarray
     in_first_person: np.ndarray
     meant: Set[str]
+    days: Sequence[Days]
 
 
 def features(signs: Signs) -> dict[str, np.ndarray]:
@@ -42,21 +44,25 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     import numpy as np
 
     pool, rows = signs.pool, signs.pool.rows
-    around = pool.spread(signs.vectors.T, _MEANING_AROUND, np.add).T
+    around = pool.spread(signs.vectors, _MEANING_AROUND, np.add)
     around /= np.maximum(np.linalg.norm(around, axis=1, keepdims=True), 1e-9)
-    window = pool.spread(signs.words, _WORDS_AROUND, np.maximum)
+    window = pool.spread(signs.words.T, _WORDS_AROUND, np.maximum)
     scores = {
-        "words around": np.log1p(window.sum(0)),
+        "words around": np.log1p(window.sum(1)),
         "meaning around": around @ signs.asked,
-        "own words": signs.vectors @ signs.in_first_person,
+        "own words": signs.vectors[rows] @ signs.in_first_person,
         "own words around": around @ signs.in_first_person,
     }
-    found = {name: _scaled(score[rows]) for name, score in scores.items()}
+    found = {name: _scaled(score) for name, score in scores.items()}
     alone = _scaled(np.log1p(signs.words.sum(0))[rows])
     found["source"] = _of_source(alone + found["own words"], pool.source_rows())
-    texts = [event.text for event in pool.candidates]
+    events = pool.candidates
+    texts = [event.text for event in events]
     other = -1.0 if signs.meant else 0.0
     found["speaker"] = np.array([1.0 if name in signs.meant else other for name in pool.speakers])
+    found["when"] = np.array(
+        [closeness(day_of(event.time), signs.days) for event in pool.candidates]
+    )
     found["time"] = np.array([float(tells_time(text)) for text in texts])
     found["question"] = np.array([float(text.rstrip().endswith("?")) for text in texts])
     return found

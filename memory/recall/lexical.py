@@ -78,7 +78,7 @@ class Lexical:
                     """SELECT rowid AS id, bm25(events_fts, 1.0, 0.0) AS score FROM events_fts
                        WHERE events_fts MATCH ?
                        AND +rowid IN (SELECT value FROM json_each(?))""",
-                    self._match([word]),
+                    f'text : "{word}"',
                     chosen,
                 )
             }

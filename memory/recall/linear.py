@@ -17,6 +17,7 @@ WEIGHTS = {
     "own words around": 0.43,
     "source": 0.19,
     "speaker": 1.3,
+    "when": 4.69,
     "time": 0.75,
     "question": -0.98,
 }

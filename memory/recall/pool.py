@@ -52,15 +52,17 @@ class Pool:
     def spread(
         self, values: np.ndarray, weights: Sequence[float], join: Callable[..., np.ndarray]
     ) -> np.ndarray:
-        """Values [..., n] joined with those of the events around, times their weights: that of the
-        next ones first. Only events of the same source stand around one."""
-        import numpy as np
+        """Values [n, ...] of the events in question [m, ...], joined with those of the events
+        around, times their weights: that of the next ones first. Only events of the same source
+        stand around one."""
 
-        joined = np.ascontiguousarray(values)
+        joined = values[self.rows]
         for distance, weight in enumerate(weights, start=1):
             for step in (-distance, distance):
                 there, exists = self._shifted(step)
-                joined = join(joined, np.where(exists, weight * values[..., there], 0.0))
+                share = (weight * exists).astype(values.dtype)[self.rows]
+                beside = values[there[self.rows]]
+                joined = join(joined, share.reshape(-1, *[1] * (values.ndim - 1)) * beside)
         return joined
 
     def source_rows(self) -> np.ndarray:
