@@ -106,6 +106,23 @@ SHOWN = (
     ),
     ("recall", "query_p50_ms", "query, median, the question's vector among it", "{:.0f} ms"),
     ("recall", "query_p95_ms", "query, 95th percentile", "{:.0f} ms"),
+    *(
+        ("segments", f"{way}_{figure}_{name}", f"{title}: {what}{of}", "{:.3f}")
+        for name, title in (("choi", "Choi"), ("qmsum", "QMSum"))
+        for way, what in (
+            ("surprise", "F1 of the product's events"),
+            ("strongest_surprise_refined", "F1 at the topics' scale by surprise, refined"),
+            ("similarity_dips", "F1 at the topics' scale by dips of similarity"),
+            ("most_modular", "F1 at the topics' scale by modularity"),
+        )
+        for figure, of in (
+            ("f1", ""),
+            ("f1_random", ", the same events in random order"),
+            ("f1_fixed", ", fixed windows of the same mean size"),
+        )
+    ),
+    ("segments", "windows_checked", "refined windows that their graph would cut alike", "{:,.0f}"),
+    ("segments", "graph_over_refinement@512", "time of the graph over prefix sums", "{:.1f}"),
     ("faults", "kills", "processes killed at random moments", "{:.0f}"),
     ("faults", "lost", "acknowledged turns or spans lost", "{:.0f}"),
     ("faults", "integrity_failures", "damaged stores", "{:.0f}"),
@@ -127,7 +144,7 @@ def table(bench: str, measure: str | None = None) -> str:
     machine = device if isinstance(device, str) else device.get("cpu", "")
     files = (
         report["data"]["file"].split(", ")
-        if bench in ("stream", "ingest", "reader", "recall")
+        if bench in ("stream", "ingest", "reader", "recall", "segments")
         else []
     )
     data = "".join(f" --data {name}" for name in files)

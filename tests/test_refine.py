@@ -3,47 +3,23 @@
 import numpy as np
 import pytest
 
+from memagent.bench.segments.graph import cumulated_modularity, graph_modularity, windows
 from memagent.memory.refine import best_cut, modularity
 
-
-def on_the_graph(keys: np.ndarray) -> np.ndarray:
-    """Newman's modularity of each cut t = 0..n into the tokens before t and the rest."""
-    graph = keys @ keys.T
-    degree, total = graph.sum(1), graph.sum()
-    gain = graph - np.outer(degree, degree) / total
-    cuts = range(len(keys) + 1)
-    return np.array([gain[:t, :t].sum() + gain[t:, t:].sum() for t in cuts]) / total
-
-
-def windows() -> list[np.ndarray]:
-    """300 windows of 2 to 300 keys: some of one topic, some of two, some of none."""
-    source = np.random.default_rng(5)
-    sizes = [*range(2, 42), *source.integers(42, 140, 240).tolist(), *range(281, 301)]
-    found = []
-    for number, size in enumerate(sizes):
-        keys = source.normal(size=(size, 16))
-        if number % 3:
-            cut = int(source.integers(0, size + 1))
-            topics = source.normal(size=(2, 16)) * (number % 3)
-            keys += np.where(np.arange(size)[:, None] < cut, topics[0], topics[1])
-        found.append(keys)
-    return found
-
-
-WINDOWS = windows()
+WINDOWS = list(windows(1000))
+GRAPHS = [graph_modularity(keys) for keys in WINDOWS]
 
 
 def test_prefix_sums_give_the_modularity_of_the_graph() -> None:
-    for keys in WINDOWS:
-        wanted = on_the_graph(keys)
-        np.testing.assert_allclose(
-            2 * modularity(keys), wanted, atol=1e-9 * max(1, np.abs(wanted).max())
-        )
+    for keys, wanted in zip(WINDOWS, GRAPHS, strict=True):
+        slack = 1e-9 * max(1, np.abs(wanted).max())
+        np.testing.assert_allclose(2 * modularity(keys), wanted, atol=slack)
+        np.testing.assert_allclose(cumulated_modularity(keys), wanted, atol=slack)
 
 
 @pytest.mark.parametrize(("least", "most"), [(1, None), (4, None), (1, 60), (8, 128)])
 def test_the_best_cut_is_that_of_the_graph(least: int, most: int | None) -> None:
-    for number, keys in enumerate(WINDOWS):
+    for number, (keys, score) in enumerate(zip(WINDOWS, GRAPHS, strict=True)):
         count = len(keys)
         most_here = count if most is None else most
         allowed = [
@@ -55,7 +31,6 @@ def test_the_best_cut_is_that_of_the_graph(least: int, most: int | None) -> None
         if not allowed:
             assert found == original
             continue
-        score = on_the_graph(keys)
         best = max(allowed, key=lambda cut: score[cut])
         slack = 1e-9 * max(1, np.abs(score).max())
         if score[best] > score[original] + slack:

@@ -18,8 +18,12 @@ def lines(
     x: str,
     y: str,
     log: bool = False,
+    marks: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
-    """One line a series, through its points in order of x; with `log` both axes are logarithmic."""
+    """One line a series, through its points in order of x; with `log` both axes are logarithmic.
+
+    `marks` are places on x, a row of ticks a label above the lines.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -30,10 +34,23 @@ def lines(
     for label, points in series.items():
         ordered = sorted(points)
         axes.plot([a for a, _ in ordered], [b for _, b in ordered], marker="o", label=label)
+    for row, (label, places) in enumerate((marks or {}).items()):
+        height = [1.04 + 0.06 * row] * len(places)
+        axes.plot(
+            places,
+            height,
+            linestyle="none",
+            marker="|",
+            markersize=11,
+            markeredgewidth=2,
+            clip_on=False,
+            transform=axes.get_xaxis_transform(),
+            label=label,
+        )
     if log:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-    axes.set_title(title)
+    axes.set_title(title, pad=6 + 15 * len(marks or {}))
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(True, alpha=0.3)

@@ -148,6 +148,32 @@ def recall(
     _print(measure(data, limit=limit, tell=say), json, out)
 
 
+@app.command()
+def segments(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data", help="Documents with boundaries (QMSum, Choi, event shifts); repeatable."
+        ),
+    ],
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Documents of each set.")
+    ] = None,
+    json: options.Json = False,
+    out: Out = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Folder in which to draw segments-surprise.png.")
+    ] = None,
+) -> None:
+    """Where events begin, beside people, random events of the same sizes and fixed windows."""
+    from memagent.bench.segments import measure as bench
+
+    report = bench.measure(data, limit=limit, tell=say)
+    if plot is not None:
+        say(f"drawn in {bench.plot(report, plot)}")
+    _print(report, json, out)
+
+
 def _print(report: Report, json: bool, out: Path | None) -> None:
     from memagent.bench.report import save
 
