@@ -118,6 +118,7 @@ SHOWN = (
         for figure, of in (
             ("f1", ""),
             ("f1_random", ", the same events in random order"),
+            ("f1_random_by_length", ", the same with sizes in characters"),
             ("f1_fixed", ", fixed windows of the same mean size"),
         )
     ),

@@ -12,7 +12,7 @@ import pytest
 from memagent.bench import segments as package
 from memagent.bench.report import CheckError
 from memagent.bench.segments import graph
-from memagent.bench.segments.baselines import fixed, shuffled
+from memagent.bench.segments.baselines import fixed, shuffled, shuffled_by_length
 from memagent.bench.segments.files import read_marked
 from memagent.bench.segments.items import Document, sizes_of
 from memagent.bench.segments.judge import DRAWS, Judge
@@ -110,6 +110,10 @@ def test_baselines_keep_sizes_and_number() -> None:
     drawn = {shuffled((1, 3, 7), 12, source) for _ in range(200)}
     assert {tuple(sorted(sizes_of(each, 12))) for each in drawn} == {(1, 2, 4, 5)}
     assert len(drawn) == 24
+    document = Document("d", ("a" * 9, "b" * 99, "c" * 9, "d" * 9), (1,))
+    drawn = {shuffled_by_length((1, 2), document, source) for _ in range(50)}
+    # 10, 100 and 19 characters in some order, the units at 0, 10, 110 and 120.
+    assert drawn == {(1,), (1, 2), (1, 3), (2,), (2, 3)}
     assert fixed(3, 12) == (3, 6, 9)
     assert sizes_of(fixed(3, 10), 10) == [2, 3, 3, 2]
     assert fixed(0, 10) == ()

@@ -1,17 +1,19 @@
 """A way's boundaries beside chance and fixed windows, over the documents of a set.
 
-Chance has the way's own events in another order; fixed windows are as many events of one size.
-Every measure is a quotient of two means over documents, so that one rule serves them all.
+Chance has the way's own events in another order, with their sizes in units or in characters;
+fixed windows are as many events of one size. Every measure is a quotient of two means over
+documents, so that one rule serves them all.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from memagent.bench.segments.baselines import fixed, shuffled
+from memagent.bench.segments.baselines import fixed, shuffled, shuffled_by_length
 from memagent.bench.segments.items import Document
 from memagent.bench.segments.score import cohesion, pk, precision_recall_f1, window_diff
 
@@ -38,15 +40,14 @@ MEASURES = (
 class Judge:
     """Gathers the figures of one way, document by document.
 
-    `own` and `level` hold [measures, 2] a document, `chance` [DRAWS, measures, 2]: a numerator
-    and a denominator each.
+    A document has [measures, 2] in `own`, a numerator and a denominator each, and for each
+    baseline [draws, measures, 2] in `others`.
     """
 
     tolerance: int
     source: np.random.Generator
     own: list[np.ndarray] = field(default_factory=list)
-    level: list[np.ndarray] = field(default_factory=list)
-    chance: list[np.ndarray] = field(default_factory=list)
+    others: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
     units: int = 0
     events: int = 0
 
@@ -54,41 +55,48 @@ class Judge:
         """Judge the boundaries of a document; `prefix` as `cohesion` takes it."""
         import numpy as np
 
-        count = len(document.units)
-        drawn = [shuffled(boundaries, count, self.source) for _ in range(DRAWS)]
+        count, draws = len(document.units), range(DRAWS)
+        drawn = {
+            "random": [shuffled(boundaries, count, self.source) for _ in draws],
+            "random by length": [
+                shuffled_by_length(boundaries, document, self.source) for _ in draws
+            ],
+            "fixed": [fixed(len(boundaries), count)],
+        }
         self.own.append(self._score(document, prefix, boundaries))
-        self.level.append(self._score(document, prefix, fixed(len(boundaries), count)))
-        self.chance.append(np.stack([self._score(document, prefix, draw) for draw in drawn]))
+        for name, each in drawn.items():
+            scored = [self._score(document, prefix, draw) for draw in each]
+            self.others[name].append(np.stack(scored))
         self.units += count
         self.events += len(boundaries) + 1
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each measure the way's figure, those of chance and of fixed windows, the gains.
+        """For each measure the way's figure, those of the baselines, and the gains over them.
 
         A figure is null where nothing can be said: an interval of one document, a mean of nothing.
         """
         import numpy as np
 
-        own, level, chance = np.stack(self.own), np.stack(self.level), np.stack(self.chance)
+        own = np.stack(self.own)
+        others = {name: np.stack(each) for name, each in self.others.items()}
         picks = self.source.integers(0, len(own), (RESAMPLES, len(own)))
         found = []
         for place, measure in enumerate(MEASURES):
-            mine, even, random = own[:, place], level[:, place], chance[:, :, place]
+            mine = own[:, place]
             row: dict[str, Any] = {
                 "measure": measure,
                 "documents": len(own),
                 "units per event": round(self.units / self.events, 2),
                 "measured": _rounded(_quotient(mine)),
             }
-            expected = random.mean(1)
-            draws = _quotient(random.swapaxes(0, 1))
-            row["random"] = _rounded(_quotient(expected))
-            row["random 95 %"] = _ends(draws)
-            row["fixed"] = _rounded(_quotient(even))
-            for name, other in (("random", expected), ("fixed", even)):
-                gain = _quotient(mine) - _quotient(other)
-                row[f"over {name}"] = _rounded(gain)
-                gains = _quotient(mine[picks]) - _quotient(other[picks])
+            for name, each in others.items():
+                draws = each[:, :, place]
+                expected = draws.mean(1)
+                row[name] = _rounded(_quotient(expected))
+                if draws.shape[1] > 1:
+                    row[f"{name} 95 %"] = _ends(_quotient(draws.swapaxes(0, 1)))
+                row[f"over {name}"] = _rounded(_quotient(mine) - _quotient(expected))
+                gains = _quotient(mine[picks]) - _quotient(expected[picks])
                 row[f"over {name} 95 %"] = _ends(gains) if len(own) > 1 else None
             found.append(row)
         return found

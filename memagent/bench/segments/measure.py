@@ -85,8 +85,9 @@ _NOTES = (
     "a topic of QMSum begins where a span of its turns does; an event of a story where "
     f"{SHIFTS} dimensions of its situation change",
     f"random: the way's own events in {DRAWS} other orders, the mean and the middle 95 % of the "
-    "draws; fixed: as many events of one size; over: the gain, and its 95 % by resampling the "
-    "documents",
+    "draws; by length: the same with their sizes in characters instead of units, which meets long "
+    "units oftener; fixed: as many events of one size; over: the gain, and its 95 % by resampling "
+    "the documents",
     "pk, window diff: errors, k half a document's mean event; figures are means over documents",
     "similarity inside over between: mean cosine of the units of an event over that of the units "
     "of adjoining ones",
@@ -165,9 +166,11 @@ def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
             continue
         measure = row["measure"].removesuffix(" inside over between")
         name = f"{row['way']}_{measure}".replace(", ", "_").replace(" ", "_")
-        figures = {"": row["measured"], "_random": row["random"], "_fixed": row["fixed"]}
-        for other in ("random", "fixed"):
-            figures[f"_over_{other}_low"] = (row[f"over {other} 95 %"] or [None])[0]
+        figures = {"": row["measured"]}
+        for other in ("random", "random by length", "fixed"):
+            slug = other.replace(" ", "_")
+            figures[f"_{slug}"] = row[other]
+            figures[f"_over_{slug}_low"] = (row[f"over {other} 95 %"] or [None])[0]
         metrics |= {f"{name}{k}_{row['set']}": v for k, v in figures.items() if v is not None}
     return metrics
 
