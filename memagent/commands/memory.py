@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memagent.commands import options
-from memagent.errors import StoreError, UsageError
+from memagent.errors import InputError, StoreError, UsageError
+from memagent.memory.segment_surprise import SurprisingSentences
 from memagent.output import console, print_json, say, write
+
+if TYPE_CHECKING:
+    from memagent.memory.items import Source
+    from memagent.memory.memory import Memory
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Stored text: list, show, forget, rebuild, check.", no_args_is_help=True)
+app = typer.Typer(
+    help="Stored text: list, show, forget, rebuild, resegment, check.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(help="Name of a document or session.")]
 
@@ -60,14 +68,25 @@ def show(
     start: Annotated[int, typer.Option("--start", min=0, help="First character.")] = 0,
     end: Annotated[int | None, typer.Option("--end", min=0, help="Behind the last one.")] = None,
     events: Annotated[bool, typer.Option("--events", help="Cut into its events.")] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Its surprise, sentence by sentence, and its events.")
+    ] = False,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot-file", help="The same as a picture: a .png or .svg.")
+    ] = None,
     json: options.Json = False,
     namespace: options.Namespace = None,
     store: options.StorePath = None,
 ) -> None:
     """The stored text of a document or session, character for character."""
+    if events and (plot or plot_file):
+        raise UsageError("--events prints text and --plot draws: choose one of them")
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         memory = workspace.memory()
         source = memory.sources.get(name)
+        if plot or plot_file:
+            _plot(memory, source, (start, end), plot_file, json=json, draw=plot)
+            return
         if events:
             found = memory.events.of(source.id)
             if json:
@@ -81,6 +100,49 @@ def show(
             print_json({**asdict(source), "start": start, "end": start + len(text), "text": text})
         else:
             write(text)
+
+
+def _plot(
+    memory: Memory,
+    source: Source,
+    given: tuple[int, int | None],
+    path: Path | None,
+    *,
+    json: bool,
+    draw: bool,
+) -> None:
+    """Draw the surprise of a source: as numbers or text on stdout, as a picture in a file."""
+    from memagent import surprise_plot
+    from memagent.memory.profile import profile
+
+    if path is not None:
+        surprise_plot.check_suffix(path)
+    start, end = _range(source, *given)
+    found = profile(memory.events, source.id, start, end)
+    if not len(found.nats):
+        raise InputError(
+            f"no surprise is stored for the characters {start}-{end} of {source.name}: "
+            f"what is longer than {SurprisingSentences.short} tokens gets it by "
+            "`memagent memory resegment --score`"
+        )
+    if path is not None:
+        surprise_plot.paint(path, source, found)
+        say(f"drew {path}")
+    if json:
+        print_json(surprise_plot.profile_object(source, found, start, end))
+    elif draw:
+        for line in surprise_plot.draw(source, found, start, end):
+            write(f"{line}\n")
+
+
+def _range(source: Source, start: int | None, end: int | None) -> tuple[int, int]:
+    """The characters that are meant, all of them by default; UsageError if there are none."""
+    a, b = start or 0, source.chars if end is None else min(end, source.chars)
+    if a >= b:
+        raise UsageError(
+            f"nothing lies between {a} and {b}: {source.name} has {source.chars} characters"
+        )
+    return a, b
 
 
 @app.command()
@@ -100,11 +162,7 @@ def forget(
         memory = workspace.memory()
         source = memory.sources.get(name)
         whole = start is None and end is None
-        a, b = start or 0, source.chars if end is None else min(end, source.chars)
-        if a >= b:
-            raise UsageError(
-                f"nothing lies between {a} and {b}: {name} has {source.chars} characters"
-            )
+        a, b = _range(source, start, end)
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError("forgetting cannot be undone: say --yes")
@@ -125,7 +183,11 @@ def rebuild(
     namespace: options.Namespace = None,
     store: options.StorePath = None,
 ) -> None:
-    """Make events, words, vectors and index anew from the text; of all namespaces by default."""
+    """Make events, words, vectors and index anew from the text; of all namespaces by default.
+
+    Every text is cut as new text is, by the segmenter of the settings with its own parameters:
+    what `memory resegment` was told is not kept. Stored surprise is read back.
+    """
     from memagent.memory.sources import Sources
 
     flags = {"namespace": namespace, "store": store, "segmenter": segmenter}
@@ -135,6 +197,71 @@ def rebuild(
             memory = workspace.memory(name)
             memory.rebuild()
             say(f"rebuilt {name}: {memory.events.count_after():,} events")
+
+
+@app.command()
+def resegment(
+    name: Annotated[
+        str | None, typer.Argument(help="A document or session; all of them by default.")
+    ] = None,
+    gamma: Annotated[
+        float,
+        typer.Option("--gamma", help="Standard deviations above the mean that begin one."),
+    ] = SurprisingSentences.gamma,
+    tau: Annotated[
+        int, typer.Option("--tau", help="Sentences whose mean and deviation count.")
+    ] = SurprisingSentences.tau,
+    head: Annotated[
+        int, typer.Option("--head", help="First tokens of a sentence whose surprise counts.")
+    ] = SurprisingSentences.head,
+    least: Annotated[
+        int, typer.Option("--least", help="Tokens of an event before surprise ends it.")
+    ] = SurprisingSentences.least,
+    most: Annotated[
+        int, typer.Option("--most", help="Tokens of an event at most.")
+    ] = SurprisingSentences.most,
+    paragraph: Annotated[
+        int, typer.Option("--paragraph", help="Tokens of an event before a paragraph ends it.")
+    ] = SurprisingSentences.paragraph,
+    score: Annotated[
+        bool, typer.Option("--score", help="Load the model for text without stored surprise.")
+    ] = False,
+    namespace: options.Namespace = None,
+    store: options.StorePath = None,
+) -> None:
+    """Cut text into events anew by another rule, from stored surprise, without the model.
+
+    Text added later, and everything after `memory rebuild`, is cut by the rule's defaults again.
+    A turn or section of up to 48 tokens is one event by any rule.
+    """
+    from memagent.memory.surprise import AbsentScorer
+    from memagent.surprise import ModelSurprise
+
+    model = ModelSurprise()
+    scorer = model if score else AbsentScorer(model.id)
+    rule = SurprisingSentences(scorer, gamma, tau, head, least, most, paragraph)
+    with options.open_workspace(namespace=namespace, store=store) as workspace:
+        memory = workspace.memory()
+        source = memory.sources.get(name) if name is not None else None
+        before = _count(memory, source)
+        left = memory.resegment(rule, source)
+        if source not in left:
+            after = _count(memory, source)
+            what = name or memory.namespace
+            say(f"resegmented {what}: {before:,} events before, {after:,} now")
+        if left:
+            names = ", ".join(other.name for other in list(left)[:8])
+            say(
+                f"no surprise is stored for {sum(left.values()):,} spans of {names}"
+                + (", …" if len(left) > 8 else "")
+                + ", which stay as they are: add --score to have them scored"
+            )
+            raise typer.Exit(1)
+
+
+def _count(memory: Memory, source: Source | None) -> int:
+    """Events of a source, or of all."""
+    return memory.events.count_after() if source is None else len(memory.events.of(source.id))
 
 
 @app.command()
