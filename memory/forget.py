@@ -1,6 +1,7 @@
 """Forgetting: text is overwritten in its spans, and everything derived from it goes.
 
 The overwritten characters become as many blocks, so that the offsets of all other citations stay.
+The surprise of a span goes with its text by the triggers of the schema.
 """
 
 from __future__ import annotations
