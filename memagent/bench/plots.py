@@ -54,7 +54,10 @@ def lines(
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(True, alpha=0.3)
-    axes.legend()
+    if marks:
+        figure.legend(loc="outside lower center", ncols=2)
+    else:
+        axes.legend()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150)

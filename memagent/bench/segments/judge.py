@@ -20,9 +20,10 @@ from memagent.bench.segments.score import cohesion, pk, precision_recall_f1, win
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["DRAWS", "MEASURES", "Judge"]
+__all__ = ["DRAWS", "MEASURES", "SIMILARITY", "Judge"]
 
 DRAWS, RESAMPLES = 100, 1000
+SIMILARITY = "similarity inside over between"
 MEASURES = (
     "precision",
     "recall",
@@ -32,7 +33,7 @@ MEASURES = (
     "near f1",
     "pk",
     "window diff",
-    "similarity inside over between",
+    SIMILARITY,
 )
 
 

@@ -16,7 +16,7 @@ from memagent.bench.sample import thinned
 from memagent.bench.segments import graph
 from memagent.bench.segments.files import SHIFTS, Marked, read_marked
 from memagent.bench.segments.items import Document
-from memagent.bench.segments.judge import DRAWS, Judge
+from memagent.bench.segments.judge import DRAWS, SIMILARITY, Judge
 from memagent.bench.segments.ways import WAYS, Reading, unit_surprise
 from memagent.errors import InputError
 from memagent.memory.embed import Embedder
@@ -159,19 +159,21 @@ def _times(timed: dict[str, Any]) -> dict[str, float]:
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Flat figures of each set and way: F1 exact and near, errors, similarity, and the gains."""
+    """Flat figures of each set and way; of F1 the baselines' too, and the least the gain may be."""
     metrics: dict[str, float] = {}
     for row in rows:
-        if row["measure"] in ("precision", "recall", "near precision", "near recall"):
+        if row["measure"] not in ("f1", "near f1", "pk", "window diff", SIMILARITY):
             continue
-        measure = row["measure"].removesuffix(" inside over between")
-        name = f"{row['way']}_{measure}".replace(", ", "_").replace(" ", "_")
         figures = {"": row["measured"]}
-        for other in ("random", "random by length", "fixed"):
-            slug = other.replace(" ", "_")
-            figures[f"_{slug}"] = row[other]
-            figures[f"_over_{slug}_low"] = (row[f"over {other} 95 %"] or [None])[0]
-        metrics |= {f"{name}{k}_{row['set']}": v for k, v in figures.items() if v is not None}
+        if row["measure"] == "f1":
+            for other in ("random", "random by length", "fixed"):
+                figures[f"_{other}"] = row[other]
+                figures[f"_over_{other}_low"] = (row[f"over {other} 95 %"] or [None])[0]
+        measure = "similarity" if row["measure"] == SIMILARITY else row["measure"]
+        for figure, value in figures.items():
+            name = f"{row['way']}_{measure}{figure}_{row['set']}"
+            if value is not None:
+                metrics[name.replace(", ", "_").replace(" ", "_")] = value
     return metrics
 
 
