@@ -1,4 +1,5 @@
-"""Showing why each event was recalled: ranks per channel, tokens spent, what was left out."""
+"""Showing why each event was recalled: ranks, what its score is made of, tokens, what was left out.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from memagent.output import console, visible
 __all__ = ["print_explain"]
 
 _LEFT_OUT_SHOWN = 10
+_PARTS_SHOWN = 3
 
 
 def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
@@ -20,7 +22,7 @@ def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
 
     channels = list(report["channels"])
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("n", "via", *channels, "score", "tokens", "place"):
+    for column in ("n", "via", *channels, "score", "because of", "tokens", "place"):
         table.add_column(column, overflow="fold")
     shown = [*report["chosen"], *report["left_out"][:_LEFT_OUT_SHOWN]]
     for line in shown:
@@ -28,7 +30,8 @@ def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
             str(line["number"] or "–"),
             line["via"] if line["number"] else "left out",
             *(str(line["ranks"].get(channel, "–")) for channel in channels),
-            f"{line['score']:.4f}",
+            f"{line['score']:.2f}",
+            _because(line.get("why", {})),
             str(line["tokens"]),
             Text(visible(f"{line['place']} [{line['start']}-{line['end']}]")),
         )
@@ -43,3 +46,9 @@ def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
     for line in report.get("attention", []):
         place = visible(f"{line['place']} [{line['start']}-{line['end']}]")
         out.print(f"{line['share']:6.1%} of the attention  {place}", markup=False)
+
+
+def _because(why: dict[str, float]) -> str:
+    """What adds most to a score."""
+    best = sorted(why.items(), key=lambda part: -part[1])[:_PARTS_SHOWN]
+    return ", ".join(f"{name} {part:+.1f}" for name, part in best if part > 0)

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,13 +23,23 @@ if TYPE_CHECKING:
     import numpy as np
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["BUNDLED", "Embedder", "fast_products", "fingerprint"]
+__all__ = ["BUNDLED", "Embedder", "Reading", "fast_products", "fingerprint"]
 
 BUNDLED = "minilm"
 
 _BATCH = 32
 _WEIGHTS = (".safetensors", ".bin")
 _OTHER_FORMATS = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.ot", "*.msgpack", "*.tflite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text as the model read it: its vector, float32 [dim] of length 1, and its tokens: ids
+    int64 [n], and vectors float32 [n, dim] of length 1."""
+
+    vector: np.ndarray
+    ids: np.ndarray
+    tokens: np.ndarray
 
 
 class Embedder:
@@ -79,10 +90,28 @@ class Embedder:
             with fast_products(model.device.type):
                 # It sorts the texts by length itself, and runs in inference mode.
                 vectors = model.encode(list(texts), batch_size=_BATCH, show_progress_bar=False)
-        vectors = np.asarray(vectors, dtype=np.float32)
-        # A vector of zeros stays one.
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12))
+        return _unit(np.asarray(vectors, dtype=np.float32))
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """The vectors of texts, as `encode` gives them, with those of their tokens."""
+        import numpy as np
+
+        if not texts:
+            return []
+        with self._lock:
+            model = self.load()
+            with fast_products(model.device.type):
+                rows: Any = model.encode(
+                    list(texts), batch_size=_BATCH, show_progress_bar=False, output_value=None
+                )
+        found = []
+        for row in rows:
+            count = int(row["attention_mask"].sum())  # behind them the batch is filled up
+            parts = [row["sentence_embedding"][None], row["token_embeddings"][:count]]
+            vector, tokens = (_unit(np.asarray(part.float().cpu())) for part in parts)
+            ids = np.asarray(row["input_ids"].cpu(), dtype=np.int64)[:count]
+            found.append(Reading(vector[0], ids, tokens))
+        return found
 
     def _load(self) -> SentenceTransformer:
         from safetensors import SafetensorError
@@ -105,6 +134,14 @@ class Embedder:
             ) from error
         finally:
             logging.set_verbosity(level)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows of length 1; one of zeros stays one."""
+    import numpy as np
+
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12))
 
 
 def fast_products(device: str) -> AbstractContextManager[Any]:

@@ -7,27 +7,24 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from memagent.memory.answers import Answers
 from memagent.memory.embed import Embedder
 from memagent.memory.events import Events, Filter
-from memagent.memory.index import IndexState, VectorIndex
+from memagent.memory.index import VectorIndex
 from memagent.memory.items import Event, Piece, Source, Span
-from memagent.memory.recall.budget import OVERHEAD, Hit, Recalled, Via, choose
-from memagent.memory.recall.clues import in_first_person, named
-from memagent.memory.recall.dates import days_named, told
-from memagent.memory.recall.features import Signs, features
+from memagent.memory.recall.budget import Recalled, choose
+from memagent.memory.recall.dense import Dense
 from memagent.memory.recall.lexical import Lexical
-from memagent.memory.recall.linear import score
-from memagent.memory.recall.pool import Pool
-from memagent.memory.recall.query import Query
+from memagent.memory.recall.rereading import Reread, reread
+from memagent.memory.recall.search import Search
 from memagent.memory.segment import Segmenter, Sentences, estimate_tokens
 from memagent.memory.sources import Sources
 from memagent.memory.spans import Spans
 from memagent.memory.store import Store
+from memagent.memory.token_codes import TokenCodes
 from memagent.memory.vectors import Vectors
 
 __all__ = ["Memory"]
@@ -42,6 +39,7 @@ class Memory:
     """Sources, spans, events and recall of one namespace.
 
     `warn` gets one line whenever a cache had to be rebuilt. Safe to use from several threads.
+    `reread`, where there is one, looks again at the best events if not all of them fit.
     `caches` is a folder for what engines derive from this namespace; it goes when text is
     forgotten, and may be deleted at any time.
     """
@@ -54,12 +52,14 @@ class Memory:
         index_dir: Path,
         warn: Callable[[str], None],
         segmenter: Segmenter | None = None,
+        reread: Reread | None = None,
     ) -> None:
         self.store = store
         self.namespace = namespace
         self.embedder = embedder
         self.warn = warn
         self.segmenter = segmenter or Sentences()
+        self.reread = reread
         self.sources = Sources(store, namespace)
         self.spans = Spans(store)
         namespace_id = self.sources.namespace_id
@@ -67,6 +67,7 @@ class Memory:
         self.events = Events(store, namespace_id)
         self.answers = Answers(store, namespace_id)
         self.vectors = Vectors(store, namespace_id, embedder.id, embedder.dim)
+        self.token_codes = TokenCodes.load(embedder.id)
         self.lexical = Lexical(store, namespace_id)
         self.index = VectorIndex(
             index_dir / f"{namespace_id}-{embedder.id}.faiss",
@@ -75,6 +76,8 @@ class Memory:
             label=f"the index of the namespace {namespace!r}",
         )
         self._lock = threading.RLock()
+        self.dense = Dense(self.vectors, self.index, self._lock)
+        self.search = Search(self.events, self.lexical, self.dense, embedder, self.token_codes)
 
     def add_pieces(
         self, source: Source, pieces: Iterable[Piece], committed: Callable[[int, int], None]
@@ -124,11 +127,19 @@ class Memory:
                 break
             if progress is not None and total is None:
                 total, done = self.events.count_after(through), 0
-            vectors = self.embedder.encode([event.text for event in events])
-            self.vectors.append([event.id for event in events], vectors)
+            self._store_vectors(events)
             if progress is not None and total is not None and done is not None:
                 done += len(events)
                 progress(done, max(total, done))
+
+    def _store_vectors(self, events: Sequence[Event]) -> None:
+        import numpy as np
+
+        read = self.embedder.read([event.text for event in events])
+        codes = self.token_codes
+        tokens = [codes.pack(each.ids, each.tokens) for each in read] if codes else None
+        vectors = np.stack([each.vector for each in read])
+        self.vectors.append([event.id for event in events], vectors, tokens)
 
     def recall(
         self,
@@ -147,22 +158,11 @@ class Memory:
         """
         which = which or Filter()
         self.catch_up()
-        query = self.query(question)
-        rankings = self.rankings(query, max(_DEPTH, budget // _TOKENS_A_HIT), which)
-        rank = {
-            name: {event_id: place for place, event_id in enumerate(ids, start=1)}
-            for name, ids in rankings.items()
-        }
-        signs = self.signs(query, rankings, which)
-        scored = zip(signs.pool.candidates, score(features(signs)), strict=True) if signs else ()
-        hits = []
-        for event, value in scored:
-            if not skip(event):
-                ranks = {name: of[event.id] for name, of in rank.items() if event.id in of}
-                via: Via = "similarity" if ranks else "contiguity"
-                tokens = count(event.text) + OVERHEAD
-                hits.append(Hit(event, float(value), ranks, tokens, via))
-        hits.sort(key=lambda hit: -hit.score)
+        query = self.search.query(question)
+        rankings = self.search.rankings(query, max(_DEPTH, budget // _TOKENS_A_HIT), which)
+        hits = self.search.hits(query, rankings, which, count, skip)
+        if self.reread is not None:
+            hits = reread(question, hits, self.reread, budget)
         return choose(
             question,
             hits,
@@ -172,53 +172,6 @@ class Memory:
             contiguity=contiguity,
             channels={name: len(ids) for name, ids in rankings.items()},
         )
-
-    def query(self, question: str) -> Query:
-        """The question as it is looked for."""
-        vector = self.embedder.encode([question])[0] if question.strip() else None
-        days = days_named(question, date.today())
-        return Query(question, self.lexical.words(question), vector, days)
-
-    def signs(
-        self, query: Query, rankings: Mapping[str, Sequence[int]], which: Filter
-    ) -> Signs | None:
-        """What is looked up to score the events that the channels ranked and those beside them;
-        nothing where there are none."""
-        import numpy as np
-
-        pool = Pool(self.events, sorted({i for ids in rankings.values() for i in ids}), which)
-        if not pool.candidates or query.vector is None:
-            return None
-        ids = pool.ids.tolist()
-        each = self.lexical.each(query.words, ids)
-        words = np.array([[of.get(i, 0.0) for i in ids] for of in each]).reshape(-1, len(ids))
-        meant = named(query.text, {name for name in pool.speakers if name})
-        own = query.vector
-        if meant:
-            own = self.embedder.encode([in_first_person(query.text, meant)])[0]
-        with self._lock:
-            known = self.index.vectors(pool.ids)
-        return Signs(pool, words, known, query.vector, own, meant, query.days)
-
-    def rankings(self, query: Query, depth: int, which: Filter) -> dict[str, list[int]]:
-        """Event ids per channel, best first."""
-        lexical = [event_id for event_id, _ in self.lexical.search(query.words, depth, which)]
-        found = {"lexical": lexical, "dense": self._nearest(query, depth, which)}
-        if len(query.days) == 1:
-            found["dated"] = self._nearest(query, depth, which.within(told(query.days[0])))
-        return found
-
-    def _nearest(self, query: Query, depth: int, which: Filter) -> list[int]:
-        """Ids of the events whose vectors are nearest to the question's, nearest first."""
-        import numpy as np
-
-        if query.vector is None:
-            return []
-        allowed = np.array(self.events.allowed(which), dtype=np.int64) if which else None
-        with self._lock:
-            self.sync_index()
-            found = self.index.search(query.vector, depth, allowed)
-        return [event_id for event_id, _ in found]
 
     def withdraw(self, spans: Iterable[Span]) -> None:
         """Take turns back: their text stays, nothing is recalled from it any more."""
@@ -246,9 +199,7 @@ class Memory:
 
     def sync_index(self) -> None:
         """Bring the index into step with the store's vectors, rebuilding it if need be."""
-        count, through, saved = self.vectors.size()
-        state = IndexState(self.vectors.epoch(), count, through, saved)
-        self.index.sync(state, self.vectors.after)
+        self.dense.sync()
 
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Make events, words, vectors and index anew from the text."""

@@ -188,3 +188,9 @@ def m004_surprise(db: Database) -> None:
     """The surprise of spans. Whatever becomes of a text, triggers let none of it outlast it."""
     for statement in _M004:
         db.execute(statement)
+
+
+@migrations()
+def m005_token_codes(db: Database) -> None:
+    """The tokens of an event, in the codes of its embedder; without them in older stores."""
+    db.execute("ALTER TABLE vectors ADD COLUMN tokens BLOB")

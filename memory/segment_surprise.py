@@ -61,7 +61,7 @@ class SurprisingSentences:
     least: int = 8
     most: int = 128
     paragraph: int = 48
-    short: int = 48
+    short: int = 128
 
     def __post_init__(self) -> None:
         rules = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,10 @@ class Vectors:
         row = self.store.row("SELECT epoch FROM namespaces WHERE id = ?", self.namespace_id)
         return int(row["epoch"]) if row else 0
 
-    def append(self, ids: Sequence[int], vectors: np.ndarray) -> None:
-        """Store vectors [len(ids), dim] of events with ascending ids.
+    def append(
+        self, ids: Sequence[int], vectors: np.ndarray, tokens: Sequence[bytes | None] | None = None
+    ) -> None:
+        """Store vectors [len(ids), dim] of events with ascending ids, and codes of their tokens.
 
         Events are embedded in order of id, so those at or below the highest one stored are there
         already (another process was faster), and events deleted meanwhile are passed over.
@@ -48,13 +51,14 @@ class Vectors:
         with self.store.write() as db:
             _, through, _ = self.size()
             added = 0
-            for event_id, vector in zip(ids, halves, strict=True):
+            coded = tokens or [None] * len(ids)
+            for event_id, vector, codes in zip(ids, halves, coded, strict=True):
                 if event_id <= through:
                     continue
                 cursor = db.execute(
-                    """INSERT INTO vectors (namespace_id, embedder, event_id, vector)
-                       SELECT ?, ?, id, ? FROM events WHERE id = ?""",
-                    [self.namespace_id, self.embedder, vector.tobytes(), event_id],
+                    """INSERT INTO vectors (namespace_id, embedder, event_id, vector, tokens)
+                       SELECT ?, ?, id, ?, ? FROM events WHERE id = ?""",
+                    [self.namespace_id, self.embedder, vector.tobytes(), codes, event_id],
                 )
                 added += cursor.rowcount
             db.execute(
@@ -84,6 +88,18 @@ class Vectors:
             flat = np.frombuffer(b"".join(row["vector"] for row in rows), dtype=np.float16)
             yield ids, flat.reshape(len(rows), self.dim).astype(np.float32)
             event_id = int(ids[-1])
+
+    def tokens(self, ids: Sequence[int]) -> list[bytes | None]:
+        """The codes of the tokens of these events, None where there are none."""
+        rows = self.store.rows(
+            """SELECT event_id, tokens FROM vectors WHERE namespace_id = ? AND embedder = ?
+               AND event_id IN (SELECT value FROM json_each(?))""",
+            self.namespace_id,
+            self.embedder,
+            json.dumps(ids),
+        )
+        found = {row["event_id"]: row["tokens"] for row in rows}
+        return [found.get(event_id) for event_id in ids]
 
     def mark_saved(self, saved: bool = True) -> None:
         """Remember whether an index file exists, so that a missing one is noticed."""

@@ -67,6 +67,7 @@ def test_a_piped_document_is_answered_with_citations_to_the_character(run: Run) 
     explained = run("search", "parrot", "--explain")
     assert "tokens spent" in explained.stderr
     assert "lexical" in explained.stderr
+    assert "because of" in explained.stderr
 
 
 def test_adding_again_is_a_no_op_and_a_changed_file_an_update(run: Run, tmp_path: Path) -> None:

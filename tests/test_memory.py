@@ -9,6 +9,7 @@ from memagent.memory.embed import Embedder
 from memagent.memory.events import Filter
 from memagent.memory.items import Piece, Source
 from memagent.memory.memory import Memory
+from memagent.memory.recall.search import Rankings
 from memagent.memory.store import Store
 
 FACTS = [
@@ -29,6 +30,10 @@ def add(memory: Memory, name: str, *texts: str) -> Source:
 
 def texts(memory: Memory, question: str, budget: int = 60, **how: object) -> list[str]:
     return [hit.event.text for hit in memory.recall(question, budget=budget, **how).best]  # type: ignore[arg-type]
+
+
+def ranked(memory: Memory, question: str) -> Rankings:
+    return memory.search.rankings(memory.search.query(question), 50, Filter())
 
 
 def test_words_and_meaning_both_find(memory: Memory) -> None:
@@ -114,13 +119,11 @@ def test_search_equals_that_of_a_rebuilt_index(
     add(first, "facts", *FACTS)
     add(first, "more", *[f"{fact} Again, {n}." for n, fact in enumerate(FACTS * 10)])
     questions = [*FACTS, "bees", "old clock", "the coast in winter"]
-    before = [first.rankings(first.query(question), 50, Filter()) for question in questions]
+    before = [ranked(first, question) for question in questions]
     first.close()
     shutil.rmtree(tmp_path / "index", ignore_errors=True)
     second = Memory(store, "default", embedder, tmp_path / "index", warnings.append)
-    assert [
-        second.rankings(second.query(question), 50, Filter()) for question in questions
-    ] == before
+    assert [ranked(second, question) for question in questions] == before
     second.rebuild()
     after = [texts(second, question, 400) for question in questions]
     assert after == [texts(first, question, 400) for question in questions]

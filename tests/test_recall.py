@@ -69,7 +69,7 @@ def test_an_answer_without_a_word_of_the_question_comes_with_it(memory: Memory) 
     pair = ("Ann: Which instrument does your sister play?", "Bob: The oboe, since she was nine.")
     say(memory, "talk", *filler[:20], *pair, *filler[20:])
     found = best(memory, "Which instrument does Bob's sister play?")
-    assert found[0] == pair[1]
+    assert set(found[:2]) == set(pair)
 
 
 def test_the_speaker_whom_a_question_names_comes_first(memory: Memory) -> None:
@@ -79,11 +79,15 @@ def test_the_speaker_whom_a_question_names_comes_first(memory: Memory) -> None:
 
 
 def test_of_two_alike_the_event_with_a_time_comes_first(memory: Memory) -> None:
+    filler = [f"Bob: The weather in the hills was dull, {n} times over." for n in range(20)]
     say(
         memory,
         "talk",
-        "Ann: We moved to the coast.",
+        *filler,
+        "Ann: We moved to the coast, all of us together.",
+        *filler,
         "Ann: We moved to the coast last spring, in May.",
+        *filler,
     )
     assert "May" in best(memory, "When did Ann move to the coast?")[0]
 

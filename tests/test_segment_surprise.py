@@ -58,7 +58,7 @@ def test_surprising_sentences_begin_events() -> None:
 
 def test_an_event_below_the_minimum_goes_on() -> None:
     text = " ".join([CALM, CALM, CALM, SUDDEN, "Suddenly!", CALM, CALM, CALM, CALM])
-    events = [text[a:b] for a, b in SurprisingSentences(Planted(), least=16).cut(text)]
+    events = [text[a:b] for a, b in SurprisingSentences(Planted(), least=16, short=48).cut(text)]
     assert [event.split()[0] for event in events] == ["The", "Suddenly"]
 
 

@@ -30,7 +30,7 @@ TABLES = {
     "spans": "id source_id ordinal start end text page section role time key segmenter withdrawn",
     "surprises": "span_id scorer packed",
     "vector_sets": "namespace_id embedder count through saved",
-    "vectors": "namespace_id embedder event_id vector",
+    "vectors": "namespace_id embedder event_id vector tokens",
     "working": "id session_id kind version lines reason created",
 }
 INDEXES = {

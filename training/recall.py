@@ -31,6 +31,8 @@ from memagent.bench.sample import thinned
 from memagent.memory.embed import Embedder
 from memagent.memory.events import Filter
 from memagent.memory.recall.features import features
+from memagent.memory.segment_surprise import SurprisingSentences
+from memagent.surprise import ModelSurprise
 
 log = logging.getLogger("recall")
 
@@ -59,12 +61,12 @@ def look_up(
     """The names of the signs, and the questions of a history put to a real store."""
     found, names = [], []
     with tempfile.TemporaryDirectory() as folder:
-        stored = Stored(history, embedder, Path(folder))
+        stored = Stored(history, embedder, Path(folder), SurprisingSentences(ModelSurprise()))
         memory = stored.memory
         for asked in thinned(history.asked, limit):
-            query = memory.query(asked.question)
-            rankings = memory.rankings(query, DEPTH, Filter())
-            signs = memory.signs(query, rankings, Filter())
+            query = memory.search.query(asked.question)
+            rankings = memory.search.rankings(query, DEPTH, Filter())
+            signs = memory.search.signs(query, rankings, Filter())
             if signs is None:
                 continue
             by_name = features(signs)
@@ -141,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--limit", type=int, help="questions of each history at most")
+    parser.add_argument("--histories", type=int, help="histories of each set at most")
     parser.add_argument("--report", type=Path, required=True)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -149,8 +152,8 @@ def main() -> None:
     seen: list[Seen] = []
     names: list[str] = []
     for path in args.data:
-        name, histories = read_histories(path)
-        for number, history in enumerate(histories):
+        name, histories = read_histories(path, "train")
+        for number, history in enumerate(thinned(histories, args.histories)):
             names, found = look_up(name, number % FOLDS, history, args.limit, embedder)
             seen += found
             log.info("%s: %s, %d questions", name, history.name, len(found))

@@ -139,13 +139,22 @@ def recall(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Questions of each history.")
     ] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Take the design apart as well: slower.")
+    ] = False,
     json: options.Json = False,
     out: Out = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Folder in which to draw recall-*.png.")
+    ] = None,
 ) -> None:
     """Share of the evidence recalled for 500 to 7,000 tokens, beside words and vectors alone."""
-    from memagent.bench.recall.measure import measure
+    from memagent.bench.recall import measure as bench
 
-    _print(measure(data, limit=limit, tell=say), json, out)
+    report = bench.measure(data, limit=limit, ablate=ablate, tell=say)
+    if plot is not None:
+        say(f"drawn in {', '.join(map(str, bench.plot(report, plot)))}")
+    _print(report, json, out)
 
 
 @app.command()

@@ -25,7 +25,7 @@ def search(
     until: options.Until = None,
     json: options.Json = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Ranks per channel, tokens, what was left out.")
+        bool, typer.Option("--explain", help="Ranks, why, tokens, what was left out.")
     ] = False,
     namespace: options.Namespace = None,
     budget: options.Budget = None,

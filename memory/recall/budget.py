@@ -6,11 +6,13 @@ Infinite Context LLMs" (EM-LLM), at the level of text.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from memagent.memory.items import Event
+from memagent.memory.recall.repeats import Repeats
 
 __all__ = ["OVERHEAD", "Hit", "Recalled", "Via", "choose"]
 
@@ -22,13 +24,15 @@ OVERHEAD = 12
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An event with why it was found: rank per channel (from 1), fused score, tokens."""
+    """An event with why it was found: its score, rank per channel (from 1), tokens, and what each
+    sign adds to the score."""
 
     event: Event
     score: float
     ranks: dict[str, int]
     tokens: int
     via: Via = "similarity"
+    why: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,20 @@ def choose(
     """Spend `budget` tokens on `hits` (best first) and on their neighbours.
 
     `contiguity` is the share of the budget kept for neighbours; what they leave goes to further
-    hits. A hit that does not fit is passed over, a smaller one behind it may still fit.
+    hits. A hit that does not fit is passed over, a smaller one behind it may still fit; so is one
+    that repeats what was chosen.
     """
     chosen: dict[int, Hit] = {}
     spent = 0
+    said = defaultdict[str, Repeats](Repeats)
 
     def take(hit: Hit, limit: float) -> None:
         nonlocal spent
-        if hit.event.id not in chosen and spent + hit.tokens <= limit:
+        fits = hit.event.id not in chosen and spent + hit.tokens <= limit
+        # Said again another day is another event; what documents share is not.
+        when = hit.event.time[:10] if hit.event.kind == "session" else ""
+        if fits and hit.event.text not in said[when]:
+            said[when].add(hit.event.text)
             chosen[hit.event.id] = hit
             spent += hit.tokens
 
@@ -119,5 +129,6 @@ def _line(hit: Hit, number: int | None) -> dict[str, Any]:
         "via": hit.via,
         "ranks": hit.ranks,
         "score": round(hit.score, 6),
+        "why": {name: round(part, 4) for name, part in hit.why.items() if round(part, 4)},
         "tokens": hit.tokens,
     }

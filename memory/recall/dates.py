@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
-__all__ = ["Days", "closeness", "day_of", "days_named", "told"]
+__all__ = ["Days", "closeness", "day_of", "days_named", "moments", "told"]
 
 _MONTHS = (
     "january february march april may june july august september october november december".split()
@@ -50,6 +50,7 @@ _BESIDE = re.compile(
 )
 _RELATIVE = frozenset({"unit", "word"})
 _YEARS_BACK = 10  # that a date without a year may mean
+_BESIDE_IT = 0.3  # a day next to one that is named
 _TOLD_WITHIN = 7.0  # days in which what is told of a day grows fewer by a factor e
 _PLANNED_WITHIN = 3.0
 
@@ -97,12 +98,15 @@ def day_of(moment: str) -> date:
     return (when.astimezone() if when.tzinfo else when).date()
 
 
-def told(days: Days) -> tuple[str, str]:
-    """When the days may have been spoken of: from their first midnight here to a while after the
-    last, in ISO 8601 UTC."""
-    ends = (days.first, days.behind + timedelta(2 * _TOLD_WITHIN))
-    moments = (datetime.combine(day, time()).astimezone(UTC) for day in ends)
-    since, until = (moment.isoformat(timespec="microseconds") for moment in moments)
+def told(days: Days) -> Days:
+    """When the days may have been spoken of: they and a while after them."""
+    return replace(days, behind=days.behind + timedelta(2 * _TOLD_WITHIN))
+
+
+def moments(days: Days) -> tuple[str, str]:
+    """The first midnight here and the last, in ISO 8601 UTC."""
+    ends = (datetime.combine(day, time()).astimezone(UTC) for day in (days.first, days.behind))
+    since, until = (moment.isoformat(timespec="microseconds") for moment in ends)
     return since, until
 
 
@@ -111,9 +115,9 @@ def closeness(day: date, named: Sequence[Days]) -> float:
 
     def of(days: Days) -> float:
         if day < days.first:
-            return math.exp((day - days.first).days / _PLANNED_WITHIN)
+            return _BESIDE_IT * math.exp((day - days.first).days / _PLANNED_WITHIN)
         if day >= days.behind:
-            return math.exp((days.behind - timedelta(1) - day).days / _TOLD_WITHIN)
+            return _BESIDE_IT * math.exp((days.behind - day).days / _TOLD_WITHIN)
         return 1.0
 
     return max(map(of, named), default=0.0)

@@ -18,13 +18,15 @@ __all__ = ["Signs", "features"]
 _WORDS_AROUND = (0.7, 0.5)  # of a word's BM25 in the events beside, and in those beyond
 _MEANING_AROUND = (0.7, 0.5)  # of the vectors of these
 _BEST_OF_SOURCE = 3
+_STRETCH = 4  # events on each side
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
     """What was looked up for a question: over a pool of n events, m of them in question.
 
-    `words` [word, n] is the BM25 score of each word of the question; `vectors` [n, dim]; `asked`
+    `words` [word, n] is the BM25 score of each word of the question; `vectors` [n, dim]; `tokens`
+    [token, m] is how well each token of the question is met, nan where that is not known; `asked`
     and `in_first_person` [dim] are the vectors of the question as it is, and as the speakers whom
     it names would put it; `meant` are these speakers, `days` what it says of when.
     """
@@ -32,6 +34,7 @@ class Signs:
     pool: Pool
     words: np.ndarray
     vectors: np.ndarray
+    tokens: np.ndarray | None
     asked: np.ndarray
     in_first_person: np.ndarray
     meant: Set[str]
@@ -50,15 +53,18 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     scores = {
         "words around": np.log1p(window.sum(1)),
         "meaning around": around @ signs.asked,
-        "own words": signs.vectors[rows] @ signs.in_first_person,
         "own words around": around @ signs.in_first_person,
     }
     found = {name: _scaled(score) for name, score in scores.items()}
-    alone = _scaled(np.log1p(signs.words.sum(0))[rows])
-    found["source"] = _of_source(alone + found["own words"], pool.source_rows())
+    words = _scaled(np.log1p(signs.words.sum(0))[rows])
+    own = _scaled(signs.vectors[rows] @ signs.in_first_person)
+    found["source"] = _of_source(words + own, pool.source_rows())
     events = pool.candidates
     texts = [event.text for event in events]
     other = -1.0 if signs.meant else 0.0
+    found["tokens"] = _met(signs.tokens, own)
+    alike = found["words around"] + found["meaning around"] + found["tokens"]
+    found["stretch"] = pool.beside(alike, _STRETCH)
     found["speaker"] = np.array([1.0 if name in signs.meant else other for name in pool.speakers])
     found["when"] = np.array(
         [closeness(day_of(event.time), signs.days) for event in pool.candidates]
@@ -71,6 +77,20 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
 def _scaled(score: np.ndarray) -> np.ndarray:
     scaled: np.ndarray = (score - score.mean()) / (score.std() + 1e-6)
     return scaled
+
+
+def _met(tokens: np.ndarray | None, own: np.ndarray) -> np.ndarray:
+    """The mean over the question's tokens of how well each is met, scaled first one by one: what
+    every event meets tells nothing. Where that is not known, how near the event's own vector is."""
+    import numpy as np
+
+    if tokens is None or not len(tokens):
+        return own
+    known = ~np.isnan(tokens).any(0)
+    found = own.copy()
+    if known.any():
+        found[known] = _scaled(np.mean([_scaled(row) for row in tokens[:, known]], axis=0))
+    return found
 
 
 def _of_source(score: np.ndarray, source: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 from memagent.memory.events import Filter
 from memagent.memory.store import Store
 
-__all__ = ["Lexical", "content_words"]
+__all__ = ["Lexical", "content_words", "is_content"]
 
 # Words that stand in almost every event; they cost time and rank nothing.
 _STOP = frozenset(
@@ -33,6 +33,11 @@ def content_words(text: str) -> list[str]:
     """The distinct words of `text` in lower case without function words; all if none is left."""
     words = list(dict.fromkeys(word.lower() for word in _WORD.findall(text)))
     return [word for word in words if word not in _STOP] or words
+
+
+def is_content(word: str) -> bool:
+    """Whether a word in lower case, or a piece of one, may tell a text from others."""
+    return word not in _STOP and word[:1] != "[" and any(map(str.isalnum, word))
 
 
 class Lexical:

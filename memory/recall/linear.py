@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["WEIGHTS", "score"]
+__all__ = ["WEIGHTS", "weighed"]
 
+# By the kind of the source: who speaks and when tells of turns, what stands around of documents.
 WEIGHTS = {
-    "words around": 0.76,
-    "meaning around": 0.34,
-    "own words": 0.45,
-    "own words around": 0.43,
-    "source": 0.19,
-    "speaker": 1.3,
-    "when": 4.69,
-    "time": 0.75,
-    "question": -0.98,
+    "session": {
+        "words around": 0.46,
+        "meaning around": 0.39,
+        "own words around": 0.5,
+        "tokens": 0.63,
+        "source": 0.2,
+        "speaker": 1.26,
+        "when": 4.25,
+        "time": 0.44,
+        "question": -0.71,
+    },
+    "document": {
+        "words around": 0.48,
+        "meaning around": 0.26,
+        "tokens": 0.45,
+        "stretch": 0.29,
+    },
 }
 
 
-def score(found: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The sum of the signs [m], each times its weight: a logit, to be compared with others of the
-    same question."""
+def weighed(found: Mapping[str, np.ndarray], kinds: Sequence[str]) -> dict[str, np.ndarray]:
+    """Each sign [m] times its weight in a source of that kind. Their sum is a logit, to be compared
+    with others of the same question."""
     import numpy as np
 
-    summed: np.ndarray = np.sum([WEIGHTS[name] * found[name] for name in WEIGHTS], axis=0)
-    return summed
+    return {
+        name: np.array([WEIGHTS[kind].get(name, 0.0) for kind in kinds]) * values
+        for name, values in found.items()
+    }

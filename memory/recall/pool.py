@@ -27,7 +27,7 @@ class Pool:
     """`ids` int64 [n], ascending: the events in question and those around them.
 
     `rows` int64 [m] are the places of the events in question among them, `candidates` these
-    events, and `speakers` who says them, as far as their spans tell.
+    events, and `speakers` who says them, as far as their turns tell, or in a document they do.
     """
 
     def __init__(self, events: Events, hits: Sequence[int], which: Filter) -> None:
@@ -46,7 +46,9 @@ class Pool:
                 wanted |= exists & hit[there]
         found = events.with_openings(self.ids[wanted].tolist(), which)
         self.candidates: list[Event] = [event for event, _ in found]
-        self.speakers = [speaker(opening) for _, opening in found]
+        self.speakers = [
+            speaker(opening if event.kind == "session" else event.text) for event, opening in found
+        ]
         self.rows = np.searchsorted(self.ids, [event.id for event in self.candidates])
 
     def spread(
@@ -64,6 +66,17 @@ class Pool:
                 beside = values[there[self.rows]]
                 joined = join(joined, share.reshape(-1, *[1] * (values.ndim - 1)) * beside)
         return joined
+
+    def beside(self, values: np.ndarray, reach: int) -> np.ndarray:
+        """For each event in question the mean of the values [m] of so many others on each side, of
+        the same source; those that are not in question count as 0."""
+        import numpy as np
+
+        every = np.zeros(len(self.ids))
+        every[self.rows] = values
+        joined = self.spread(every, [1.0] * reach, np.add)
+        mean: np.ndarray = (joined - values) / (2 * reach)
+        return mean
 
     def source_rows(self) -> np.ndarray:
         """For each candidate the number of its source, int64 [m], counted from 0."""

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from memagent.memory.embed import Reading
 from memagent.memory.recall.dates import Days
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["Query"]
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`words` are those worth looking for, `vector` is float32 [dim], none of a blank text, and
-    `days` are those it names."""
+    """`words` are those worth looking for, `reading` is how the embedder read it, none of a blank
+    text, and `days` are those it names."""
 
     text: str
     words: Sequence[str]
-    vector: np.ndarray | None
+    reading: Reading | None
     days: Sequence[Days]

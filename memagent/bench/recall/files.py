@@ -10,40 +10,44 @@ from memagent.bench.recall.fairytale import stories
 from memagent.bench.recall.items import History
 from memagent.bench.recall.locomo import locomo
 from memagent.bench.recall.qmsum import qmsum
+from memagent.bench.recall.squad import articles
 from memagent.errors import InputError
 
 __all__ = ["read_histories"]
 
 
-def read_histories(path: Path) -> tuple[str, list[History]]:
-    """Name of the set and its histories: LoCoMo, the `val` parts of QMSum and FairytaleQA.
+def read_histories(path: Path, part: str = "val") -> tuple[str, list[History]]:
+    """Name of the set and its histories: LoCoMo, SQuAD, a part (train or val) of QMSum or
+    FairytaleQA.
 
     Raises InputError where the file is none of them.
     """
     files = dict(read_texts(path, ".json", ".csv"))
     try:
-        name, found = _decoded(files)
+        name, found = _decoded(files, part)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: {error!r} does not fit a set of histories") from error
     found = [history for history in found if history.asked]
     if not found:
         raise InputError(
             f"{path} holds no questions with evidence: give a file in the format of LoCoMo, or "
-            "the archive of QMSum or FairytaleQA"
+            "SQuAD, or the archive of QMSum or FairytaleQA"
         )
     return name, found
 
 
-def _decoded(files: dict[str, str]) -> tuple[str, list[History]]:
+def _decoded(files: dict[str, str], part: str) -> tuple[str, list[History]]:
     if any(name.endswith("-questions.csv") for name in files):
-        return "fairytaleqa", list(stories(files, "val"))
+        return "fairytaleqa", list(stories(files, part))
     decoded = {name: json.loads(text) for name, text in sorted(files.items())}
     lists = [value for value in decoded.values() if isinstance(value, list)]
     if lists:
         return "locomo", [history for value in lists for history in locomo(value)]
     alone = len(decoded) == 1
+    if alone and "data" in next(iter(decoded.values())):
+        return "squad", list(articles(*decoded.values()))
     return "qmsum", [
         qmsum(PurePosixPath(name).stem, meeting)
         for name, meeting in decoded.items()
-        if alone or "val" in PurePosixPath(name).parts
+        if alone or part in PurePosixPath(name).parts
     ]

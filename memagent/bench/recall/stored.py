@@ -4,39 +4,56 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 from memagent.bench.recall.items import History, cost
 from memagent.bench.report import CheckError
+from memagent.documents.split import chunks
 from memagent.memory.embed import Embedder
 from memagent.memory.items import Event, Piece
 from memagent.memory.memory import Memory
 from memagent.memory.recall.budget import OVERHEAD
+from memagent.memory.recall.rereading import Reread
+from memagent.memory.segment import Segmenter
 from memagent.memory.store import Store
 
 __all__ = ["Stored"]
 
 
 class Stored:
-    """The history in a namespace of its own: sessions turn by turn, a story as one document."""
+    """The history in a namespace of its own: sessions turn by turn where it has times; what has
+    none, a meeting or a story, is a document read as plain text is."""
 
-    def __init__(self, history: History, embedder: Embedder, folder: Path) -> None:
+    def __init__(
+        self,
+        history: History,
+        embedder: Embedder,
+        folder: Path,
+        segmenter: Segmenter | None = None,
+        reread: Reread | None = None,
+    ) -> None:
         self.history = history
         self.store = Store(folder / "memory.db")
-        self.memory = Memory(self.store, "default", embedder, folder / "index", _unexpected)
+        self.memory = Memory(
+            self.store, "default", embedder, folder / "index", _unexpected, segmenter, reread
+        )
         self._starts: dict[int, list[int]] = {}  # of the turns of a source, in characters
         self._numbers: dict[int, list[int]] = {}
-        if any(turn.speaker for turn in history.turns):
+        if any(turn.time for turn in history.turns):
             self._say()
         else:
             self._write()
         self.memory.catch_up()
 
-    def recall(self, question: str, budget: int) -> dict[int, float]:
+    def recall(self, question: str, budget: int, contiguity: float = 0.0) -> dict[int, float]:
         """The share of each turn that is recalled for so many tokens, as `cost` counts them."""
         found: dict[int, float] = {}
         recalled = self.memory.recall(
-            question, budget=budget, count=lambda text: cost(text) - OVERHEAD
+            question,
+            budget=budget,
+            contiguity=contiguity,
+            count=lambda text: cost(text) - OVERHEAD,
         )
         if recalled.spent > budget:
             raise CheckError(f"{recalled.spent} tokens were recalled, {budget} were allowed")
@@ -69,16 +86,17 @@ class Stored:
             self._numbers.setdefault(session.id, []).append(number)
 
     def _write(self) -> None:
+        said = [turn.said + "\n\n" for turn in self.history.turns]
         source, _ = self.memory.sources.begin_document(
             self.history.name, self.history.name, None, "text/plain"
         )
-        pieces = [Piece(turn.said + "\n\n") for turn in self.history.turns]
+        pieces = map(Piece, chunks(said))
         self.memory.add_pieces(source, pieces, lambda spans, chars: None)
-        starts = [0]
-        for piece in pieces[:-1]:
-            starts.append(starts[-1] + len(piece.text))
+        starts = [0, *accumulate(map(len, said))][:-1]
         self._starts[source.id] = starts
-        self._numbers[source.id] = list(range(len(pieces)))
+        self._numbers[source.id] = list(range(len(said)))
+        if self.memory.spans.text(source.id) != "".join(said):
+            raise CheckError(f"{self.history.name} was not stored as it is")
 
 
 def _unexpected(line: str) -> None:

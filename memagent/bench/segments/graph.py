@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "cumulated_modularity", "graph_modularity", "timed", "windows"]
 
-TIMED, DIM, ROUNDS = 512, 384, 5
+TIMED, DIM, ROUNDS = 512, 384, 21
 
 
 def graph_modularity(keys: np.ndarray) -> np.ndarray:
     """Newman's modularity of each cut t = 0..n of keys [n, d], in tokens before t and the rest.
 
-    By definition: each cut's sum over the graph A = K Kᵀ less what the degrees let expect.
+    By definition (Newman, PNAS 2006): the sum, over the pairs of tokens on one side of the cut,
+    of the graph A = K Kᵀ less what the degrees let expect.
     """
     import numpy as np
 
     gain, total = _gain(keys)
-    cuts = range(len(keys) + 1)
-    return np.array([gain[:t, :t].sum() + gain[t:, t:].sum() for t in cuts]) / total
+    place = np.arange(len(keys))
+    sides = (place >= cut for cut in range(len(keys) + 1))
+    return np.array([gain[side[:, None] == side].sum() for side in sides]) / total
 
 
 def cumulated_modularity(keys: np.ndarray) -> np.ndarray:

@@ -1,0 +1,150 @@
+"""The design taken apart at equal budget: where events begin, and a share for neighbours.
+
+Each way is compared with the product's own on the same questions.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memagent.bench.recall.items import History
+from memagent.bench.recall.score import coverage
+from memagent.bench.recall.stored import Stored
+from memagent.bench.sample import thinned
+from memagent.bench.segments.ways import refined
+from memagent.memory.embed import Embedder
+from memagent.memory.segment import Segmenter, Sentences, estimate_tokens, short_sentences
+from memagent.memory.segment_surprise import SurprisingSentences
+from memagent.memory.surprise import Score, score
+from memagent.surprise import ModelSurprise
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["OWN_WAY", "ablated", "segmenters"]
+
+BUDGETS = (500, 1000, 2000)
+SHARES = (0.0, 0.3)  # of the budget for neighbours
+OWN_WAY = ("surprise", 0.0)
+_WINDOW = 66  # tokens, the mean size of an event by surprise
+_DRAWS = 2000
+_SEED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Events of so many tokens whatever the text says: words up to the next one that exceeds it."""
+
+    tokens: int = _WINDOW
+
+    @property
+    def id(self) -> str:
+        return f"windows-{self.tokens}"
+
+    def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
+        events: list[tuple[int, int]] = []
+        place = 0
+        for word in text.split():
+            start = text.index(word, place)
+            place = start + len(word)
+            if events and estimate_tokens(text[events[-1][0] : place]) <= self.tokens:
+                events[-1] = (events[-1][0], place)
+            else:
+                events.append((start, place))
+        return events
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """Events of another segmenter, each boundary moved to where its sentences part best."""
+
+    segmenter: Segmenter
+    embedder: Embedder
+
+    @property
+    def id(self) -> str:
+        return f"refined-{self.segmenter.id}"
+
+    def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
+        import numpy as np
+
+        events = self.segmenter.cut(text, score)
+        found = [(start, end) for start, end, _ in short_sentences(text, 128)]
+        if len(events) < 2 or len(found) < 3:
+            return events
+        starts = [start for start, _ in found]
+        cuts = np.unique(np.searchsorted(starts, [start for start, _ in events[1:]]))
+        inner = [int(cut) for cut in cuts if 0 < cut < len(found)]
+        vectors = self.embedder.encode([text[start:end] for start, end in found])
+        words = np.array([len(text[start:end].split()) for start, end in found])
+        moved = [0, *refined(vectors * words[:, None], inner), len(found)]
+        return [
+            (found[first][0], found[behind - 1][1])
+            for first, behind in pairwise(moved)
+            if first < behind
+        ]
+
+
+def segmenters(embedder: Embedder) -> Mapping[str, Segmenter]:
+    """The ways to cut, by name; "surprise" is the product's own."""
+    surprise = SurprisingSentences(ModelSurprise())
+    return {
+        "surprise": surprise,
+        "surprise, refined": Refined(surprise, embedder),
+        "sentences": Sentences(),
+        "fixed windows": Windows(),
+    }
+
+
+def ablated(
+    name: str,
+    histories: Sequence[History],
+    limit: int | None,
+    embedder: Embedder,
+    tell: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """A row a way: coverage at each budget, and by how much it is above the product's own, with a
+    95 % interval over questions (paired bootstrap, Efron 1979)."""
+    import numpy as np
+
+    found: dict[tuple[str, float], list[list[float]]] = defaultdict(list)
+    for history in histories:
+        for cut, segmenter in segmenters(embedder).items():
+            tell(f"{name}: {history.name}, events by {cut}")
+            with tempfile.TemporaryDirectory() as folder:
+                stored = Stored(history, embedder, Path(folder), segmenter)
+                for asked in thinned(history.asked, limit):
+                    for share in SHARES:
+                        recalled = [
+                            stored.recall(asked.question, budget, share) for budget in BUDGETS
+                        ]
+                        found[cut, share].append([coverage(asked, each) for each in recalled])
+                stored.close()
+    own = np.array(found[OWN_WAY])
+    return [
+        {"measure": "ablation", "set": name, "events": cut, "for neighbours": share}
+        | {"questions": len(covered)}
+        | _figures(np.array(covered), own)
+        for (cut, share), covered in found.items()
+    ]
+
+
+def _figures(covered: np.ndarray, own: np.ndarray) -> dict[str, float]:
+    import numpy as np
+
+    gain = covered - own
+    draws = np.random.default_rng(_SEED).integers(0, len(gain), (_DRAWS, len(gain)))
+    low, high = np.percentile(gain[draws].mean(1), [2.5, 97.5], axis=0)
+    figures = {}
+    for place, budget in enumerate(BUDGETS):
+        figures[f"@{budget}"] = round(float(covered[:, place].mean()), 4)
+        figures[f"gain @{budget}"] = round(float(gain[:, place].mean()), 4)
+        figures[f"low @{budget}"] = round(float(low[place]), 4)
+        figures[f"high @{budget}"] = round(float(high[place]), 4)
+    return figures

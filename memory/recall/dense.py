@@ -1,0 +1,50 @@
+"""Finding events by their vectors: the index, brought into step with the store at each search."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from memagent.memory.index import IndexState, VectorIndex
+from memagent.memory.vectors import Vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Dense"]
+
+
+class Dense:
+    """Inner products of unit vectors. `lock` is held from bringing the index into step to having
+    searched it."""
+
+    name = "dense"
+
+    def __init__(self, vectors: Vectors, index: VectorIndex, lock: threading.RLock) -> None:
+        self.vectors = vectors
+        self.index = index
+        self._lock = lock
+
+    def sync(self) -> None:
+        """Bring the index into step with the store's vectors, rebuilding it if need be."""
+        with self._lock:
+            count, through, saved = self.vectors.size()
+            state = IndexState(self.vectors.epoch(), count, through, saved)
+            self.index.sync(state, self.vectors.after)
+
+    def search(
+        self, vector: np.ndarray, depth: int, allowed: Sequence[int] | None
+    ) -> list[tuple[int, float]]:
+        """Up to `depth` (event id, cosine), best first, of those allowed; None allows all."""
+        import numpy as np
+
+        chosen = None if allowed is None else np.array(allowed, dtype=np.int64)
+        with self._lock:
+            self.sync()
+            return self.index.search(vector, depth, chosen)
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        """The vectors of events int64 [n], float32 [n, dim]; zeros where there is none."""
+        with self._lock:
+            return self.index.vectors(ids)
