@@ -142,13 +142,12 @@ class Events:
 
     def sources_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
         """Those of the ids that are events of this namespace, ascending, each with its source."""
-        rows = self.store.rows(
+        return self.store.tuples(
             """SELECT id, source_id FROM events
                WHERE namespace_id = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY id""",
             self.namespace_id,
             json.dumps(ids),
         )
-        return [(row["id"], row["source_id"]) for row in rows]
 
     def after(self, event_id: int, limit: int) -> list[Event]:
         """Up to `limit` events with higher ids, in order of id."""

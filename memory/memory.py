@@ -33,6 +33,7 @@ _EMBED_AT_ONCE = 128
 # Each channel looks for so many events, or one for so many tokens of the budget.
 _DEPTH = 100
 _TOKENS_A_HIT = 20
+_TOKENS_AT_LEAST = 8  # of an event with its label
 
 
 class Memory:
@@ -158,9 +159,10 @@ class Memory:
         """
         which = which or Filter()
         self.catch_up()
-        query = self.search.query(question)
-        rankings = self.search.rankings(query, max(_DEPTH, budget // _TOKENS_A_HIT), which)
-        hits = self.search.hits(query, rankings, which, count, skip)
+        depth = max(_DEPTH, budget // _TOKENS_A_HIT)
+        signs = self.search.look(self.search.query(question), depth, which)
+        most = max(2 * _DEPTH, budget // _TOKENS_AT_LEAST)
+        hits = self.search.hits(signs, most, count, skip) if signs else []
         if self.reread is not None:
             hits = reread(question, hits, self.reread, budget)
         return choose(
@@ -170,7 +172,7 @@ class Memory:
             count,
             budget=budget,
             contiguity=contiguity,
-            channels={name: len(ids) for name, ids in rankings.items()},
+            channels={name: len(ids) for name, ids in (signs.rankings if signs else {}).items()},
         )
 
     def withdraw(self, spans: Iterable[Span]) -> None:

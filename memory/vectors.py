@@ -91,14 +91,15 @@ class Vectors:
 
     def tokens(self, ids: Sequence[int]) -> list[bytes | None]:
         """The codes of the tokens of these events, None where there are none."""
-        rows = self.store.rows(
-            """SELECT event_id, tokens FROM vectors WHERE namespace_id = ? AND embedder = ?
-               AND event_id IN (SELECT value FROM json_each(?))""",
-            self.namespace_id,
-            self.embedder,
-            json.dumps(ids),
+        found = dict(
+            self.store.tuples(
+                """SELECT event_id, tokens FROM vectors WHERE namespace_id = ? AND embedder = ?
+                   AND event_id IN (SELECT value FROM json_each(?))""",
+                self.namespace_id,
+                self.embedder,
+                json.dumps(ids),
+            )
         )
-        found = {row["event_id"]: row["tokens"] for row in rows}
         return [found.get(event_id) for event_id in ids]
 
     def mark_saved(self, saved: bool = True) -> None:

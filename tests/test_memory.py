@@ -9,7 +9,7 @@ from memagent.memory.embed import Embedder
 from memagent.memory.events import Filter
 from memagent.memory.items import Piece, Source
 from memagent.memory.memory import Memory
-from memagent.memory.recall.search import Rankings
+from memagent.memory.recall.features import Rankings
 from memagent.memory.store import Store
 
 FACTS = [

@@ -55,7 +55,8 @@ def test_only_events_of_the_same_source_stand_around_one(memory: Memory) -> None
     say(memory, "b", *[f"Beta {n}." for n in range(3)])
     memory.catch_up()
     ids = [event.id for event in memory.events.after(0, 100)]
-    pool = Pool(memory.events, [ids[3]], Filter())
+    pool = Pool(memory.events, [ids[3]])
+    pool.read(memory.events, Filter())
     assert [event.text for event in pool.candidates] == ["Alpha 2.", "Alpha 3."]
     own = np.where(np.isin(pool.ids, ids[:4]), 1.0, 100.0)
     assert pool.spread(own, (0.5, 0.25), np.maximum).tolist() == [1.0, 1.0]

@@ -1,9 +1,10 @@
 """Fits how much each sign of evidence weighs, on histories with questions whose evidence is known.
 
-    python training/recall.py --data LOCOMO.json --data QMSUM --report OUT/recall.json
+    python training/recall.py --data LOCOMO.json --data QMSUM … --report docs/models/recall.json
 
-prints the weights for `memagent/memory/recall/linear.py`, fitted on all histories, and reports
-what weights do on those they were not fitted on: each set is dealt into folds, history by history.
+prints the weights for `memory/recall/linear.py`, of conversations and of documents, fitted on all
+histories, and reports what weights do on those they were not fitted on: each set is dealt into
+folds, history by history, or question by question where it has few histories.
 The loss is listwise: a softmax over all events in question, whose share shall lie on the evidence
 ("Learning to Rank: From Pairwise Approach to Listwise Approach", Cao et al., ICML 2007).
 """
@@ -31,6 +32,7 @@ from memagent.bench.sample import thinned
 from memagent.memory.embed import Embedder
 from memagent.memory.events import Filter
 from memagent.memory.recall.features import features
+from memagent.memory.recall.linear import WEIGHTS
 from memagent.memory.segment_surprise import SurprisingSentences
 from memagent.surprise import ModelSurprise
 
@@ -48,6 +50,7 @@ class Seen:
 
     fold: int
     group: str
+    kind: str
     asked: Asked
     signs: Tensor
     target: Tensor
@@ -64,9 +67,7 @@ def look_up(
         stored = Stored(history, embedder, Path(folder), SurprisingSentences(ModelSurprise()))
         memory = stored.memory
         for asked in thinned(history.asked, limit):
-            query = memory.search.query(asked.question)
-            rankings = memory.search.rankings(query, DEPTH, Filter())
-            signs = memory.search.signs(query, rankings, Filter())
+            signs = memory.search.look(memory.search.query(asked.question), DEPTH, Filter())
             if signs is None:
                 continue
             by_name = features(signs)
@@ -78,7 +79,8 @@ def look_up(
                 target /= target.sum()
             costs = [cost(event.text) for event in signs.pool.candidates]
             table = torch.from_numpy(np.stack([*by_name.values()], 1)).float()
-            found.append(Seen(fold, name, asked, table, target, costs, turns))
+            kind = signs.pool.candidates[0].kind
+            found.append(Seen(fold, name, kind, asked, table, target, costs, turns))
         stored.close()
     return names, found
 
@@ -138,12 +140,41 @@ def held_out(seen: Sequence[Seen]) -> dict[str, dict[str, float]]:
     return {group: covered(each, torch.ones(1)) for group, each in scored.items()}
 
 
+def chosen(seen: Sequence[Seen], names: Sequence[str], kept: Sequence[str]) -> list[Seen]:
+    """The questions with these signs only."""
+    places = [names.index(name) for name in kept]
+    return [replace(each, signs=each.signs[:, places]) for each in seen]
+
+
+def report_of(kind: str, names: Sequence[str], seen: Sequence[Seen]) -> dict[str, Any]:
+    """The weights of a kind of source, what they do held out, and what the others do without one
+    of its signs, or with one that it does not use."""
+    own = list(WEIGHTS[kind])
+    weights = fit(chosen(seen, names, own)).tolist()
+    report: dict[str, Any] = {
+        "questions": len(seen),
+        "weights": {name: round(value, 2) for name, value in zip(own, weights, strict=True)},
+        "held_out": held_out(chosen(seen, names, own)),
+        "without": {
+            name: held_out(chosen(seen, names, [other for other in own if other != name]))
+            for name in own
+        },
+        "with": {
+            name: held_out(chosen(seen, names, [*own, name])) for name in names if name not in own
+        },
+    }
+    log.info("%s: %s", kind, json.dumps(report["weights"], indent=1))
+    for group, row in report["held_out"].items():
+        log.info("%s %s", group, row)
+    return report
+
+
 def main() -> None:
     """Look up, fit, print, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, action="append", required=True)
-    parser.add_argument("--limit", type=int, help="questions of each history at most")
-    parser.add_argument("--histories", type=int, help="histories of each set at most")
+    parser.add_argument("--questions", type=int, default=800, help="of each set at most")
+    parser.add_argument("--histories", type=int, default=20, help="of each set at most")
     parser.add_argument("--report", type=Path, required=True)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -153,25 +184,17 @@ def main() -> None:
     names: list[str] = []
     for path in args.data:
         name, histories = read_histories(path, "train")
-        for number, history in enumerate(thinned(histories, args.histories)):
-            names, found = look_up(name, number % FOLDS, history, args.limit, embedder)
+        histories = list(thinned(histories, args.histories))
+        limit = -(-args.questions // len(histories))
+        for number, history in enumerate(histories):
+            names, found = look_up(name, number % FOLDS, history, limit, embedder)
+            if len(histories) < FOLDS:
+                found = [replace(each, fold=place % FOLDS) for place, each in enumerate(found)]
             seen += found
             log.info("%s: %s, %d questions", name, history.name, len(found))
-    weights = fit(seen)
-    report: dict[str, Any] = {
-        "questions": len(seen),
-        "weights": {n: round(float(w), 2) for n, w in zip(names, weights, strict=True)},
-        "held_out": held_out(seen),
-        "without": {},
-    }
-    for place, name in enumerate(names):
-        kept = [n for n in range(len(names)) if n != place]
-        fewer = [replace(each, signs=each.signs[:, kept]) for each in seen]
-        report["without"][name] = held_out(fewer)
+    kinds = {kind: [each for each in seen if each.kind == kind] for kind in WEIGHTS}
+    report = {kind: report_of(kind, names, each) for kind, each in kinds.items() if each}
     args.report.write_text(json.dumps(report, indent=2) + "\n")
-    log.info("%s", json.dumps(report["weights"], indent=1))
-    for group, row in report["held_out"].items():
-        log.info("%s %s", group, row)
 
 
 if __name__ == "__main__":

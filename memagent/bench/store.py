@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from memagent.bench.corpus import Corpus, source_data
 from memagent.bench.report import CheckError, Report, percentile
-from memagent.memory.embed import Embedder
+from memagent.memory.embed import Embedder, Reading
 from memagent.memory.memory import Memory
 from memagent.memory.store import Store
 
@@ -33,6 +33,8 @@ _SEED = 20
 _PIECES = 8  # of a document
 _OTHERS = 16  # one document in so many goes to another namespace
 _NEAREST = 10
+_CONTENT = 4248  # the id of some token that counts as content
+_CODED = 8 * 40  # bytes of an event's tokens
 
 
 class _Ready(Embedder):
@@ -42,10 +44,19 @@ class _Ready(Embedder):
         super().__init__()
         self.vectors: dict[str, np.ndarray] = {}
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def read(self, texts: Sequence[str]) -> list[Reading]:
         import numpy as np
 
-        return np.stack([self.vectors[text] for text in texts])
+        # The tokens of a question are as many words with its own vector.
+        counts = [len(text.split()) for text in texts]
+        return [
+            Reading(
+                self.vectors[text],
+                np.full(count, _CONTENT, dtype=np.int64),
+                np.tile(self.vectors[text], (count, 1)),
+            )
+            for text, count in zip(texts, counts, strict=True)
+        ]
 
 
 class _Library:
@@ -97,7 +108,8 @@ class _Library:
             ids = [event.id for event in memory.events.after(through, 4096)]
             if not ids:
                 return
-            memory.vectors.append(ids, self.corpus.vectors(len(ids)))
+            codes = [self.corpus.random.bytes(_CODED) for _ in ids]
+            memory.vectors.append(ids, self.corpus.vectors(len(ids)), codes)
 
     def size(self) -> int:
         """Bytes of the store and its index files."""
@@ -136,8 +148,8 @@ def measure(
         rows,
         (
             f"text: words in Zipf's proportions, seed {_SEED}, cut into sentences by size",
-            "vectors: random around 512 centres, not embedded; a query's time counts from a "
-            "ready vector to the chosen events with their text",
+            "vectors: random around 512 centres, not embedded, codes of tokens random; a query's "
+            "time counts from a ready vector to the chosen events with their text",
             f"queries: {queries} different ones at each size, {BUDGET} tokens of recalled text",
             f"appends: {appends} turns to the largest store, each one a commit with fsync",
         ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["in_first_person", "named", "speaker", "tells_time"]
+__all__ = ["in_first_person", "named", "names_in", "speaker", "tells_time"]
 
 _SPEAKER = re.compile(r"\s*([^\W\d][\w.'-]*(?: [^\W\d_][\w.'-]*){0,3}): ")
 _TIME = frozenset(
@@ -16,6 +16,7 @@ _TIME = frozenset(
     tuesday wednesday thursday friday saturday sunday january february march april may june july
     august september october november december morning since recently soon""".split()
 ) | frozenset(map(str, range(1000, 3000)))
+_NAME = re.compile(r"[^\W\d_a-z][\w'’-]+(?: (?:(?:of|the|de|van|von|and) )?[^\W\d_a-z][\w'’-]+)*")
 _WORDS = re.compile(r"[a-z]+|\d+")
 
 
@@ -23,6 +24,16 @@ def speaker(opening: str) -> str | None:
     """The name before the colon with which a turn opens, if it opens so."""
     found = _SPEAKER.match(opening)
     return found[1] if found else None
+
+
+def names_in(text: str) -> list[str]:
+    """Names that a text brings up: runs of capitalised words; one that only opens sentences is
+    none."""
+    found: dict[str, int] = {}
+    for match in _NAME.finditer(text):
+        opens = not text[: match.start()].strip() or text[: match.start()].rstrip()[-1] in ".!?:\n"
+        found[match[0]] = max(found.get(match[0], 0), 0 if opens and " " not in match[0] else 1)
+    return [name for name, sure in found.items() if sure]
 
 
 def named(question: str, speakers: Iterable[str]) -> set[str]:

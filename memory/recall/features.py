@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,10 @@ from memagent.memory.recall.pool import Pool
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Signs", "features"]
+__all__ = ["Rankings", "Signs", "features", "rough"]
+
+# Event ids per channel, best first.
+Rankings = Mapping[str, Sequence[int]]
 
 _WORDS_AROUND = (0.7, 0.5)  # of a word's BM25 in the events beside, and in those beyond
 _MEANING_AROUND = (0.7, 0.5)  # of the vectors of these
@@ -25,14 +28,17 @@ _STRETCH = 4  # events on each side
 class Signs:
     """What was looked up for a question: over a pool of n events, m of them in question.
 
-    `words` [word, n] is the BM25 score of each word of the question; `vectors` [n, dim]; `tokens`
+    `rankings` is what the channels found. `words` [word, n] is the BM25 score of each word of the
+    question, `names` [word, n] of names that the first hits bring up; `vectors` [n, dim]; `tokens`
     [token, m] is how well each token of the question is met, nan where that is not known; `asked`
     and `in_first_person` [dim] are the vectors of the question as it is, and as the speakers whom
     it names would put it; `meant` are these speakers, `days` what it says of when.
     """
 
+    rankings: Rankings
     pool: Pool
     words: np.ndarray
+    names: np.ndarray
     vectors: np.ndarray
     tokens: np.ndarray | None
     asked: np.ndarray
@@ -47,11 +53,9 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     import numpy as np
 
     pool, rows = signs.pool, signs.pool.rows
-    around = pool.spread(signs.vectors, _MEANING_AROUND, np.add)
-    around /= np.maximum(np.linalg.norm(around, axis=1, keepdims=True), 1e-9)
-    window = pool.spread(signs.words.T, _WORDS_AROUND, np.maximum)
+    around = meaning_around(pool, signs.vectors)
     scores = {
-        "words around": np.log1p(window.sum(1)),
+        "words around": words_around(pool, signs.words),
         "meaning around": around @ signs.asked,
         "own words around": around @ signs.in_first_person,
     }
@@ -63,6 +67,7 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     texts = [event.text for event in events]
     other = -1.0 if signs.meant else 0.0
     found["tokens"] = _met(signs.tokens, own)
+    found["names"] = _scaled(signs.names[:, rows].max(0, initial=0.0))
     alike = found["words around"] + found["meaning around"] + found["tokens"]
     found["stretch"] = pool.beside(alike, _STRETCH)
     found["speaker"] = np.array([1.0 if name in signs.meant else other for name in pool.speakers])
@@ -72,6 +77,29 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     found["time"] = np.array([float(tells_time(text)) for text in texts])
     found["question"] = np.array([float(text.rstrip().endswith("?")) for text in texts])
     return found
+
+
+def words_around(pool: Pool, words: np.ndarray) -> np.ndarray:
+    """How well an event and those around it hold the words [word, n] of a question: [m]."""
+    import numpy as np
+
+    held: np.ndarray = np.log1p(pool.spread(words.T, _WORDS_AROUND, np.maximum).sum(1))
+    return held
+
+
+def meaning_around(pool: Pool, vectors: np.ndarray) -> np.ndarray:
+    """The vector of an event with those around it, of vectors [n, dim]: [m, dim] of length 1."""
+    import numpy as np
+
+    around = pool.spread(vectors, _MEANING_AROUND, np.add)
+    unit: np.ndarray = around / np.maximum(np.linalg.norm(around, axis=1, keepdims=True), 1e-9)
+    return unit
+
+
+def rough(pool: Pool, words: np.ndarray, vectors: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Scores [m] for which no event has to be read."""
+    held, near = words_around(pool, words), meaning_around(pool, vectors) @ asked
+    return _scaled(held) + _scaled(near)
 
 
 def _scaled(score: np.ndarray) -> np.ndarray:

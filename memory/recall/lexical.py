@@ -78,9 +78,9 @@ class Lexical:
         chosen = json.dumps(ids)
         return [
             {
-                row["id"]: -row["score"]
-                for row in self.store.rows(
-                    """SELECT rowid AS id, bm25(events_fts, 1.0, 0.0) AS score FROM events_fts
+                event_id: -score
+                for event_id, score in self.store.tuples(
+                    """SELECT rowid, bm25(events_fts, 1.0, 0.0) FROM events_fts
                        WHERE events_fts MATCH ?
                        AND +rowid IN (SELECT value FROM json_each(?))""",
                     f'text : "{word}"',

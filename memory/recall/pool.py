@@ -26,11 +26,12 @@ _BESIDE = 1  # of a hit: so far others come into question with it
 class Pool:
     """`ids` int64 [n], ascending: the events in question and those around them.
 
-    `rows` int64 [m] are the places of the events in question among them, `candidates` these
-    events, and `speakers` who says them, as far as their turns tell, or in a document they do.
+    `rows` int64 [m] are the places of the events in question among them. Once they are read,
+    `candidates` are these events, and `speakers` who says them, as far as their turns tell, or in
+    a document they do.
     """
 
-    def __init__(self, events: Events, hits: Sequence[int], which: Filter) -> None:
+    def __init__(self, events: Events, hits: Sequence[int]) -> None:
         import numpy as np
 
         around = range(-_BESIDE - REACH, _BESIDE + REACH + 1)
@@ -44,12 +45,28 @@ class Pool:
             for step in (-distance, distance):
                 there, exists = self._shifted(step)
                 wanted |= exists & hit[there]
-        found = events.with_openings(self.ids[wanted].tolist(), which)
-        self.candidates: list[Event] = [event for event, _ in found]
+        self.rows = np.flatnonzero(wanted)
+        self.candidates: list[Event] = []
+        self.speakers: list[str | None] = []
+
+    def narrow(self, score: np.ndarray, most: int) -> None:
+        """Leave the `most` events in question with the highest scores [m]."""
+        import numpy as np
+
+        if len(self.rows) > most:
+            self.rows = np.sort(self.rows[np.argpartition(-score, most)[:most]])
+
+    def read(self, events: Events, which: Filter) -> None:
+        """Look up the events in question, of which those remain that pass the filter."""
+        import numpy as np
+
+        found = events.with_openings(self.ids[self.rows].tolist(), which)
+        self.candidates = [event for event, _ in found]
         self.speakers = [
             speaker(opening if event.kind == "session" else event.text) for event, opening in found
         ]
-        self.rows = np.searchsorted(self.ids, [event.id for event in self.candidates])
+        kept = np.array([event.id for event in self.candidates], dtype=np.int64)
+        self.rows = np.searchsorted(self.ids, kept)
 
     def spread(
         self, values: np.ndarray, weights: Sequence[float], join: Callable[..., np.ndarray]

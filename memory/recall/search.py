@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable
 from datetime import date
 
 from memagent.memory.embed import Embedder
 from memagent.memory.events import Events, Filter
 from memagent.memory.items import Event
 from memagent.memory.recall.budget import OVERHEAD, Hit, Via
-from memagent.memory.recall.clues import in_first_person, named
+from memagent.memory.recall.clues import in_first_person, named, names_in
 from memagent.memory.recall.dates import days_named, moments, told
 from memagent.memory.recall.dense import Dense
-from memagent.memory.recall.features import Signs, features
-from memagent.memory.recall.lexical import Lexical
+from memagent.memory.recall.features import Rankings, Signs, features, rough
+from memagent.memory.recall.lexical import Lexical, content_words
 from memagent.memory.recall.linear import weighed
 from memagent.memory.recall.pool import Pool
 from memagent.memory.recall.query import Query
 from memagent.memory.token_codes import TokenCodes
 
-__all__ = ["Rankings", "Search"]
+__all__ = ["Search"]
 
-# Event ids per channel, best first.
-Rankings = Mapping[str, Sequence[int]]
+_READ_OF_HITS = 3  # events in question for each that a channel may find
+_FIRST = 3  # hits whose names are looked for
+_WORDS_OF_NAMES = 12
+_RANKS_DAMPED = 20  # k of reciprocal rank fusion (Cormack et al., SIGIR 2009)
 
 
 class Search:
@@ -59,17 +62,27 @@ class Search:
             found["dated"] = list(dict.fromkeys(then + later))[:depth]
         return found
 
-    def signs(self, query: Query, rankings: Rankings, which: Filter) -> Signs | None:
-        """What is looked up to score the events that the channels ranked and those beside them;
-        nothing where there are none."""
+    def look(self, query: Query, depth: int, which: Filter) -> Signs | None:
+        """What is looked up to score the events that the channels ranked, `depth` each, and those
+        beside them; nothing where there are none."""
         import numpy as np
 
-        pool = Pool(self.events, sorted({i for ids in rankings.values() for i in ids}), which)
-        if not pool.candidates or query.reading is None:
+        rankings = dict(self.rankings(query, depth, which))
+        names = self._names(query, rankings)
+        if names:
+            found = self.lexical.search(names, depth // 2, which)
+            rankings["names"] = [event_id for event_id, _ in found]
+        pool = Pool(self.events, sorted({i for ids in rankings.values() for i in ids}))
+        if not len(pool.rows) or query.reading is None:
             return None
         ids = pool.ids.tolist()
-        each = self.lexical.each(query.words, ids)
-        words = np.array([[of.get(i, 0.0) for i in ids] for of in each]).reshape(-1, len(ids))
+        scores = self.lexical.each([*query.words, *names], ids)
+        table = np.array([[of.get(i, 0.0) for i in ids] for of in scores]).reshape(-1, len(ids))
+        words, vectors = table[: len(query.words)], self.dense.of(pool.ids)
+        pool.narrow(rough(pool, words, vectors, query.reading.vector), _READ_OF_HITS * depth)
+        pool.read(self.events, which)
+        if not pool.candidates:
+            return None
         meant = named(query.text, {name for name in pool.speakers if name})
         own = query.reading
         if meant:
@@ -80,9 +93,11 @@ class Search:
             packed = self.dense.vectors.tokens([event.id for event in pool.candidates])
             tokens = self.codes.met(asked, packed)
         return Signs(
+            rankings=rankings,
             pool=pool,
             words=words,
-            vectors=self.dense.of(pool.ids),
+            names=table[len(query.words) :],
+            vectors=vectors,
             tokens=tokens,
             asked=query.reading.vector,
             in_first_person=own.vector,
@@ -91,32 +106,48 @@ class Search:
         )
 
     def hits(
-        self,
-        query: Query,
-        rankings: Rankings,
-        which: Filter,
-        count: Callable[[str], int],
-        skip: Callable[[Event], bool],
+        self, signs: Signs, most: int, count: Callable[[str], int], skip: Callable[[Event], bool]
     ) -> list[Hit]:
-        """The events in question but for those to skip, best first, with their tokens by `count`
+        """The best `most` events but for those to skip, best first, with their tokens by `count`
         and what each sign adds to their score."""
-        signs = self.signs(query, rankings, which)
-        if signs is None:
-            return []
+        import numpy as np
+
         places = {
             name: {event_id: place for place, event_id in enumerate(ids, start=1)}
-            for name, ids in rankings.items()
+            for name, ids in signs.rankings.items()
         }
         found = []
-        parts = weighed(features(signs), [event.kind for event in signs.pool.candidates])
-        for row, event in enumerate(signs.pool.candidates):
+        events = signs.pool.candidates
+        parts = weighed(features(signs), [event.kind for event in events])
+        for row in np.argsort(-np.sum([*parts.values()], axis=0), kind="stable")[:most].tolist():
+            event = events[row]
             if not skip(event):
                 why = {name: float(part[row]) for name, part in parts.items()}
                 ranks = {name: of[event.id] for name, of in places.items() if event.id in of}
                 tokens = count(event.text) + OVERHEAD
                 via: Via = "similarity" if ranks else "contiguity"
                 found.append(Hit(event, sum(why.values()), ranks, tokens, via, why))
-        return sorted(found, key=lambda hit: -hit.score)
+        return found
+
+    def _names(self, query: Query, rankings: Rankings) -> list[str]:
+        """Words of names that the first hits in documents bring up and the question does not: what
+        it asks for may stand where these do (the second hop of a question of two)."""
+        ranks: dict[int, float] = defaultdict(float)
+        for ids in rankings.values():
+            for place, event_id in enumerate(ids, start=1):
+                ranks[event_id] += 1 / (_RANKS_DAMPED + place)
+        first = sorted(ranks, key=lambda event_id: -ranks[event_id])[:_FIRST]
+        asked = query.text.casefold()
+        words = [
+            word
+            for event in self.events.get(first)
+            if event.kind == "document"
+            for name in names_in(event.text)
+            if name.casefold() not in asked
+            for word in content_words(name)
+            if word not in asked
+        ]
+        return list(dict.fromkeys(words))[:_WORDS_OF_NAMES]
 
     def _nearest(self, query: Query, depth: int, which: Filter) -> list[int]:
         if query.reading is None:

@@ -9,6 +9,7 @@ from memagent.bench.qa.files import read_texts
 from memagent.bench.recall.fairytale import stories
 from memagent.bench.recall.items import History
 from memagent.bench.recall.locomo import locomo
+from memagent.bench.recall.multihop import multihop
 from memagent.bench.recall.qmsum import qmsum
 from memagent.bench.recall.squad import articles
 from memagent.errors import InputError
@@ -17,8 +18,8 @@ __all__ = ["read_histories"]
 
 
 def read_histories(path: Path, part: str = "val") -> tuple[str, list[History]]:
-    """Name of the set and its histories: LoCoMo, SQuAD, a part (train or val) of QMSum or
-    FairytaleQA.
+    """Name of the set and its histories: LoCoMo, SQuAD, HotpotQA and MuSiQue, a part (train or
+    val) of QMSum or FairytaleQA.
 
     Raises InputError where the file is none of them.
     """
@@ -40,9 +41,12 @@ def _decoded(files: dict[str, str], part: str) -> tuple[str, list[History]]:
     if any(name.endswith("-questions.csv") for name in files):
         return "fairytaleqa", list(stories(files, part))
     decoded = {name: json.loads(text) for name, text in sorted(files.items())}
-    lists = [value for value in decoded.values() if isinstance(value, list)]
+    lists = {name: value for name, value in decoded.items() if isinstance(value, list)}
+    hops = {name: rows for name, rows in lists.items() if "question" in rows[0]}
+    if hops:
+        return "multihop", [multihop(PurePosixPath(name).stem, rows) for name, rows in hops.items()]
     if lists:
-        return "locomo", [history for value in lists for history in locomo(value)]
+        return "locomo", [history for value in lists.values() for history in locomo(value)]
     alone = len(decoded) == 1
     if alone and "data" in next(iter(decoded.values())):
         return "squad", list(articles(*decoded.values()))
