@@ -30,7 +30,8 @@ bench: .venv/ready
 	$(BIN)/memagent bench store --out benchmarks/results
 	$(BIN)/memagent bench ingest --out benchmarks/results $(BOOKS:%=--data %)
 	$(if $(QUESTIONS),$(BIN)/memagent bench reader --out benchmarks/results $(QUESTIONS:%=--data %))
-	$(if $(HISTORIES),$(BIN)/memagent bench recall --out benchmarks/results $(HISTORIES:%=--data %))
+	$(if $(HISTORIES),$(BIN)/memagent bench recall --ablate --out benchmarks/results --plot benchmarks/results $(HISTORIES:%=--data %))
+	$(if $(BOUNDARIES),$(BIN)/memagent bench segments --out benchmarks/results --plot benchmarks/results $(BOUNDARIES:%=--data %))
 	$(BIN)/memagent bench faults --out benchmarks/results
 	$(BIN)/memagent bench kernels --out benchmarks/results --plot benchmarks/results
 	$(BIN)/memagent bench stream --out benchmarks/results --plot benchmarks/results $(BOOKS:%=--data %)

@@ -38,19 +38,29 @@ def forget_range(store: Store, events: Events, source_id: int, start: int, end: 
 
 
 def forget_source(store: Store, events: Events, source: Source) -> int:
-    """Forget a whole document or session; its name is free again. Returns the characters."""
+    """Forget a whole document, with the versions that it took the place of, or a session; its name
+    is free again. Returns the characters."""
+    forgotten = 0
     with store.write() as db:
-        forgotten = forget_range(store, events, source.id, 0, source.chars)
-        db.execute(
-            "UPDATE spans SET segmenter = ?, section = NULL, key = NULL WHERE source_id = ?",
-            [NOT_SEGMENTED, source.id],
+        versions = store.rows(
+            """SELECT id, chars FROM sources WHERE kind = ? AND name = ?
+               AND namespace_id = (SELECT namespace_id FROM sources WHERE id = ?)""",
+            source.kind,
+            source.name,
+            source.id,
         )
-        db.execute("DELETE FROM working WHERE session_id = ?", [source.id])
-        db.execute(
-            """UPDATE sources SET superseded = ?, name = 'forgotten', uri = NULL, sha256 = NULL
-               WHERE id = ?""",
-            [now(), source.id],
-        )
+        for version in versions:
+            forgotten += forget_range(store, events, version["id"], 0, version["chars"])
+            db.execute(
+                "UPDATE spans SET segmenter = ?, section = NULL, key = NULL WHERE source_id = ?",
+                [NOT_SEGMENTED, version["id"]],
+            )
+            db.execute("DELETE FROM working WHERE session_id = ?", [version["id"]])
+            db.execute(
+                """UPDATE sources SET superseded = ?, name = 'forgotten', uri = NULL, sha256 = NULL
+                   WHERE id = ?""",
+                [now(), version["id"]],
+            )
     return forgotten
 
 

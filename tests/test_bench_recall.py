@@ -2,12 +2,14 @@
 
 import json
 import tarfile
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from memagent.bench import recall as package
+from memagent.bench.recall.ablation import OWN_WAY, Windows, ablated, segmenters
 from memagent.bench.recall.files import read_histories
 from memagent.bench.recall.items import Asked, Turn
 from memagent.bench.recall.score import coverage, filled
@@ -105,6 +107,38 @@ def test_meetings_and_stories_are_read_from_archives(tmp_path: Path) -> None:
     assert read["fairytaleqa"].asked == (Asked("What of it?", "summary", (0, 1)),)
 
 
+def test_paragraphs_are_read_from_question_sets(tmp_path: Path) -> None:
+    paragraphs = [
+        {"context": f"Paragraph {n}.", "qas": [{"question": f"What is {n}?", "answers": []}]}
+        for n in range(3)
+    ]
+    hotpot = {
+        "question": "Who?",
+        "supporting_facts": [["B", 0]],
+        "context": [["A", ["One.", " Two."]], ["B", ["Three."]]],
+    }
+    musique = {
+        "question": "Where?",
+        "paragraphs": [
+            {"title": "C", "paragraph_text": "Four.", "is_supporting": True},
+            {"title": "D", "paragraph_text": "Five.", "is_supporting": False},
+        ],
+    }
+    sets = {
+        "squad": {"data": [{"title": "T", "paragraphs": paragraphs}]},
+        "multihop": [hotpot, musique],
+    }
+    read = {}
+    for name, value in sets.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+        found, (read[found],) = read_histories(tmp_path / f"{name}.json")
+    assert [turn.said for turn in read["squad"].turns] == [f"Paragraph {n}." for n in range(3)]
+    assert [asked.gold for asked in read["squad"].asked] == [(0,), (1,), (2,)]
+    said = [turn.said for turn in read["multihop"].turns]
+    assert said == ["A\nOne. Two.", "B\nThree.", "C\nFour.", "D\nFive."]
+    assert [asked.gold for asked in read["multihop"].asked] == [(1,), (2,)]
+
+
 def test_coverage_is_the_share_of_the_evidence_that_the_budget_buys() -> None:
     turns = [Turn(0, "", "one two three " * 10) for _ in range(4)]  # 30 words: 45 tokens
     assert [turn.tokens for turn in turns] == [45] * 4
@@ -124,8 +158,33 @@ def test_what_the_memory_recalls_is_told_by_turn(
     stored.close()
 
 
+def test_ways_to_cut_cover_the_text_in_order(embedder: Embedder) -> None:
+    text = " ".join(f"Sentence {n} is about the {'ferry' if n < 9 else 'bees'}." for n in range(20))
+    for name, segmenter in segmenters(embedder).items():
+        events = segmenter.cut(text)
+        assert len(events) > 1, name
+        assert text[events[0][0] : events[-1][1]] == text
+        assert all(a < b <= c < d for (a, b), (c, d) in pairwise(events))
+    fixed = Windows(10).cut("one two three four five six seven eight nine ten eleven")
+    assert fixed == [(0, 39), (40, 55)]
+    assert Windows().cut("") == []
+
+
+def test_the_design_is_taken_apart_on_the_same_questions(
+    conversation: Path, embedder: Embedder
+) -> None:
+    _, histories = read_histories(conversation)
+    rows = ablated("locomo", histories, embedder, lambda line: None)
+    assert len(rows) == 8
+    own = next(r for r in rows if (r["events"], r["for neighbours"]) == OWN_WAY)
+    assert own["@2000"] == 1
+    assert [own[f"{figure} @1000"] for figure in ("gain", "low", "high")] == [0, 0, 0]
+    assert all(row["low @1000"] <= row["gain @1000"] <= row["high @1000"] for row in rows)
+
+
 def test_the_report_has_its_figures_beside_the_baselines(run: Run, conversation: Path) -> None:
-    result = run("bench", "recall", "--data", conversation, "--json")
+    result = run("bench", "recall", "--data", conversation, "--json", "--plot", conversation.parent)
+    assert (conversation.parent / "recall-locomo.png").read_bytes().startswith(b"\x89PNG")
     assert result.returncode == 0, result.stderr
     value = json.loads(result.stdout)
     jsonschema.validate(value, json.loads(SCHEMA.read_text()))

@@ -79,6 +79,19 @@ def test_a_whole_source_goes_and_its_name_is_free(memory: Memory, tmp_path: Path
     assert memory.recall("vault code", budget=500).chosen
 
 
+def test_a_document_goes_with_the_versions_before_it(memory: Memory, tmp_path: Path) -> None:
+    _add(memory)
+    memory.catch_up()
+    _supersede(memory)
+    memory.catch_up()
+    forgotten = forget_source(memory.store, memory.events, memory.sources.get("notes"))
+    assert forgotten == len(TEXT) + len("Nothing of it.")
+    memory.purge()
+    assert memory.sources.find("notes") is None
+    assert b"xylophonium" not in _bytes(tmp_path)
+    assert b"Nothing of it" not in _bytes(tmp_path)
+
+
 def test_neighbouring_text_stays_searchable_by_its_words(memory: Memory) -> None:
     source_id = _add(memory)
     memory.catch_up()

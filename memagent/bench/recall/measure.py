@@ -79,7 +79,7 @@ def measure(
             _by_memory(history, asked, product, found, seconds)
         rows += _rows(name, found)
         if ablate:
-            rows += ablated(name, histories, limit, embedder, tell)
+            rows += ablated(name, histories, embedder, tell)
         for key, value in _metrics(found).items():
             metrics[f"{key}_{name}"] = value
             metrics.setdefault(key, value)
@@ -105,7 +105,7 @@ def measure(
             f"where it takes one; without a budget {TIMED} tokens",
             "ablation: ways to cut text into events times a share of the budget for neighbours, "
             "without the reader; gain: over surprise without neighbours, with a 95 % interval over "
-            "questions (paired bootstrap)",
+            "questions (paired bootstrap); on a part of each set",
             f"labels of evidence that name no turn: {unresolved}",
         ),
     )
