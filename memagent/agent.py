@@ -31,12 +31,20 @@ def refuse(question: str) -> bool:
 
 
 class Agent:
-    """Answers turns from one namespace with one engine. One engine call a turn by default."""
+    """Answers turns from one namespace with one engine. One engine call a turn by default.
+
+    A setting that the engine cannot follow is said through the `warn` of `memory`.
+    """
 
     def __init__(self, memory: Memory, engine: Engine, settings: Settings | None = None) -> None:
         self.memory = memory
         self.engine = engine
         self.settings = settings or Settings()
+        if self.settings.hops and not engine.capabilities.generates:
+            memory.warn(
+                f"hops needs a model that writes, and {engine.name} only quotes: "
+                "going on without (memagent doctor shows how to run one)"
+            )
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
 
     def answer(

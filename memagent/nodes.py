@@ -23,12 +23,16 @@ from memagent.memory.recall.budget import Hit, Recalled
 from memagent.memory.working import Working
 from memagent.packing import pack
 from memagent.settings import Settings
+from memagent.successive import gather
 from memagent.tools import TOOLS, ToolBox
 
 __all__ = ["MAX_ROUNDS", "Turn", "TurnState", "answer", "cite", "recall", "remember", "use_tools"]
 
 # Rounds of tool calls before the model must answer with what it has.
 MAX_ROUNDS = 4
+
+# Tokens for a question to look up, or for the word that nothing is missing.
+_NEXT_QUESTION = 96
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,36 @@ class Turn:
             skip=in_prompt,
         )
 
+    def write(self, text: str, hits: tuple[Hit, ...], since: int) -> tuple[str, Usage]:
+        """A few words that the engine writes for the agent itself, with these events in view."""
+        attends = self.engine.capabilities.attention
+        packed = pack(
+            self.engine,
+            text,
+            () if attends else hits,
+            self.history,
+            max_tokens=0 if attends else _NEXT_QUESTION,
+        )
+        request = Request(
+            messages=packed.messages,
+            question=text,
+            evidence=tuple(hit.event for hit in (hits if attends else packed.hits)),
+            max_tokens=_NEXT_QUESTION,
+            temperature=self.settings.temperature,
+            scope=self.scope(since),
+        )
+        parts: list[str] = []
+        used = Usage()
+        with closing(self.engine.stream(request)) as chunks:  # type: ignore[type-var]
+            for chunk in chunks:
+                parts.append(chunk.text)
+                used = chunk.usage or used
+        return "".join(parts), used
+
+    def scope(self, since: int) -> Scope:
+        """The memory of this turn, for engines that attend to it themselves."""
+        return Scope(self.memory, self.which, self.session.id, since)
+
 
 class TurnState(TypedDict, total=False):
     """The state of the graph."""
@@ -69,6 +103,7 @@ class TurnState(TypedDict, total=False):
     question: str
     since: int
     recalled: Recalled
+    questions: tuple[str, ...]
     hits: tuple[Hit, ...]
     messages: tuple[Message, ...]
     calls: tuple[ToolCall, ...]
@@ -84,9 +119,16 @@ class TurnState(TypedDict, total=False):
 
 
 def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """Find events and pack the prompt."""
+    """Find events, by further questions too where the settings say so, and pack the prompt."""
     turn = runtime.context
-    found = turn.find(state["question"], turn.settings.budget, state["since"])
+    budget, since = turn.settings.budget, state["since"]
+    gathered = gather(
+        state["question"],
+        lambda question: turn.find(question, budget, since),
+        lambda text, hits: turn.write(text, hits, since),
+        turn.settings.hops if turn.engine.capabilities.generates else 0,
+    )
+    found = gathered.recalled
     store = turn.memory.store
     # What an engine attends to by itself need not be written into its prompt, and its window moves
     # with the answer.
@@ -102,12 +144,13 @@ def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     )
     return {
         "recalled": found,
+        "questions": gathered.questions,
         "hits": found.chosen if attends else packed.hits,
         "messages": packed.messages,
         "tokens": packed.tokens,
         "rounds": 0,
         "text": "",
-        "usage": Usage(),
+        "usage": gathered.usage,
     }
 
 
@@ -123,7 +166,7 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         tools=tools,
         max_tokens=turn.settings.max_tokens,
         temperature=turn.settings.temperature,
-        scope=Scope(turn.memory, turn.which, turn.session.id, state["since"]),
+        scope=turn.scope(state["since"]),
     )
     parts: list[str] = []
     update: TurnState = {"calls": (), "state": "complete", "found": True, "error": None}
@@ -216,6 +259,7 @@ def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
     )
     return {
         **in_prompt.report(),
+        "questions": list(state["questions"]),
         "engine": turn.engine.name,
         "model": turn.engine.model,
         "prompt_tokens": state["tokens"],

@@ -51,6 +51,8 @@ class Settings:
     """Tokens of recalled text in a prompt."""
     contiguity: float = 0.0
     """Share of the budget kept for the neighbours of what was found."""
+    hops: int = 0
+    """Further questions that the model may write to look up what an answer still needs."""
     embedder: str = "minilm"
     segmenter: str = "surprise"
     """How new text is cut into events: at surprising sentences, or by size alone."""
@@ -69,6 +71,7 @@ class Settings:
             (0 <= self.temperature <= 2, "temperature", "between 0 and 2"),
             (self.budget >= 50, "budget", "at least 50 tokens"),
             (0 <= self.contiguity < 1, "contiguity", "at least 0 and below 1"),
+            (self.hops >= 0, "hops", "at least 0"),
             (self.max_mb >= 1, "max_mb", "at least 1"),
         )
         for holds, name, rule in rules:
@@ -92,6 +95,7 @@ _TYPES: dict[str, type] = {
     "context": int,
     "max_tokens": int,
     "budget": int,
+    "hops": int,
     "max_mb": int,
     "timeout": float,
     "temperature": float,
