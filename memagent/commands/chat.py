@@ -24,6 +24,7 @@ def chat(
     model: options.Model = None,
     url: options.Url = None,
     budget: options.Budget = None,
+    hops: options.Hops = None,
     max_tokens: options.MaxTokens = None,
     store: options.StorePath = None,
 ) -> None:
@@ -39,6 +40,7 @@ def chat(
         model=model,
         url=url,
         budget=budget,
+        hops=hops,
         max_tokens=max_tokens,
         store=store,
     ) as workspace:

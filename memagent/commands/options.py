@@ -14,6 +14,7 @@ from memagent.workspace import Workspace
 __all__ = [
     "Budget",
     "Engine",
+    "Hops",
     "Json",
     "MaxTokens",
     "Model",
@@ -51,6 +52,14 @@ Segmenter = Annotated[
 ]
 Budget = Annotated[
     int | None, typer.Option("--budget", help="Tokens of recalled text.", show_default="2000")
+]
+Hops = Annotated[
+    int | None,
+    typer.Option(
+        "--hops",
+        help="Further questions that the model may look up before it answers.",
+        show_default="0",
+    ),
 ]
 MaxTokens = Annotated[
     int | None, typer.Option("--max-tokens", help="Longest answer, in tokens.", show_default="512")
