@@ -48,10 +48,17 @@ def test_a_question_names_days(question: str, named: Days) -> None:
 @pytest.mark.parametrize(
     "question",
     ["What may I eat?", "March on!", "Mary is second to none.", "on 30 February 2023", "room 4711",
-     "the gate code", "", "0000-00-00"],
+     "the gate code", "", "0000-00-00", "9999-12-20", "2023-13-01"],
 )  # fmt: skip
 def test_no_day_is_named(question: str) -> None:
     assert days_named(question, THURSDAY) == []
+
+
+def test_no_time_is_too_long_ago(memory: Memory) -> None:
+    memory.spans.append_turn(memory.sources.session("talk").id, "user", "It rained all day.")
+    for question in ("Was it so 999 years ago?", "the 999 years before 1 May 1901", "in 2099"):
+        assert len(days_named(question, THURSDAY)) == 1
+        assert memory.recall(question, budget=500).chosen
 
 
 def test_a_date_without_a_year_may_be_that_of_several() -> None:

@@ -32,7 +32,7 @@ _COUNT = rf"(?P<count>\d{{1,3}}|{'|'.join(_NUMBERS)}|an?|the)"
 _FORMS = [
     re.compile(form, re.IGNORECASE)
     for form in (
-        r"\b(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)\b",
+        r"\b(?P<year>(?:19|20)\d\d)-(?P<month>\d\d)-(?P<day>\d\d)\b",
         rf"\b{_DAY}(?: of)? {_MONTH}(?:,? ?{_YEAR})?",
         rf"\b{_MONTH} {_DAY}(?:,? ?{_YEAR})?",
         rf"\b{_MONTH},?(?: of)? {_YEAR}",
@@ -85,8 +85,8 @@ def days_named(question: str, today: date) -> list[Days]:
         if set(groups) == {"year"} and len(found) > 1:
             continue  # it is that of another one
         possible = years[:1] or range(today.year, today.year - _YEARS_BACK, -1)
-        ranges = [_range(groups, year, today) for year in possible]
-        named += dict.fromkeys(_beside(days, before) for days in ranges if days)
+        ranges = [_range(groups, before, year, today) for year in possible]
+        named += dict.fromkeys(days for days in ranges if days)
     if re.search(r"\bbetween\b", question, re.IGNORECASE) and len(named) == 2:
         return [Days(min(d.first for d in named), max(d.behind for d in named))]
     return named
@@ -123,25 +123,28 @@ def closeness(day: date, named: Sequence[Days]) -> float:
     return max(map(of, named), default=0.0)
 
 
-def _range(groups: dict[str, str], year: int, today: date) -> Days | None:
-    """The days of one expression; none of a day that does not exist."""
-    year = int(groups.get("year", year))
+def _range(groups: dict[str, str], before: str, year: int, today: date) -> Days | None:
+    """The days of one expression with the words before it; none of a day that does not exist."""
     try:
-        if "day" in groups:
-            first = date(year, _month(groups["month"]), int(groups["day"]))
-            return Days(first, first + timedelta(1))
-        if "month" in groups:
-            return _months(year, _month(groups["month"]), 1)
-        if "season" in groups:
-            return _months(year, _SEASONS[groups["season"]], 3)
-        if "word" in groups:
-            first = today - timedelta(groups["word"] == "yesterday")
-            return Days(first, first + timedelta(1))
-        if "unit" in groups:
-            return _relative(groups, today)
-        return _months(year, 1, 12)
+        return _beside(_plain(groups, int(groups.get("year", year)), today), before)
     except (ValueError, OverflowError):
         return None
+
+
+def _plain(groups: dict[str, str], year: int, today: date) -> Days:
+    if "day" in groups:
+        first = date(year, _month(groups["month"]), int(groups["day"]))
+        return Days(first, first + timedelta(1))
+    if "month" in groups:
+        return _months(year, _month(groups["month"]), 1)
+    if "season" in groups:
+        return _months(year, _SEASONS[groups["season"]], 3)
+    if "word" in groups:
+        first = today - timedelta(groups["word"] == "yesterday")
+        return Days(first, first + timedelta(1))
+    if "unit" in groups:
+        return _relative(groups, today)
+    return _months(year, 1, 12)
 
 
 def _relative(groups: dict[str, str], today: date) -> Days:
