@@ -1,5 +1,4 @@
-"""Showing why each event was recalled: ranks, what its score is made of, tokens, what was left out.
-"""
+"""Showing why each event was recalled: ranks, what its score is made of, tokens, what was left out."""
 
 from __future__ import annotations
 
@@ -43,6 +42,8 @@ def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
         f"{len(report['left_out'])} left out; found by {found}",
         markup=False,
     )
+    for question in report.get("questions", []):
+        out.print(visible(f"looked up: {question}"), markup=False)
     for line in report.get("attention", []):
         place = visible(f"{line['place']} [{line['start']}-{line['end']}]")
         out.print(f"{line['share']:6.1%} of the attention  {place}", markup=False)

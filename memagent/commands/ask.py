@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -77,19 +77,12 @@ def ask(
             if lines := sources_text(answer):
                 console(stderr=True).print(visible(lines), style="dim", markup=False)
             if explain:
-                _print_report(answer.explain)
+                print_explain(answer.explain)
         if not answer.citations and not memory.events.count_after():
             say(memory.empty)
         if answer.state == "partial":
             say("interrupted: what came so far is kept")
             raise typer.Exit(130)
-
-
-def _print_report(report: dict[str, Any]) -> None:
-    """Why each event came, and what else was looked up."""
-    print_explain(report)
-    for question in report.get("questions", []):
-        console(stderr=True).print(visible(f"looked up: {question}"), markup=False)
 
 
 def read_text(argument: str | None) -> str:

@@ -98,8 +98,8 @@ def meaning_around(pool: Pool, vectors: np.ndarray) -> np.ndarray:
 
 def rough(pool: Pool, words: np.ndarray, vectors: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Scores [m] for which no event has to be read."""
-    held, near = words_around(pool, words), meaning_around(pool, vectors) @ asked
-    return _scaled(held) + _scaled(near)
+    near: np.ndarray = _scaled(meaning_around(pool, vectors) @ asked)
+    return near + _scaled(words_around(pool, words))
 
 
 def _scaled(score: np.ndarray) -> np.ndarray:
