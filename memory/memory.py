@@ -39,7 +39,8 @@ _TOKENS_AT_LEAST = 8  # of an event with its label
 class Memory:
     """Sources, spans, events and recall of one namespace.
 
-    `warn` gets one line whenever a cache had to be rebuilt, and what an engine cannot follow. Safe to use from several threads.
+    `warn` gets one line whenever a cache had to be rebuilt, and what an engine cannot follow.
+    Safe to use from several threads.
     `reread`, where there is one, looks again at the best events if not all of them fit.
     `caches` is a folder for what engines derive from this namespace; it goes when text is
     forgotten, and may be deleted at any time.

@@ -98,8 +98,9 @@ def meaning_around(pool: Pool, vectors: np.ndarray) -> np.ndarray:
 
 def rough(pool: Pool, words: np.ndarray, vectors: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Scores [m] for which no event has to be read."""
-    near: np.ndarray = _scaled(meaning_around(pool, vectors) @ asked)
-    return near + _scaled(words_around(pool, words))
+    near = _scaled(meaning_around(pool, vectors) @ asked)
+    score: np.ndarray = near + _scaled(words_around(pool, words))
+    return score
 
 
 def _scaled(score: np.ndarray) -> np.ndarray:
