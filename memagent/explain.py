@@ -1,4 +1,4 @@
-"""Showing why each event was recalled: ranks, what its score is made of, tokens, what was left out."""
+"""Showing why each event was recalled: ranks, parts of its score, tokens, what was left out."""
 
 from __future__ import annotations
 
