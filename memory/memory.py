@@ -135,13 +135,21 @@ class Memory:
                 progress(done, max(total, done))
 
     def _store_vectors(self, events: Sequence[Event]) -> None:
+        """Vectors of events and, of turns, the codes of their tokens; for documents these are not
+        asked for."""
         import numpy as np
 
-        read = self.embedder.read([event.text for event in events])
+        ids, texts = [event.id for event in events], [event.text for event in events]
         codes = self.token_codes
-        tokens = [codes.pack(each.ids, each.tokens) for each in read] if codes else None
-        vectors = np.stack([each.vector for each in read])
-        self.vectors.append([event.id for event in events], vectors, tokens)
+        if codes is None or all(event.kind == "document" for event in events):
+            self.vectors.append(ids, self.embedder.encode(texts))
+            return
+        read = self.embedder.read(texts)
+        tokens = [
+            codes.pack(one.ids, one.tokens) if event.kind == "session" else None
+            for event, one in zip(events, read, strict=True)
+        ]
+        self.vectors.append(ids, np.stack([one.vector for one in read]), tokens)
 
     def recall(
         self,

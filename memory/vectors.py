@@ -89,9 +89,9 @@ class Vectors:
             yield ids, flat.reshape(len(rows), self.dim).astype(np.float32)
             event_id = int(ids[-1])
 
-    def tokens(self, ids: Sequence[int]) -> list[bytes | None]:
-        """The codes of the tokens of these events, None where there are none."""
-        found = dict(
+    def tokens(self, ids: Sequence[int]) -> dict[int, bytes | None]:
+        """The codes of the tokens of these events."""
+        return dict(
             self.store.tuples(
                 """SELECT event_id, tokens FROM vectors WHERE namespace_id = ? AND embedder = ?
                    AND event_id IN (SELECT value FROM json_each(?))""",
@@ -100,7 +100,6 @@ class Vectors:
                 json.dumps(ids),
             )
         )
-        return [found.get(event_id) for event_id in ids]
 
     def mark_saved(self, saved: bool = True) -> None:
         """Remember whether an index file exists, so that a missing one is noticed."""

@@ -34,7 +34,6 @@ _PIECES = 8  # of a document
 _OTHERS = 16  # one document in so many goes to another namespace
 _NEAREST = 10
 _CONTENT = 4248  # the id of some token that counts as content
-_CODED = 8 * 40  # bytes of an event's tokens
 
 
 class _Ready(Embedder):
@@ -108,8 +107,7 @@ class _Library:
             ids = [event.id for event in memory.events.after(through, 4096)]
             if not ids:
                 return
-            codes = [self.corpus.random.bytes(_CODED) for _ in ids]
-            memory.vectors.append(ids, self.corpus.vectors(len(ids)), codes)
+            memory.vectors.append(ids, self.corpus.vectors(len(ids)))
 
     def size(self) -> int:
         """Bytes of the store and its index files."""
@@ -148,8 +146,8 @@ def measure(
         rows,
         (
             f"text: words in Zipf's proportions, seed {_SEED}, cut into sentences by size",
-            "vectors: random around 512 centres, not embedded, codes of tokens random; a query's "
-            "time counts from a ready vector to the chosen events with their text",
+            "vectors: random around 512 centres, not embedded; a query's time "
+            "counts from a ready vector to the chosen events with their text",
             f"queries: {queries} different ones at each size, {BUDGET} tokens of recalled text",
             f"appends: {appends} turns to the largest store, each one a commit with fsync",
         ),

@@ -68,8 +68,7 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     other = -1.0 if signs.meant else 0.0
     found["tokens"] = _met(signs.tokens, own)
     found["names"] = _scaled(signs.names[:, rows].max(0, initial=0.0))
-    alike = found["words around"] + found["meaning around"] + found["tokens"]
-    found["stretch"] = pool.beside(alike, _STRETCH)
+    found["stretch"] = pool.beside(found["words around"] + found["meaning around"], _STRETCH)
     found["speaker"] = np.array([1.0 if name in signs.meant else other for name in pool.speakers])
     found["when"] = np.array(
         [closeness(day_of(event.time), signs.days) for event in pool.candidates]

@@ -24,11 +24,10 @@ WEIGHTS = {
         "question": -0.71,
     },
     "document": {
-        "words around": 0.51,
-        "meaning around": 0.35,
-        "tokens": 0.36,
-        "stretch": 0.32,
-        "names": 0.2,
+        "words around": 0.75,
+        "meaning around": 0.57,
+        "stretch": 0.21,
+        "names": 0.25,
     },
 }
 

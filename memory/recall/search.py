@@ -88,10 +88,11 @@ class Search:
         if meant:
             own = self.embedder.read([in_first_person(query.text, meant)])[0]
         tokens = None
-        if self.codes:
+        said = [event.id for event in pool.candidates if event.kind == "session"]
+        if self.codes and said:
             asked = self.codes.short(own.ids, own.tokens)
-            packed = self.dense.vectors.tokens([event.id for event in pool.candidates])
-            tokens = self.codes.met(asked, packed)
+            packed = self.dense.vectors.tokens(said)
+            tokens = self.codes.met(asked, [packed.get(e.id) for e in pool.candidates])
         return Signs(
             rankings=rankings,
             pool=pool,
