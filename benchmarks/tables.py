@@ -104,6 +104,16 @@ SHOWN = (
         "evidence in 2,000 tokens, questions with several pieces of it",
         "{:.1%}",
     ),
+    *(
+        ("recall", f"{way}coverage@{budget}_{name}", f"{title}, in {budget:,} tokens{of}", "{:.1%}")
+        for name, title in (
+            ("qmsum", "QMSum"),
+            ("fairytaleqa", "FairytaleQA"),
+            ("multihop", "HotpotQA and MuSiQue"),
+        )
+        for budget in (1000, 2000)
+        for way, of in (("", ""), ("fused_", ", ranks fused"))
+    ),
     ("recall", "query_p50_ms", "query, median, the question's vector among it", "{:.0f} ms"),
     ("recall", "query_p95_ms", "query, 95th percentile", "{:.0f} ms"),
     *(

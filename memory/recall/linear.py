@@ -25,8 +25,8 @@ WEIGHTS = {
     },
     "document": {
         "words around": 0.75,
-        "meaning around": 0.57,
-        "stretch": 0.21,
+        "meaning around": 0.5,
+        "stretch": 0.32,
         "names": 0.25,
     },
 }
