@@ -104,16 +104,6 @@ SHOWN = (
         "evidence in 2,000 tokens, questions with several pieces of it",
         "{:.1%}",
     ),
-    *(
-        ("recall", f"{way}coverage@{budget}_{name}", f"{title}, in {budget:,} tokens{of}", "{:.1%}")
-        for name, title in (
-            ("qmsum", "QMSum"),
-            ("fairytaleqa", "FairytaleQA"),
-            ("multihop", "HotpotQA and MuSiQue"),
-        )
-        for budget in (1000, 2000)
-        for way, of in (("", ""), ("fused_", ", ranks fused"))
-    ),
     ("recall", "query_p50_ms", "query, median, the question's vector among it", "{:.0f} ms"),
     ("recall", "query_p95_ms", "query, 95th percentile", "{:.0f} ms"),
     *(
@@ -150,7 +140,10 @@ def table(bench: str, measure: str | None = None) -> str:
     if not path.exists():
         return "Not yet measured.\n"
     report: dict[str, Any] = json.loads(path.read_text())
+    bench = report["bench"]
     lines = figures(report) if measure is None else rows(report, measure)
+    if not lines:
+        return "Not yet measured.\n"
     device = report["device"]
     machine = device if isinstance(device, str) else device.get("cpu", "")
     files = (
@@ -159,7 +152,8 @@ def table(bench: str, measure: str | None = None) -> str:
         else []
     )
     data = "".join(f" --data {name}" for name in files)
-    command = f"memagent bench {bench}{data} --json"
+    ablate = " --ablate" if any(row.get("measure") == "ablation" for row in report["rows"]) else ""
+    command = f"memagent bench {bench}{ablate}{data} --json"
     lines += ["", f"`{command}`, {report['date'][:10]}, {machine}."]
     return "\n".join(lines) + "\n"
 
@@ -176,6 +170,8 @@ def figures(report: dict[str, Any]) -> list[str]:
 def rows(report: dict[str, Any], measure: str) -> list[str]:
     """The rows of one measure, a column for each of their fields."""
     chosen = [row for row in report["rows"] if row.get("measure") == measure]
+    if not chosen:
+        return []
     columns = [name for name in dict.fromkeys(n for r in chosen for n in r) if name != "measure"]
     lines = [f"| {' | '.join(c.replace('_', ' ') for c in columns)} |", "|---" * len(columns) + "|"]
     for row in chosen:
