@@ -24,7 +24,6 @@ from memagent.memory.segment import Segmenter, Sentences, estimate_tokens
 from memagent.memory.sources import Sources
 from memagent.memory.spans import Spans
 from memagent.memory.store import Store
-from memagent.memory.token_codes import TokenCodes
 from memagent.memory.vectors import Vectors
 
 __all__ = ["Memory"]
@@ -69,7 +68,6 @@ class Memory:
         self.events = Events(store, namespace_id)
         self.answers = Answers(store, namespace_id)
         self.vectors = Vectors(store, namespace_id, embedder.id, embedder.dim)
-        self.token_codes = TokenCodes.load(embedder.id)
         self.lexical = Lexical(store, namespace_id)
         self.index = VectorIndex(
             index_dir / f"{namespace_id}-{embedder.id}.faiss",
@@ -79,7 +77,7 @@ class Memory:
         )
         self._lock = threading.RLock()
         self.dense = Dense(self.vectors, self.index, self._lock)
-        self.search = Search(self.events, self.lexical, self.dense, embedder, self.token_codes)
+        self.search = Search(self.events, self.lexical, self.dense, embedder)
 
     def add_pieces(
         self, source: Source, pieces: Iterable[Piece], committed: Callable[[int, int], None]
@@ -140,8 +138,9 @@ class Memory:
         import numpy as np
 
         ids, texts = [event.id for event in events], [event.text for event in events]
-        codes = self.token_codes
-        if codes is None or all(event.kind == "document" for event in events):
+        said = any(event.kind == "session" for event in events)
+        codes = self.search.codes if said else None
+        if codes is None:
             self.vectors.append(ids, self.embedder.encode(texts))
             return
         read = self.embedder.read(texts)

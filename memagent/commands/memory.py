@@ -232,7 +232,7 @@ def resegment(
     """Cut text into events anew by another rule, from stored surprise, without the model.
 
     Text added later, and everything after `memory rebuild`, is cut by the rule's defaults again.
-    A turn or section of up to 48 tokens is one event by any rule.
+    A turn or section of up to 128 tokens is one event by any rule.
     """
     from memagent.memory.surprise import AbsentScorer
     from memagent.surprise import ModelSurprise

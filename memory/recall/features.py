@@ -63,15 +63,16 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     words = _scaled(np.log1p(signs.words.sum(0))[rows])
     own = _scaled(signs.vectors[rows] @ signs.in_first_person)
     found["source"] = _of_source(words + own, pool.source_rows())
-    events = pool.candidates
-    texts = [event.text for event in events]
+    texts = [event.text for event in pool.candidates]
     other = -1.0 if signs.meant else 0.0
     found["tokens"] = _met(signs.tokens, own)
     found["names"] = _scaled(signs.names[:, rows].max(0, initial=0.0))
     found["stretch"] = pool.beside(found["words around"] + found["meaning around"], _STRETCH)
     found["speaker"] = np.array([1.0 if name in signs.meant else other for name in pool.speakers])
+    # Few questions name a day: the times of hundreds of events need not be read for the others.
+    days = signs.days
     found["when"] = np.array(
-        [closeness(day_of(event.time), signs.days) for event in pool.candidates]
+        [closeness(day_of(event.time), days) if days else 0.0 for event in pool.candidates]
     )
     found["time"] = np.array([float(tells_time(text)) for text in texts])
     found["question"] = np.array([float(text.rstrip().endswith("?")) for text in texts])

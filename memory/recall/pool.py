@@ -50,11 +50,10 @@ class Pool:
         self.speakers: list[str | None] = []
 
     def narrow(self, score: np.ndarray, most: int) -> None:
-        """Leave the `most` events in question with the highest scores [m]."""
+        """Leave the `most` events in question with the highest scores [m]; there must be more."""
         import numpy as np
 
-        if len(self.rows) > most:
-            self.rows = np.sort(self.rows[np.argpartition(-score, most)[:most]])
+        self.rows = np.sort(self.rows[np.argpartition(-score, most)[:most]])
 
     def read(self, events: Events, which: Filter) -> None:
         """Look up the events in question, of which those remain that pass the filter."""

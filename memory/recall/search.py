@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import date
+from functools import cached_property
 
 from memagent.memory.embed import Embedder
 from memagent.memory.events import Events, Filter
@@ -29,21 +30,18 @@ _RANKS_DAMPED = 20  # k of reciprocal rank fusion (Cormack et al., SIGIR 2009)
 
 
 class Search:
-    """The search of one namespace. `codes` is None where the embedder has none for its tokens."""
+    """The search of one namespace."""
 
-    def __init__(
-        self,
-        events: Events,
-        lexical: Lexical,
-        dense: Dense,
-        embedder: Embedder,
-        codes: TokenCodes | None,
-    ) -> None:
+    def __init__(self, events: Events, lexical: Lexical, dense: Dense, embedder: Embedder) -> None:
         self.events = events
         self.lexical = lexical
         self.dense = dense
         self.embedder = embedder
-        self.codes = codes
+
+    @cached_property
+    def codes(self) -> TokenCodes | None:
+        """The codes of the embedder's tokens, read by the first use; None where it has none."""
+        return TokenCodes.load(self.embedder.id)
 
     def query(self, question: str) -> Query:
         """The question as it is looked for."""
@@ -79,7 +77,9 @@ class Search:
         scores = self.lexical.each([*query.words, *names], ids)
         table = np.array([[of.get(i, 0.0) for i in ids] for of in scores]).reshape(-1, len(ids))
         words, vectors = table[: len(query.words)], self.dense.of(pool.ids)
-        pool.narrow(rough(pool, words, vectors, query.reading.vector), _READ_OF_HITS * depth)
+        most = _READ_OF_HITS * depth
+        if len(pool.rows) > most:
+            pool.narrow(rough(pool, words, vectors, query.reading.vector), most)
         pool.read(self.events, which)
         if not pool.candidates:
             return None
