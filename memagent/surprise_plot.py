@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memagent.errors import InputError, UsageError
+from memagent.errors import UsageError
 from memagent.output import visible
+from memagent.pictures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from memagent.memory.items import Source
@@ -93,12 +94,7 @@ def paint(path: Path, source: Source, found: Profile) -> None:
     """A picture: the tokens' surprise as a running mean, thresholds, and the events below."""
     import numpy as np
 
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("no matplotlib to draw with: pip install memagent[plot]") from error
-    # A figure without pyplot draws with Agg and leaves no state behind.
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    figure = new_figure(12, 4.2)
     axes = figure.subplots()
     window = min(found.head, len(found.nats))
     means = np.convolve(found.nats, np.full(window, 1 / window), "valid")
@@ -137,16 +133,10 @@ def paint(path: Path, source: Source, found: Profile) -> None:
     axes.set_ylabel("nats")
     axes.margins(x=0)
     figure.legend(loc="outside lower center", ncols=4)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            # The font may lack a sign of the name.
-            warnings.simplefilter("ignore", UserWarning)
-            figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}): choose another --plot-file"
-        ) from error
+    with warnings.catch_warnings():
+        # The font may lack a sign of the name.
+        warnings.simplefilter("ignore", UserWarning)
+        save_figure(figure, path, "choose another --plot-file")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from memagent.errors import InputError
+from memagent.pictures import new_figure, save_figure
 
 __all__ = ["lines"]
 
@@ -24,12 +24,7 @@ def lines(
 
     `marks` are places on x, a row of ticks a label above the lines.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("no matplotlib to draw with: pip install memagent[plot]") from error
-    # A figure without pyplot draws with Agg and leaves no state behind.
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = new_figure(7, 4.2)
     axes = figure.subplots()
     for label, points in series.items():
         ordered = sorted(points)
@@ -58,9 +53,5 @@ def lines(
         figure.legend(loc="outside lower center", ncols=2)
     else:
         axes.legend()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}): choose --plot") from error
+    save_figure(figure, path, "choose --plot")
     return path
