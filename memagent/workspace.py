@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from memagent.memory.memory import Memory
     from memagent.memory.segment import Segmenter
     from memagent.memory.store import Store
-    from memagent.reader.reader import Reader
 
 __all__ = ["Workspace"]
 
@@ -33,7 +32,6 @@ class Workspace:
         self._store: Store | None = None
         self._embedder: Embedder | None = None
         self._segmenter: Segmenter | None = None
-        self._reader: Reader | None = None
         self._engine: Engine | None = None
         self._memories: dict[str, Memory] = {}
         self._lock = threading.RLock()
@@ -87,22 +85,8 @@ class Workspace:
                     self.settings.index_dir,
                     self.tell,
                     self.segmenter,
-                    self.reader.scores,
                 )
             return self._memories[name]
-
-    @property
-    def reader(self) -> Reader:
-        """The span reader, loaded by its first use."""
-        with self._lock:
-            if self._reader is None:
-                from memagent.memory.embed import BUNDLED
-                from memagent.reader.reader import Reader
-
-                # It was trained on the bundled encoder, whatever else embeds.
-                own = self.settings.embedder == BUNDLED
-                self._reader = Reader(embedder=self.embedder if own else None)
-            return self._reader
 
     @property
     def engine(self) -> Engine:
@@ -115,7 +99,7 @@ class Workspace:
                 settings = self.settings
                 self._engine, reason = choose(
                     settings.engine,
-                    pocket=lambda: PocketEngine(self.embedder, self.reader),
+                    pocket=lambda: PocketEngine(self.embedder),
                     stream=self._stream,
                     state_dir=settings.state_dir,
                     url=settings.url,

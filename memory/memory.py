@@ -18,7 +18,6 @@ from memagent.memory.items import Event, Piece, Source, Span
 from memagent.memory.recall.budget import Recalled, choose
 from memagent.memory.recall.dense import Dense
 from memagent.memory.recall.lexical import Lexical
-from memagent.memory.recall.rereading import Reread, reread
 from memagent.memory.recall.search import Search
 from memagent.memory.segment import Segmenter, Sentences, estimate_tokens
 from memagent.memory.sources import Sources
@@ -30,8 +29,9 @@ __all__ = ["Memory"]
 
 _EMBED_AT_ONCE = 128
 # Each channel looks for so many events, or one for so many tokens of the budget.
-_DEPTH = 100
+_DEPTH = 400
 _TOKENS_A_HIT = 20
+_HITS = 200  # are told by their tokens, or one for so many tokens of the budget
 _TOKENS_AT_LEAST = 8  # of an event with its label
 
 
@@ -40,7 +40,6 @@ class Memory:
 
     `warn` gets one line whenever a cache had to be rebuilt, and what an engine cannot follow.
     Safe to use from several threads.
-    `reread`, where there is one, looks again at the best events if not all of them fit.
     `caches` is a folder for what engines derive from this namespace; it goes when text is
     forgotten, and may be deleted at any time.
     """
@@ -53,14 +52,12 @@ class Memory:
         index_dir: Path,
         warn: Callable[[str], None],
         segmenter: Segmenter | None = None,
-        reread: Reread | None = None,
     ) -> None:
         self.store = store
         self.namespace = namespace
         self.embedder = embedder
         self.warn = warn
         self.segmenter = segmenter or Sentences()
-        self.reread = reread
         self.sources = Sources(store, namespace)
         self.spans = Spans(store)
         namespace_id = self.sources.namespace_id
@@ -169,10 +166,8 @@ class Memory:
         self.catch_up()
         depth = max(_DEPTH, budget // _TOKENS_A_HIT)
         signs = self.search.look(self.search.query(question), depth, which)
-        most = max(2 * _DEPTH, budget // _TOKENS_AT_LEAST)
+        most = max(_HITS, budget // _TOKENS_AT_LEAST)
         hits = self.search.hits(signs, most, count, skip) if signs else []
-        if self.reread is not None:
-            hits = reread(question, hits, self.reread, budget)
         return choose(
             question,
             hits,

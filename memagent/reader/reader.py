@@ -82,12 +82,6 @@ class Reader:
                 kept.append(span)
         return kept
 
-    def scores(self, question: str, texts: Sequence[str]) -> list[float]:
-        """The score of the best span of each text; of one without any the worst of all."""
-        best = {span.text: span.score for span in self.read(question, texts)}
-        worst = min(best.values(), default=0.0)
-        return [best.get(number, worst) for number in range(len(texts))]
-
     @property
     def meaning(self) -> Meaning:
         """What its scores say."""

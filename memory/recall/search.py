@@ -23,7 +23,7 @@ from memagent.memory.token_codes import TokenCodes
 
 __all__ = ["Search"]
 
-_READ_OF_HITS = 3  # events in question for each that a channel may find
+_READ_OF_HITS = 1.5  # events in question for each that a channel may find
 _FIRST = 3  # hits whose names are looked for
 _WORDS_OF_NAMES = 12
 _RANKS_DAMPED = 20  # k of reciprocal rank fusion (Cormack et al., SIGIR 2009)
@@ -77,7 +77,7 @@ class Search:
         scores = self.lexical.each([*query.words, *names], ids)
         table = np.array([[of.get(i, 0.0) for i in ids] for of in scores]).reshape(-1, len(ids))
         words, vectors = table[: len(query.words)], self.dense.of(pool.ids)
-        most = _READ_OF_HITS * depth
+        most = int(_READ_OF_HITS * depth)
         if len(pool.rows) > most:
             pool.narrow(rough(pool, words, vectors, query.reading.vector), most)
         pool.read(self.events, which)

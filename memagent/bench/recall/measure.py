@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from memagent.errors import InputError
 from memagent.memory.embed import Embedder
 from memagent.memory.segment import Segmenter
 from memagent.memory.segment_surprise import SurprisingSentences
-from memagent.reader.reader import Reader
 from memagent.surprise import ModelSurprise
 
 __all__ = ["measure", "plot"]
@@ -34,15 +32,6 @@ __all__ = ["measure", "plot"]
 OWN = "memagent"
 TIMED = 2000  # tokens
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """What the product recalls with by default."""
-
-    embedder: Embedder
-    segmenter: Segmenter
-    reader: Reader
 
 
 # For each way and question: its category and its coverage at each budget.
@@ -63,7 +52,7 @@ def measure(
             "or the archive of QMSum or FairytaleQA"
         )
     embedder = Embedder()
-    product = Product(embedder, SurprisingSentences(ModelSurprise()), Reader(embedder=embedder))
+    segmenter = SurprisingSentences(ModelSurprise())
     rows: list[dict[str, Any]] = []
     metrics: dict[str, float] = {}
     seconds: dict[int, list[float]] = defaultdict(list)
@@ -76,7 +65,7 @@ def measure(
             unresolved += history.unresolved
             asked = thinned(history.asked, limit)
             _by_baselines(history, asked, embedder, found)
-            _by_memory(history, asked, product, found, seconds)
+            _by_memory(history, asked, embedder, segmenter, found, seconds)
         rows += _rows(name, found)
         if ablate:
             rows += ablated(name, histories, embedder, tell)
@@ -101,11 +90,11 @@ def measure(
             "words: SQLite FTS5 over windows of five turns, the floor; vectors: the embedding of "
             "each turn; ranks fused: both, over turns and windows, the named speaker preferred",
             "figures without a set's name are those of the first set",
-            "time of a query: the embedding of the question among it, and the reader's second look "
-            f"where it takes one; without a budget {TIMED} tokens",
-            "ablation: ways to cut text into events times a share of the budget for neighbours, "
-            "without the reader; gain: over surprise without neighbours, with a 95 % interval over "
-            "questions (paired bootstrap); on a part of each set",
+            "time of a query: the embedding of the question among it; without a budget "
+            f"{TIMED} tokens",
+            "ablation: ways to cut text into events times a share of the budget for neighbours; "
+            "gain: over surprise without neighbours, with a 95 % interval over questions (paired "
+            "bootstrap); on a part of each set",
             f"labels of evidence that name no turn: {unresolved}",
         ),
     )
@@ -145,15 +134,14 @@ def _by_baselines(
 def _by_memory(
     history: History,
     asked: Sequence[Asked],
-    product: Product,
+    embedder: Embedder,
+    segmenter: Segmenter,
     found: Found,
     seconds: dict[int, list[float]],
 ) -> None:
     """Adds to `found`, and the seconds of each query by its budget."""
     with tempfile.TemporaryDirectory() as folder:
-        stored = Stored(
-            history, product.embedder, Path(folder), product.segmenter, product.reader.scores
-        )
+        stored = Stored(history, embedder, Path(folder), segmenter)
         for budget in BUDGETS:
             stored.recall(asked[0].question, budget)  # loads what is loaded once
         for question in asked:

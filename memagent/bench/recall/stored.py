@@ -14,7 +14,6 @@ from memagent.memory.embed import Embedder
 from memagent.memory.items import Event, Piece
 from memagent.memory.memory import Memory
 from memagent.memory.recall.budget import OVERHEAD
-from memagent.memory.recall.rereading import Reread
 from memagent.memory.segment import Segmenter
 from memagent.memory.store import Store
 
@@ -31,12 +30,11 @@ class Stored:
         embedder: Embedder,
         folder: Path,
         segmenter: Segmenter | None = None,
-        reread: Reread | None = None,
     ) -> None:
         self.history = history
         self.store = Store(folder / "memory.db")
         self.memory = Memory(
-            self.store, "default", embedder, folder / "index", _unexpected, segmenter, reread
+            self.store, "default", embedder, folder / "index", _unexpected, segmenter
         )
         self._starts: dict[int, list[int]] = {}  # of the turns of a source, in characters
         self._numbers: dict[int, list[int]] = {}
