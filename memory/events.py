@@ -18,10 +18,12 @@ from memagent.memory.surprises import Surprises
 
 __all__ = ["Events", "Filter"]
 
-_SELECT = """SELECT e.id, e.source_id, src.name AS source, src.kind, e.start, e."end",
-    substr(s.text, e.start - s.start + 1, e."end" - e.start) AS text,
-    s.page, s.section, s.role, s.time
-  FROM events e JOIN spans s ON s.id = e.span_id JOIN sources src ON src.id = e.source_id"""
+# The fields of an Event, in its order.
+_FIELDS = """e.id, e.source_id, src.name, src.kind, e.start, e."end",
+    substr(s.text, e.start - s.start + 1, e."end" - e.start), s.page, s.section, s.role, s.time"""
+_FROM = """FROM events e JOIN spans s ON s.id = e.span_id
+    JOIN sources src ON src.id = e.source_id"""
+_OPENING = 64  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,74 +114,52 @@ class Events:
 
     def get(self, ids: Sequence[int]) -> list[Event]:
         """The events with these ids that exist in this namespace, in the order asked."""
-        found: dict[int, Event] = {}
-        for chunk in (ids[i : i + 500] for i in range(0, len(ids), 500)):
-            marks = ", ".join("?" * len(chunk))
-            rows = self.store.rows(
-                f"{_SELECT} WHERE e.namespace_id = ? AND e.id IN ({marks})",
-                self.namespace_id,
-                *chunk,
-            )
-            found.update((row["id"], Event(**row)) for row in rows)
+        found = {
+            event.id: event
+            for event in self._read("e.id IN (SELECT value FROM json_each(?))", json.dumps(ids))
+        }
         return [found[i] for i in ids if i in found]
 
     def with_openings(self, ids: Sequence[int], which: Filter) -> list[tuple[Event, str]]:
         """Those of the events that pass the filter, by id, each with how its span begins."""
         conditions, values = which.sql()
-        select = _SELECT.replace("s.time", "s.time, substr(s.text, 1, 64) AS opening", 1)
-        rows = self.store.rows(
-            f"""{select} WHERE e.namespace_id = ? AND e.id IN (SELECT value FROM json_each(?))
+        # The plus: one lookup an id, not a walk along all that the namespace has.
+        rows = self.store.tuples(
+            f"""SELECT substr(s.text, 1, {_OPENING}), {_FIELDS} {_FROM}
+                WHERE +e.namespace_id = ? AND e.id IN (SELECT value FROM json_each(?))
                 {conditions} ORDER BY e.id""",
             self.namespace_id,
             json.dumps(ids),
             *values,
         )
-        found = []
-        for row in rows:
-            opening = row.pop("opening")
-            found.append((Event(**row), opening))
-        return found
+        return [(Event(*fields), opening) for opening, *fields in rows]
 
     def sources_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
         """Those of the ids that are events of this namespace, ascending, each with its source."""
+        # The plus: as above.
         return self.store.tuples(
             """SELECT id, source_id FROM events
-               WHERE namespace_id = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY id""",
+               WHERE +namespace_id = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY id""",
             self.namespace_id,
             json.dumps(ids),
         )
 
     def after(self, event_id: int, limit: int) -> list[Event]:
         """Up to `limit` events with higher ids, in order of id."""
-        return [
-            Event(**row)
-            for row in self.store.rows(
-                f"{_SELECT} WHERE e.namespace_id = ? AND e.id > ? ORDER BY e.id LIMIT ?",
-                self.namespace_id,
-                event_id,
-                limit,
-            )
-        ]
+        return self._read("e.id > ? ORDER BY e.id LIMIT ?", event_id, limit)
 
     def of(self, source_id: int) -> list[Event]:
         """The events of a source in the order of its text."""
-        return [
-            Event(**row)
-            for row in self.store.rows(
-                f"{_SELECT} WHERE e.namespace_id = ? AND e.source_id = ? ORDER BY e.start",
-                self.namespace_id,
-                source_id,
-            )
-        ]
+        return self._read("e.source_id = ? ORDER BY e.start", source_id)
 
     def beside(self, event: Event, which: Filter) -> list[Event]:
         """The event before and the one after in the same source, of those that pass the filter."""
         conditions, values = which.sql()
         return [
-            Event(**row)
+            found
             for side, order in (("<", "DESC"), (">", "ASC"))
-            for row in self.store.rows(
-                f"""{_SELECT} WHERE e.source_id = ? AND e.start {side} ? {conditions}
+            for found in self._read(
+                f"""e.source_id = ? AND e.start {side} ? {conditions}
                     ORDER BY e.start {order} LIMIT 1""",
                 event.source_id,
                 event.start,
@@ -231,6 +211,16 @@ class Events:
                    (SELECT id FROM sources WHERE namespace_id = ? AND superseded IS NULL)""",
                 [NOT_SEGMENTED, self.namespace_id],
             )
+
+    def _read(self, condition: str, *parameters: Any) -> list[Event]:
+        return [
+            Event(*row)
+            for row in self.store.tuples(
+                f"SELECT {_FIELDS} {_FROM} WHERE e.namespace_id = ? AND {condition}",
+                self.namespace_id,
+                *parameters,
+            )
+        ]
 
     def _to_cut(self, condition: str, *parameters: Any) -> list[dict[str, Any]]:
         """Rows of the spans that are, or shall become, events."""

@@ -134,7 +134,7 @@ class Nearest:
         if self.kind == "flat":
             return self._inner.search(row, k)
         if self.kind == "hnsw":
-            depth = max(_SEARCH_DEPTH, 2 * k)
+            depth = max(_SEARCH_DEPTH, k)
             return self._inner.search(
                 row, k, params=self._faiss.SearchParametersHNSW(efSearch=depth)
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memagent.memory.items import Event
 from memagent.memory.recall.clues import tells_time
 from memagent.memory.recall.dates import Days, closeness, day_of
 from memagent.memory.recall.pool import Pool
@@ -63,20 +64,31 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     words = _scaled(np.log1p(signs.words.sum(0))[rows])
     own = _scaled(signs.vectors[rows] @ signs.in_first_person)
     found["source"] = _of_source(words + own, pool.source_rows())
-    texts = [event.text for event in pool.candidates]
     other = -1.0 if signs.meant else 0.0
     found["tokens"] = _met(signs.tokens, own)
     found["names"] = _scaled(signs.names[:, rows].max(0, initial=0.0))
     found["stretch"] = pool.beside(found["words around"] + found["meaning around"], _STRETCH)
     found["speaker"] = np.array([1.0 if name in signs.meant else other for name in pool.speakers])
-    # Few questions name a day: the times of hundreds of events need not be read for the others.
-    days = signs.days
-    found["when"] = np.array(
-        [closeness(day_of(event.time), days) if days else 0.0 for event in pool.candidates]
-    )
-    found["time"] = np.array([float(tells_time(text)) for text in texts])
-    found["question"] = np.array([float(text.rstrip().endswith("?")) for text in texts])
+    found |= _of_turns(pool.candidates, signs.days)
     return found
+
+
+def _of_turns(events: Sequence[Event], days: Sequence[Days]) -> dict[str, np.ndarray]:
+    """What a turn alone tells, [m] each; nothing of a document does. Few questions name a day: the
+    times of hundreds of turns need not be read for the others."""
+    import numpy as np
+
+    rows = [
+        (
+            closeness(day_of(event.time), days) if days else 0.0,
+            float(tells_time(event.text)),
+            float(event.text.rstrip().endswith("?")),
+        )
+        if event.kind == "session"
+        else (0.0, 0.0, 0.0)
+        for event in events
+    ]
+    return dict(zip(("when", "time", "question"), np.array(rows).T, strict=True))
 
 
 def words_around(pool: Pool, words: np.ndarray) -> np.ndarray:
@@ -96,10 +108,13 @@ def meaning_around(pool: Pool, vectors: np.ndarray) -> np.ndarray:
     return unit
 
 
-def rough(pool: Pool, words: np.ndarray, vectors: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Scores [m] for which no event has to be read."""
-    near = _scaled(meaning_around(pool, vectors) @ asked)
-    score: np.ndarray = near + _scaled(words_around(pool, words))
+def rough(pool: Pool, words: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Scores [m] for which no event has to be read: of words [word, n], and of how near each is to
+    the question [n]."""
+    import numpy as np
+
+    around = _scaled(pool.spread(near, _MEANING_AROUND, np.add))
+    score: np.ndarray = around + _scaled(words_around(pool, words))
     return score
 
 

@@ -17,6 +17,7 @@ WEIGHTS = {
         "meaning around": 0.39,
         "own words around": 0.5,
         "tokens": 0.63,
+        "stretch": 0.1,
         "source": 0.2,
         "speaker": 1.26,
         "when": 4.25,

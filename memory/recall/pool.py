@@ -27,8 +27,7 @@ class Pool:
     """`ids` int64 [n], ascending: the events in question and those around them.
 
     `rows` int64 [m] are the places of the events in question among them. Once they are read,
-    `candidates` are these events, and `speakers` who says them, as far as their turns tell, or in
-    a document they do.
+    `candidates` are these events, and `speakers` who says them, as far as their turns tell.
     """
 
     def __init__(self, events: Events, hits: Sequence[int]) -> None:
@@ -62,7 +61,7 @@ class Pool:
         found = events.with_openings(self.ids[self.rows].tolist(), which)
         self.candidates = [event for event, _ in found]
         self.speakers = [
-            speaker(opening if event.kind == "session" else event.text) for event, opening in found
+            speaker(opening) if event.kind == "session" else None for event, opening in found
         ]
         kept = np.array([event.id for event in self.candidates], dtype=np.int64)
         self.rows = np.searchsorted(self.ids, kept)

@@ -23,7 +23,6 @@ from memagent.memory.token_codes import TokenCodes
 
 __all__ = ["Search"]
 
-_READ_OF_HITS = 1.5  # events in question for each that a channel may find
 _FIRST = 3  # hits whose names are looked for
 _WORDS_OF_NAMES = 12
 _RANKS_DAMPED = 20  # k of reciprocal rank fusion (Cormack et al., SIGIR 2009)
@@ -61,8 +60,11 @@ class Search:
         return found
 
     def look(self, query: Query, depth: int, which: Filter) -> Signs | None:
-        """What is looked up to score the events that the channels ranked, `depth` each, and those
-        beside them; nothing where there are none."""
+        """What is looked up to score events; nothing where there are none.
+
+        Each channel ranks `depth`. As many of all of them come into question, with those beside
+        them, and half as many again are left of these.
+        """
         import numpy as np
 
         rankings = dict(self.rankings(query, depth, which))
@@ -70,16 +72,19 @@ class Search:
         if names:
             found = self.lexical.search(names, depth // 2, which)
             rankings["names"] = [event_id for event_id, _ in found]
-        pool = Pool(self.events, sorted({i for ids in rankings.values() for i in ids}))
+        pool = Pool(self.events, sorted(_fused(rankings)[:depth]))
         if not len(pool.rows) or query.reading is None:
             return None
         ids = pool.ids.tolist()
         scores = self.lexical.each([*query.words, *names], ids)
         table = np.array([[of.get(i, 0.0) for i in ids] for of in scores]).reshape(-1, len(ids))
         words, vectors = table[: len(query.words)], self.dense.of(pool.ids)
-        most = int(_READ_OF_HITS * depth)
+        most = depth * 3 // 2
         if len(pool.rows) > most:
-            pool.narrow(rough(pool, words, vectors, query.reading.vector), most)
+            # A product of so many rows would be shared among threads, which then stand in the way
+            # of those of the vector index: the search took twice as long.
+            near = np.einsum("nd,d->n", vectors, query.reading.vector)
+            pool.narrow(rough(pool, words, near), most)
         pool.read(self.events, which)
         if not pool.candidates:
             return None
@@ -133,11 +138,7 @@ class Search:
     def _names(self, query: Query, rankings: Rankings) -> list[str]:
         """Words of names that the first hits in documents bring up and the question does not: what
         it asks for may stand where these do (the second hop of a question of two)."""
-        ranks: dict[int, float] = defaultdict(float)
-        for ids in rankings.values():
-            for place, event_id in enumerate(ids, start=1):
-                ranks[event_id] += 1 / (_RANKS_DAMPED + place)
-        first = sorted(ranks, key=lambda event_id: -ranks[event_id])[:_FIRST]
+        first = _fused(rankings)[:_FIRST]
         asked = query.text.casefold()
         words = [
             word
@@ -156,3 +157,12 @@ class Search:
         allowed = self.events.allowed(which) if which else None
         found = self.dense.search(query.reading.vector, depth, allowed)
         return [event_id for event_id, _ in found]
+
+
+def _fused(rankings: Rankings) -> list[int]:
+    """The ids of all channels, best first."""
+    score: dict[int, float] = defaultdict(float)
+    for ids in rankings.values():
+        for place, event_id in enumerate(ids, start=1):
+            score[event_id] += 1 / (_RANKS_DAMPED + place)
+    return sorted(score, key=lambda event_id: -score[event_id])
