@@ -142,7 +142,7 @@ def test_paragraphs_are_read_from_question_sets(tmp_path: Path) -> None:
 def test_coverage_is_the_share_of_the_evidence_that_the_budget_buys() -> None:
     turns = [Turn(0, "", "one two three " * 10) for _ in range(4)]  # 30 words: 45 tokens
     assert [turn.tokens for turn in turns] == [45] * 4
-    assert filled([2, 0, 1], turns, 100) == {2: 1.0, 0: 1.0}
+    assert filled([2, 0, 1], [turn.tokens for turn in turns], 100) == [2, 0]
     asked = Asked("?", "1", (0, 3))
     assert coverage(asked, {0: 1.0, 2: 1.0}) == 0.5
     assert coverage(asked, {0: 0.5}) == 0.25

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from memagent.bench.recall.files import read_histories
 from memagent.bench.recall.items import Asked, History, cost
-from memagent.bench.recall.score import BUDGETS, coverage
+from memagent.bench.recall.score import BUDGETS, coverage, filled
 from memagent.bench.recall.stored import Stored
 from memagent.bench.sample import thinned
 from memagent.memory.embed import Embedder
@@ -112,12 +112,10 @@ def covered(seen: Iterable[Seen], weights: Tensor) -> dict[str, float]:
     for each in seen:
         order = torch.argsort(-(each.signs @ weights), stable=True).tolist()
         for budget in BUDGETS:
-            left, recalled = budget, dict[int, float]()
-            for place in order:
-                if each.costs[place] <= left:
-                    left -= each.costs[place]
-                    for turn, share in each.turns[place]:
-                        recalled[turn] = recalled.get(turn, 0.0) + share
+            recalled: dict[int, float] = {}
+            for place in filled(order, each.costs, budget):
+                for turn, share in each.turns[place]:
+                    recalled[turn] = recalled.get(turn, 0.0) + share
             value = coverage(each.asked, recalled)
             rows.setdefault(f"@{budget}", []).append(value)
             if budget == 2000:

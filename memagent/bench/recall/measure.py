@@ -122,11 +122,12 @@ def plot(report: Report, folder: Path) -> list[Path]:
 def _by_baselines(
     history: History, asked: Sequence[Asked], embedder: Embedder, found: Found
 ) -> None:
-    rivals = Baselines(history, embedder)
+    rivals, costs = Baselines(history, embedder), [turn.tokens for turn in history.turns]
     for question in asked:
         for way, order in rivals.rank(question.question).items():
             covered = [
-                coverage(question, filled(order, history.turns, budget)) for budget in BUDGETS
+                coverage(question, dict.fromkeys(filled(order, costs, budget), 1.0))
+                for budget in BUDGETS
             ]
             found[way].append((question.category, covered))
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from memagent.bench.recall.items import Asked, Turn
+from memagent.bench.recall.items import Asked
 
 __all__ = ["BUDGETS", "coverage", "filled"]
 
 BUDGETS = (500, 1000, 2000, 4000, 7000)
 
 
-def filled(order: Iterable[int], turns: Sequence[Turn], budget: int) -> dict[int, float]:
-    """Whole turns, best first, as long as they fit; one that does not is passed over."""
-    found: dict[int, float] = {}
+def filled(order: Iterable[int], costs: Sequence[int], budget: int) -> list[int]:
+    """Those that are taken, best first, as long as they fit; one that does not is passed over."""
+    found = []
     for number in order:
-        tokens = turns[number].tokens
-        if tokens <= budget:
-            found[number] = 1.0
-            budget -= tokens
+        if costs[number] <= budget:
+            found.append(number)
+            budget -= costs[number]
     return found
 
 
