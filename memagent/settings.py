@@ -49,8 +49,8 @@ class Settings:
     temperature: float = 0.0
     budget: int = 2000
     """Tokens of recalled text in a prompt."""
-    contiguity: float = 0.0
-    """Share of the budget kept for the neighbours of what was found."""
+    contiguity: float = 0.3
+    """Share of the budget kept for the neighbours of what was found in documents."""
     hops: int = 0
     """Further questions that the model may write to look up what an answer still needs."""
     embedder: str = "minilm"

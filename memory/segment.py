@@ -93,7 +93,7 @@ class Sentences:
     """Events of whole sentences, at most `most` tokens; a new paragraph begins a new event
     once `least` tokens are reached. A sentence longer than `most` is cut between words."""
 
-    def __init__(self, least: int = 48, most: int = 128) -> None:
+    def __init__(self, least: int = 64, most: int = 128) -> None:
         self.least = least
         self.most = most
         self.id = f"sentences-{least}-{most}"

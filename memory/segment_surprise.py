@@ -58,9 +58,9 @@ class SurprisingSentences:
     gamma: float = 0.5
     tau: int = 64
     head: int = 16
-    least: int = 8
+    least: int = 64
     most: int = 128
-    paragraph: int = 48
+    paragraph: int = 96
     short: int = 128
 
     def __post_init__(self) -> None:

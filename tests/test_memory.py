@@ -80,6 +80,21 @@ def test_neighbours_of_a_hit_come_with_it(memory: Memory) -> None:
     assert story[2] in via
 
 
+def test_no_budget_is_kept_for_the_neighbours_of_turns(memory: Memory) -> None:
+    session = memory.sources.session("talk")
+    for n in range(60):
+        said = "The zeppelin landed." if n % 3 == 0 else f"Nothing in particular, item {n}."
+        memory.spans.append_turn(session.id, "user", f"{said} Number {n}.")
+    chosen = [
+        [hit.event.id for hit in memory.recall("zeppelin", budget=200, contiguity=share).chosen]
+        for share in (0.0, 0.5)
+    ]
+    assert chosen[0] == chosen[1]
+    add(memory, "story", "The zeppelin landed once more. Everyone cheered.")
+    found = memory.recall("zeppelin", budget=200, contiguity=0.5)
+    assert {hit.event.kind for hit in found.chosen} == {"document", "session"}
+
+
 def test_namespaces_are_walls(store: Store, embedder: Embedder, tmp_path: Path) -> None:
     mine = Memory(store, "mine", embedder, tmp_path / "index", print)
     theirs = Memory(store, "theirs", embedder, tmp_path / "index", print)

@@ -79,10 +79,12 @@ def choose(
 ) -> Recalled:
     """Spend `budget` tokens on `hits` (best first) and on their neighbours.
 
-    `contiguity` is the share of the budget kept for neighbours; what they leave goes to further
-    hits. A hit that does not fit is passed over, a smaller one behind it may still fit; so is one
-    that repeats what was chosen.
+    `contiguity` is the share of the budget kept for neighbours of what was found in documents,
+    where anything was; what they leave goes to further hits. What stands beside a turn of a
+    conversation is taken for its own score only. A hit that does not fit is passed over, a smaller
+    one behind it may still fit; so is one that repeats what was chosen.
     """
+    kept = contiguity if any(map(_in_document, hits)) else 0.0
     chosen: dict[int, Hit] = {}
     spent = 0
     said = defaultdict[str, Repeats](Repeats)
@@ -98,8 +100,8 @@ def choose(
             spent += hit.tokens
 
     for hit in hits:
-        take(hit, budget * (1 - contiguity))
-    for hit in list(chosen.values()) if contiguity else ():
+        take(hit, budget * (1 - kept))
+    for hit in list(filter(_in_document, chosen.values())) if kept else ():
         if spent + OVERHEAD >= budget:
             break
         for event in beside(hit.event):
@@ -115,6 +117,10 @@ def choose(
     )
     left_out = tuple(hit for hit in hits if hit.event.id not in chosen)
     return Recalled(question, budget, spent, tuple(ordered), left_out, channels)
+
+
+def _in_document(hit: Hit) -> bool:
+    return hit.event.kind == "document"
 
 
 def _line(hit: Hit, number: int | None) -> dict[str, Any]:

@@ -13,22 +13,22 @@ __all__ = ["WEIGHTS", "weighed"]
 # By the kind of the source: who speaks and when tells of turns, what stands around of documents.
 WEIGHTS = {
     "session": {
-        "words around": 0.46,
-        "meaning around": 0.39,
-        "own words around": 0.5,
-        "tokens": 0.63,
-        "stretch": 0.1,
-        "source": 0.2,
-        "speaker": 1.26,
-        "when": 4.25,
-        "time": 0.44,
-        "question": -0.71,
+        "words around": 0.44,
+        "meaning around": 0.32,
+        "own words around": 0.48,
+        "tokens": 0.65,
+        "stretch": 0.12,
+        "source": 0.15,
+        "speaker": 1.28,
+        "when": 4.24,
+        "time": 0.46,
+        "question": -0.7,
     },
     "document": {
-        "words around": 0.75,
-        "meaning around": 0.5,
-        "stretch": 0.32,
-        "names": 0.25,
+        "words around": 0.95,
+        "meaning around": 0.52,
+        "stretch": 0.24,
+        "names": 0.24,
     },
 }
 

@@ -16,8 +16,11 @@ from memagent.memory.memory import Memory
 from memagent.memory.recall.budget import OVERHEAD
 from memagent.memory.segment import Segmenter
 from memagent.memory.store import Store
+from memagent.settings import Settings
 
-__all__ = ["Stored"]
+__all__ = ["OWN", "Stored"]
+
+OWN = Settings().contiguity  # share of the budget for neighbours
 
 
 class Stored:
@@ -44,7 +47,7 @@ class Stored:
             self._write()
         self.memory.catch_up()
 
-    def recall(self, question: str, budget: int, contiguity: float = 0.0) -> dict[int, float]:
+    def recall(self, question: str, budget: int, contiguity: float = OWN) -> dict[int, float]:
         """The share of each turn that is recalled for so many tokens, as `cost` counts them."""
         found: dict[int, float] = {}
         recalled = self.memory.recall(
