@@ -62,8 +62,8 @@ class Search:
     def look(self, query: Query, depth: int, which: Filter) -> Signs | None:
         """What is looked up to score events; nothing where there are none.
 
-        Each channel ranks `depth`. As many of all of them come into question, with those beside
-        them, and half as many again are left of these.
+        Each channel ranks `depth`. The first `depth` of all that they ranked, their ranks fused,
+        come into question with those beside them; one and a half times `depth` are left of these.
         """
         import numpy as np
 
