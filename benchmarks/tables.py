@@ -89,7 +89,12 @@ SHOWN = (
     ),
     ("reader", "ms_per_passage", "passage of 128 tokens, read", "{:.0f} ms"),
     *(
-        ("recall", f"{way}coverage@{budget}", f"evidence in {budget:,} tokens{of}", "{:.1%}")
+        (
+            "recall",
+            f"{way}coverage@{budget}",
+            f"LoCoMo: evidence in {budget:,} tokens{of}",
+            "{:.1%}",
+        )
         for budget in (500, 1000, 2000, 7000)
         for way, of in (
             ("", ""),
@@ -101,8 +106,13 @@ SHOWN = (
     (
         "recall",
         "coverage_cat1@2000",
-        "evidence in 2,000 tokens, questions with several pieces of it",
+        "LoCoMo: evidence in 2,000 tokens, questions with several pieces of it",
         "{:.1%}",
+    ),
+    *(
+        ("recall", f"{way}coverage@2000_{name}", f"{title}: evidence in 2,000 tokens{of}", "{:.1%}")
+        for name, title in (("qmsum", "QMSum"), ("fairytaleqa", "FairytaleQA"))
+        for way, of in (("", ""), ("fused_", ", ranks fused"))
     ),
     ("recall", "query_p50_ms", "query, median, the question's vector among it", "{:.0f} ms"),
     ("recall", "query_p95_ms", "query, 95th percentile", "{:.0f} ms"),
