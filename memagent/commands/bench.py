@@ -133,7 +133,9 @@ def recall(
     data: Annotated[
         list[Path],
         typer.Option(
-            "--data", help="Histories with questions (LoCoMo, QMSum, FairytaleQA); repeatable."
+            "--data",
+            help="Histories with questions (LoCoMo, QMSum, FairytaleQA, SQuAD, HotpotQA, MuSiQue); "
+            "repeatable.",
         ),
     ],
     limit: Annotated[

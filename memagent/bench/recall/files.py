@@ -31,8 +31,8 @@ def read_histories(path: Path, part: str = "val") -> tuple[str, list[History]]:
     found = [history for history in found if history.asked]
     if not found:
         raise InputError(
-            f"{path} holds no questions with evidence: give a file in the format of LoCoMo, or "
-            "SQuAD, or the archive of QMSum or FairytaleQA"
+            f"{path} holds no questions with evidence: give a file in the format of LoCoMo, SQuAD, "
+            "HotpotQA or MuSiQue, or the archive of QMSum or FairytaleQA"
         )
     return name, found
 

@@ -49,7 +49,7 @@ def measure(
     if not data:
         raise InputError(
             "the bench needs histories with questions: give --data FILE in the format of LoCoMo, "
-            "or the archive of QMSum or FairytaleQA"
+            "SQuAD, HotpotQA or MuSiQue, or the archive of QMSum or FairytaleQA"
         )
     embedder = Embedder()
     segmenter = SurprisingSentences(ModelSurprise())
