@@ -150,7 +150,6 @@ def table(bench: str, measure: str | None = None) -> str:
     if not path.exists():
         return "Not yet measured.\n"
     report: dict[str, Any] = json.loads(path.read_text())
-    bench = report["bench"]
     lines = figures(report) if measure is None else rows(report, measure)
     if not lines:
         return "Not yet measured.\n"

@@ -12,7 +12,6 @@ import pytest
 
 from memagent.bench import killing
 from memagent.memory.memory import Memory
-from memagent.memory.segment import Sentences
 from memagent.memory.segment_surprise import SurprisingSentences
 from memagent.memory.surprise import Score, score
 from memagent.surprise import ModelSurprise
@@ -126,7 +125,7 @@ def test_what_was_never_scored_is_left_until_that_is_wanted(run: Run, tmp_path: 
     done, left = both.stderr.splitlines()
     assert "resegmented default" in done
     assert "spans of old, which stay as they are" in left
-    assert rules(tmp_path) == {"old": Sentences().id, "new": size, "short": size}
+    assert rules(tmp_path) == {"old": "sentences-64-128", "new": size, "short": size}
     scored = run("memory", "resegment", "--gamma", "2", "--score", PYTHONPROFILEIMPORTTIME="1")
     assert scored.returncode == 0, scored.stderr
     assert LOADED in scored.stderr

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
 
@@ -15,6 +14,7 @@ from memagent.memory.recall.clues import in_first_person, named, names_in
 from memagent.memory.recall.dates import days_named, moments, told
 from memagent.memory.recall.dense import Dense
 from memagent.memory.recall.features import Rankings, Signs, features, rough
+from memagent.memory.recall.fuse import fuse
 from memagent.memory.recall.lexical import Lexical, content_words
 from memagent.memory.recall.linear import weighed
 from memagent.memory.recall.pool import Pool
@@ -25,7 +25,6 @@ __all__ = ["Search"]
 
 _FIRST = 3  # hits whose names are looked for
 _WORDS_OF_NAMES = 12
-_RANKS_DAMPED = 20  # k of reciprocal rank fusion (Cormack et al., SIGIR 2009)
 
 
 class Search:
@@ -68,11 +67,13 @@ class Search:
         import numpy as np
 
         rankings = dict(self.rankings(query, depth, which))
-        names = self._names(query, rankings)
+        first = fuse(rankings)
+        names = self._names(query, [event_id for event_id, _ in first[:_FIRST]])
         if names:
             found = self.lexical.search(names, depth // 2, which)
             rankings["names"] = [event_id for event_id, _ in found]
-        pool = Pool(self.events, sorted(_fused(rankings)[:depth]))
+            first = fuse(rankings)
+        pool = Pool(self.events, sorted(event_id for event_id, _ in first[:depth]))
         if not len(pool.rows) or query.reading is None:
             return None
         ids = pool.ids.tolist()
@@ -135,10 +136,9 @@ class Search:
                 found.append(Hit(event, sum(why.values()), ranks, tokens, via, why))
         return found
 
-    def _names(self, query: Query, rankings: Rankings) -> list[str]:
+    def _names(self, query: Query, first: Sequence[int]) -> list[str]:
         """Words of names that the first hits in documents bring up and the question does not: what
         it asks for may stand where these do (the second hop of a question of two)."""
-        first = _fused(rankings)[:_FIRST]
         asked = query.text.casefold()
         words = [
             word
@@ -157,12 +157,3 @@ class Search:
         allowed = self.events.allowed(which) if which else None
         found = self.dense.search(query.reading.vector, depth, allowed)
         return [event_id for event_id, _ in found]
-
-
-def _fused(rankings: Rankings) -> list[int]:
-    """The ids of all channels, best first."""
-    score: dict[int, float] = defaultdict(float)
-    for ids in rankings.values():
-        for place, event_id in enumerate(ids, start=1):
-            score[event_id] += 1 / (_RANKS_DAMPED + place)
-    return sorted(score, key=lambda event_id: -score[event_id])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from memagent.bench.bootstrap import paired_gain
 from memagent.bench.recall.items import History
 from memagent.bench.recall.score import coverage
-from memagent.bench.recall.stored import OWN, Stored
+from memagent.bench.recall.stored import SHARE, Stored
 from memagent.bench.sample import thinned
 from memagent.bench.segments.ways import refined
 from memagent.memory.embed import Embedder
@@ -32,7 +32,7 @@ __all__ = ["OWN_WAY", "ablated", "segmenters"]
 
 BUDGETS = (1000, 2000)
 SHARES = (0.0, 0.3)  # of the budget for neighbours in documents
-OWN_WAY = ("surprise", OWN)
+OWN_WAY = ("surprise", SHARE)
 _WINDOW = 95  # tokens, the mean size of an event by surprise
 _HISTORIES, _QUESTIONS = 12, 240
 

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memagent.bench.recall.fuse import fuse
 from memagent.bench.recall.items import History
+from memagent.memory.recall.fuse import fuse
 from memagent.memory.recall.lexical import content_words
 
 if TYPE_CHECKING:

@@ -93,8 +93,8 @@ def measure(
             "time of a query: the embedding of the question among it; without a budget "
             f"{TIMED} tokens",
             "ablation: ways to cut text into events times a share of the budget for neighbours; "
-            "gain: over surprise without neighbours, with a 95 % interval over questions (paired "
-            "bootstrap); on a part of each set",
+            "gain: over the product's own way and share, with a 95 % interval over questions "
+            "(paired bootstrap); on a part of each set",
             f"labels of evidence that name no turn: {unresolved}",
         ),
     )

@@ -18,9 +18,9 @@ from memagent.memory.segment import Segmenter
 from memagent.memory.store import Store
 from memagent.settings import Settings
 
-__all__ = ["OWN", "Stored"]
+__all__ = ["SHARE", "Stored"]
 
-OWN = Settings().contiguity  # share of the budget for neighbours
+SHARE = Settings().contiguity  # share of the budget for neighbours
 
 
 class Stored:
@@ -47,7 +47,7 @@ class Stored:
             self._write()
         self.memory.catch_up()
 
-    def recall(self, question: str, budget: int, contiguity: float = OWN) -> dict[int, float]:
+    def recall(self, question: str, budget: int, contiguity: float = SHARE) -> dict[int, float]:
         """The share of each turn that is recalled for so many tokens, as `cost` counts them."""
         found: dict[int, float] = {}
         recalled = self.memory.recall(
