@@ -64,7 +64,9 @@ class Request:
     `messages` is the whole prompt. `question` is the turn's text and `evidence` the recalled
     events in the order of their citation numbers (evidence[0] is cited as [1]). `asked` says
     that the turn is a question whatever its form; a turn of a chat may also be a statement.
-    `scope` is the memory behind it all, for engines that attend to it themselves.
+    `scope` is the memory behind it all, for engines that attend to it themselves. `schema` is the
+    JSON schema that the answer must satisfy, for engines that can be bound to one; `uncertainty`
+    asks for that of the first token, where an engine can tell it.
     """
 
     messages: tuple[Message, ...]
@@ -76,6 +78,8 @@ class Request:
     temperature: float = 0.0
     seed: int | None = None
     scope: Scope | None = None
+    schema: dict[str, Any] | None = None
+    uncertainty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Chunk:
     `found` is False where an engine knows that the evidence holds no answer, and `confidence` the
     chance that its answer is right, where the engine has measured it. `attention` gives
     the share of the attention that each event got, largest first, from engines that report it.
+    `uncertainty` is the entropy of the first token's distribution in nats, where it was asked for.
     """
 
     text: str = ""
@@ -102,6 +107,7 @@ class Chunk:
     found: bool | None = None
     confidence: float | None = None
     attention: tuple[tuple[Event, float], ...] = ()
+    uncertainty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ __all__ = [
     "InputError",
     "MemagentError",
     "NotFoundError",
+    "ServerDownError",
     "StoreError",
     "UsageError",
 ]
@@ -24,3 +25,7 @@ class EngineError(MemagentError):
     """The model's server is down, slow, or refuses the request."""
 
     exit_code = 4
+
+
+class ServerDownError(EngineError):
+    """The server cannot be reached or went away: no other request would fare better."""

@@ -23,7 +23,7 @@ from memagent.memory.recall.budget import Hit, Recalled
 from memagent.memory.working import Working
 from memagent.packing import pack
 from memagent.settings import Settings
-from memagent.successive import gather
+from memagent.loops.successive import gather
 from memagent.tools import TOOLS, ToolBox
 
 __all__ = ["MAX_ROUNDS", "Turn", "TurnState", "answer", "cite", "recall", "remember", "use_tools"]

@@ -17,7 +17,8 @@ class Capabilities:
 
     generates: writes new text (an extractive engine only quotes);
     prompt_logprobs: `logprobs` works; attention: reports attention mass per event;
-    structured: can be bound to a JSON schema; tools: can call tools.
+    structured: can be bound to a JSON schema; tools: can call tools; uncertainty: tells the entropy
+    of an answer's first token.
     """
 
     generates: bool = True
@@ -25,6 +26,7 @@ class Capabilities:
     attention: bool = False
     structured: bool = False
     tools: bool = False
+    uncertainty: bool = False
 
 
 class Engine(ABC):

@@ -1,0 +1,1 @@
+"""Agent loops, one a file: ways to answer that take more than one call of the engine."""

@@ -1,0 +1,1 @@
+"""Writing long text step by step: memory, plans and paragraphs (RecurrentGPT)."""
