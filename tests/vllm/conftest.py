@@ -1,7 +1,8 @@
-"""One real vLLM server for the tests of this folder, and a short-lived one to be killed."""
+"""Real vLLM servers for the tests of this folder, each started when a test first asks for it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from memagent.engines.vllm import VllmEngine
-from tests.vllm.serving import RealServer, make_model, start
+from memagent.models.bundled import pocket_lm
+from tests.vllm.serving import POCKET_CONTEXT, RealServer, make_model, start
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +19,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A server whose model has a chat template."""
     folder = tmp_path_factory.mktemp("vllm")
     running = start(make_model(folder / "model", chat_template=True), folder / "server.log")
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope="session")
+def pocket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """The bundled language model, which has no chat template, at four times its own context."""
+    override = ("--hf-overrides", json.dumps({"max_position_embeddings": POCKET_CONTEXT}))
+    log = tmp_path_factory.mktemp("pocket") / "server.log"
+    running = start(pocket_lm(), log, *override, context=POCKET_CONTEXT)
     yield running
     running.kill()
 

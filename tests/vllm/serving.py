@@ -12,9 +12,10 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CONTEXT", "RealServer", "make_model", "start"]
+__all__ = ["CONTEXT", "POCKET_CONTEXT", "RealServer", "make_model", "start"]
 
 CONTEXT = 32_768
+POCKET_CONTEXT = 2048
 _PYTHON = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
 _START_SECONDS = 150
 _TEXTS = [
@@ -89,7 +90,7 @@ def make_model(folder: Path, *, chat_template: bool) -> Path:
     return folder
 
 
-def start(model: Path, log: Path) -> RealServer:
+def start(model: Path, log: Path, *flags: str, context: int = CONTEXT) -> RealServer:
     """Start vLLM on `model` and wait until it is healthy; its output goes to `log`."""
     if not _PYTHON.exists():
         raise FileNotFoundError(
@@ -100,7 +101,7 @@ def start(model: Path, log: Path) -> RealServer:
         port = listener.getsockname()[1]
     command = [_PYTHON, "-m", "vllm.entrypoints.launchers.api_server.entry"]
     command += ["--model", model, "--served-model-name", "toy", "--dtype", "float32"]
-    command += ["--enforce-eager", "--max-model-len", str(CONTEXT)]
+    command += ["--enforce-eager", "--max-model-len", str(context), *flags]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     environment = {
         **os.environ,
