@@ -87,6 +87,15 @@ class Spans:
             )
         return span
 
+    def keys(self, source_id: int) -> dict[int, str]:
+        """The keys of a source's turns by the turns' ids, in order; withdrawn turns are among
+        them."""
+        rows = self.store.tuples(
+            "SELECT id, key FROM spans WHERE source_id = ? AND key IS NOT NULL ORDER BY ordinal",
+            source_id,
+        )
+        return dict(rows)
+
     def count(self, source_id: int) -> int:
         """Number of spans of a source."""
         return self._size(source_id)[0]

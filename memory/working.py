@@ -166,7 +166,7 @@ class Working:
 
 
 def within(lines: Sequence[Line], most: int = MOST_LINES, words: int = MOST_WORDS) -> int:
-    """How many of the last lines have together no more than `words` words and are at most `most`."""
+    """How many of the last lines are at most `most`, of at most `words` words together."""
     room = words
     for count, line in enumerate(reversed(lines)):
         room -= line.words
