@@ -11,18 +11,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from memagent.errors import EngineError
+from memagent.engines.openai_retry import retry_after
+from memagent.errors import EngineError, ServerDownError
 
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["explained", "is_no_chat_template", "is_no_tools", "server_words"]
+__all__ = [
+    "explained",
+    "is_no_chat_template",
+    "is_no_logprobs",
+    "is_no_schema",
+    "is_no_tools",
+    "is_refusal",
+    "server_words",
+]
 
 # vLLM, llama.cpp, Ollama and LM Studio each word it in their own way.
 _CONTEXT = re.compile(
     r"context (length|size|window)|max_model_len|max_(completion_)?tokens\W.{0,40}too large|n_ctx",
     re.IGNORECASE,
 )
+_SCHEMA = re.compile(r"json.?schema|response.?format|grammar|structur", re.IGNORECASE)
+# Some servers answer 500 to a form of request that they do not have.
+_REFUSALS = (400, 422, 500, 501)
 
 
 @contextmanager
@@ -33,9 +45,9 @@ def explained(url: str, timeout: float) -> Iterator[None]:
     try:
         yield
     except openai.APITimeoutError as error:
-        raise EngineError(_timeout(error, url, timeout)) from error
+        raise _timeout(error, url, timeout) from error
     except openai.APIConnectionError as error:
-        raise EngineError(_connection(error, url)) from error
+        raise ServerDownError(_connection(error, url)) from error
     except openai.APIStatusError as error:
         raise EngineError(_status(error, url)) from error
     except openai.APIError as error:
@@ -64,16 +76,31 @@ def is_no_chat_template(error: openai.APIStatusError) -> bool:
 
 
 def is_no_tools(error: openai.APIStatusError) -> bool:
-    """Whether the server refuses the request for the tools in it; some answer 500 then."""
-    return error.status_code in (400, 422, 500, 501) and "tool" in server_words(error).lower()
+    """Whether the server refuses the request for the tools in it."""
+    return error.status_code in _REFUSALS and "tool" in server_words(error).lower()
 
 
-def _timeout(error: openai.APITimeoutError, url: str, timeout: float) -> str:
+def is_no_schema(error: openai.APIStatusError) -> bool:
+    """Whether the server refuses the request for the JSON schema in it, or its form."""
+    return error.status_code in _REFUSALS and _SCHEMA.search(server_words(error)) is not None
+
+
+def is_no_logprobs(error: openai.APIStatusError) -> bool:
+    """Whether the server refuses the request for the log-probabilities that it asks for."""
+    return error.status_code in _REFUSALS and "logprob" in server_words(error).lower()
+
+
+def is_refusal(error: openai.APIStatusError) -> bool:
+    """Whether the server refuses a part of the request and would refuse it again."""
+    return is_no_tools(error) or is_no_schema(error) or is_no_logprobs(error)
+
+
+def _timeout(error: openai.APITimeoutError, url: str, timeout: float) -> EngineError:
     import httpx2
 
     if isinstance(error.__cause__, httpx2.ConnectTimeout):
-        return _nobody(url)
-    return (
+        return ServerDownError(_nobody(url))
+    return EngineError(
         f"the server at {url} gave no token for {timeout:g} s: "
         "allow more with MEMAGENT_TIMEOUT, or choose a smaller model or budget"
     )
@@ -106,7 +133,9 @@ def _status(error: openai.APIStatusError, url: str) -> str:
             "lower --budget, or start the server with a larger --max-model-len"
         )
     if status == 429:
-        return f"the server at {url} is busy (429: {words}): ask again later, or choose another"
+        wait = retry_after(error)
+        when = "later" if wait is None else f"in {wait:.0f} s"
+        return f"the server at {url} is busy (429: {words}): ask again {when}, or choose another"
     if status >= 500:
         return f"the server at {url} failed ({status}: {words}): see its log and ask again"
     return f"the server at {url} refuses the request ({status}: {words})"

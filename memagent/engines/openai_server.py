@@ -13,7 +13,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from memagent.engines.openai_errors import explained
+from memagent.engines.openai_errors import explained, is_refusal
+from memagent.engines.openai_retry import Retries
 from memagent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ __all__ = ["OpenAIServer", "server_root"]
 
 T = TypeVar("T")
 
-# Waits before asking a busy or failing server again. Ours, not the client's: that one repeats
-# after a timeout too, and would triple the wait that the user set.
-_PAUSES = (0.5, 1.0)
-_PASSING = (429, 500, 502, 503, 504)
 # How servers answer a path or a form of request that they do not have.
 _ABSENT = (400, 404, 405, 422, 501)
 
@@ -56,6 +53,7 @@ class OpenAIServer:
         self.timeout = timeout
         self._api_key = api_key
         self._client: openai.OpenAI | None = None
+        self._answered = False
 
     @property
     def client(self) -> openai.OpenAI:
@@ -68,6 +66,8 @@ class OpenAIServer:
                 # The client insists on a key; servers without one ignore it.
                 api_key=self._api_key or "none",
                 timeout=openai.Timeout(self.timeout, connect=min(5.0, self.timeout)),
+                # Ours are in `ask`: the client repeats after a timeout too, and would triple the
+                # wait that the user set.
                 max_retries=0,
                 # A proxy of the network has no way back to this machine.
                 http_client=openai.DefaultHttpxClient(trust_env=not _is_loopback(self.root)),
@@ -75,17 +75,28 @@ class OpenAIServer:
         return self._client
 
     def ask(self, call: Callable[[], T]) -> T:
-        """Make the call, again after a pause when the server is busy or fails (429, 5xx)."""
+        """Make the call, again after a pause while the server is busy or fails (429, 5xx).
+
+        `call` is over when the answer begins: an answer that breaks off is never asked for again.
+        """
         import openai
 
-        for pause in _PAUSES:
+        retries = Retries(answered=self._answered)
+        while True:
             try:
-                return call()
+                answer = call()
             except openai.APIStatusError as error:
-                if error.status_code not in _PASSING:
+                self._answered = True
+                pause = None if is_refusal(error) else retries.pause(error)
+                if pause is None:
                     raise
                 time.sleep(pause)
-        return call()
+            except openai.APIConnectionError as error:
+                if not retries.again_at_once(error):
+                    raise
+            else:
+                self._answered = True
+                return answer
 
     def explained(self) -> AbstractContextManager[None]:
         """A block in which every failure of the client becomes an EngineError."""

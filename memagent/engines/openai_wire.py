@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,9 +14,18 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
     from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
-__all__ = ["PLAIN_STOP", "chat_chunks", "chat_messages", "completion_chunks", "plain_prompt"]
+__all__ = [
+    "PLAIN_STOP",
+    "TOP",
+    "chat_chunks",
+    "chat_messages",
+    "completion_chunks",
+    "entropy",
+    "plain_prompt",
+]
 
 PLAIN_STOP = "\n\nUser:"
+TOP = 20  # log-probabilities of a token; what vLLM gives unless it is told otherwise
 _LABELS = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"}
 
 Finish = Literal["stop", "length", "tool_calls"]
@@ -37,33 +47,70 @@ def chat_chunks(stream: Iterable[ChatCompletionChunk]) -> Iterator[Chunk]:
 
     A stream that ends without a finish reason yields no such last chunk.
     """
-    calls = _Calls()
+    calls, first = _Calls(), _First()
     finish: Finish | None = None
     usage: Usage | None = None
     for part in stream:
         usage = _usage(part.usage) or usage
         for choice in part.choices:
+            if choice.logprobs is not None and choice.logprobs.content:
+                first.saw(top.logprob for top in choice.logprobs.content[0].top_logprobs)
             if choice.delta.content:
-                yield Chunk(text=choice.delta.content)
+                yield Chunk(text=choice.delta.content, uncertainty=first.told())
             calls.extend(choice.delta.tool_calls or ())
             finish = _finish(choice.finish_reason) or finish
     if finish is not None:
         asked = calls.complete()
-        yield Chunk(tool_calls=asked, finish="tool_calls" if asked else finish, usage=usage)
+        yield Chunk(
+            tool_calls=asked,
+            finish="tool_calls" if asked else finish,
+            usage=usage,
+            uncertainty=first.told(),
+        )
 
 
 def completion_chunks(stream: Iterable[Completion]) -> Iterator[Chunk]:
     """The same for /v1/completions, which has no tools."""
+    first = _First()
     finish: Finish | None = None
     usage: Usage | None = None
     for part in stream:
         usage = _usage(part.usage) or usage
         for choice in part.choices:
+            if choice.logprobs is not None and choice.logprobs.top_logprobs:
+                first.saw((choice.logprobs.top_logprobs[0] or {}).values())
             if choice.text:
-                yield Chunk(text=choice.text)
+                yield Chunk(text=choice.text, uncertainty=first.told())
             finish = _finish(choice.finish_reason) or finish
     if finish is not None:
-        yield Chunk(finish=finish, usage=usage)
+        yield Chunk(finish=finish, usage=usage, uncertainty=first.told())
+
+
+def entropy(logprobs: Iterable[float]) -> float:
+    """The entropy in nats of a distribution of which the likeliest `TOP` outcomes are known.
+
+    All others count as one outcome, so it is never above that of the whole distribution.
+    """
+    known = sorted(map(math.exp, logprobs), reverse=True)[:TOP]
+    rest = 1.0 - sum(known)
+    return sum(-p * math.log(p) for p in (*known, rest) if p > 0)
+
+
+class _First:
+    """The uncertainty of an answer's first token, which may come before any text; told once."""
+
+    def __init__(self) -> None:
+        self._seen = False
+        self._nats: float | None = None
+
+    def saw(self, logprobs: Iterable[float]) -> None:
+        given = [] if self._seen else list(logprobs)
+        if given:
+            self._seen, self._nats = True, entropy(given)
+
+    def told(self) -> float | None:
+        nats, self._nats = self._nats, None
+        return nats
 
 
 class _Calls:

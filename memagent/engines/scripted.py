@@ -18,16 +18,18 @@ __all__ = ["Line", "Reply", "ScriptedEngine"]
 
 Reply = str | tuple[ToolCall, ...] | Exception
 _KINDS = ("text", "tool", "error")
-_KEYS = {*_KINDS, "arguments", "match", "delay"}
+_KEYS = {*_KINDS, "arguments", "match", "delay", "uncertainty"}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A reply, the questions it is for (a regular expression), and seconds before each word."""
+    """A reply, the questions it is for (a regular expression), seconds before each word, and the
+    uncertainty of its first token in nats."""
 
     reply: Reply
     match: str | None = None
     delay: float = 0.0
+    uncertainty: float | None = None
 
 
 class ScriptedEngine(Engine):
@@ -49,7 +51,7 @@ class ScriptedEngine(Engine):
         context: int = 8192,
     ) -> None:
         self.context = context
-        self.capabilities = Capabilities(generates=True, tools=True)
+        self.capabilities = Capabilities(tools=True, structured=True, uncertainty=True)
         self.requests: list[Request] = []
         self._function = replies if callable(replies) else None
         given = () if replies is None or callable(replies) else replies
@@ -61,8 +63,9 @@ class ScriptedEngine(Engine):
         """A script in JSON Lines, one reply a line.
 
         {"text": ...}, {"tool": name, "arguments": {...}} or {"error": message}; each may have
-        "match": a regular expression on the question, and "delay": seconds before each word.
-        Raises InputError naming the line.
+        "match": a regular expression on the question, "delay": seconds before each word, and
+        "uncertainty": nats, told where they are asked for. A schema is answered with whatever
+        the script says. Raises InputError naming the line.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -79,13 +82,17 @@ class ScriptedEngine(Engine):
         if isinstance(line.reply, Exception):
             raise line.reply
         prompt = self.count_prompt(request.messages)
+        nats = line.uncertainty if request.uncertainty else None
         if isinstance(line.reply, tuple):
-            yield Chunk(tool_calls=line.reply, finish="tool_calls", usage=Usage(prompt, 0))
+            usage = Usage(prompt, 0)
+            yield Chunk(tool_calls=line.reply, finish="tool_calls", usage=usage, uncertainty=nats)
             return
         for word in re.findall(r"\s*\S+|\s+", line.reply):
             time.sleep(line.delay)
-            yield Chunk(text=word)
-        yield Chunk(finish="stop", usage=Usage(prompt, self.count(line.reply)))
+            yield Chunk(text=word, uncertainty=nats)
+            nats = None
+        usage = Usage(prompt, self.count(line.reply))
+        yield Chunk(finish="stop", usage=usage, uncertainty=nats)
 
     def count(self, text: str) -> int:
         """Four tokens for three words between white space, rounded up."""
@@ -124,14 +131,20 @@ def _line(row: str, place: str) -> Line:
     unknown = sorted(fields.keys() - _KEYS)
     if unknown:
         raise InputError(f"{place}: unknown field {unknown[0]!r}; known are {sorted(_KEYS)}")
-    match, delay = fields.get("match"), fields.get("delay", 0.0)
-    if isinstance(delay, bool) or not isinstance(delay, int | float) or delay < 0:
-        raise InputError(f'{place}: "delay" is a number of seconds, not {delay!r}')
+    match = fields.get("match")
+    numbers = {"delay": "seconds", "uncertainty": "nats"}
+    for name, unit in numbers.items():
+        value = fields.get(name, 0.0)
+        # Not `value < 0`: JSON in Python knows NaN.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise InputError(f'{place}: "{name}" is a number of {unit}, not {value!r}')
     try:
         re.compile(match or "")
     except (re.error, TypeError) as error:
         raise InputError(f'{place}: "match" is no regular expression: {error}') from error
-    return Line(_reply(fields, place), match, float(delay))
+    return Line(
+        _reply(fields, place), match, float(fields.get("delay", 0.0)), fields.get("uncertainty")
+    )
 
 
 def _reply(fields: dict[str, Any], place: str) -> Reply:

@@ -6,32 +6,31 @@ failures are in openai_wire, openai_server and openai_errors.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memagent.core import Chunk, Message, Request
 from memagent.engines.base import Capabilities, Engine
-from memagent.engines.openai_errors import is_no_chat_template, is_no_tools
+from memagent.engines.openai_form import Form
 from memagent.engines.openai_server import OpenAIServer
+from memagent.engines.openai_tokens import ServedTokens
 from memagent.engines.openai_wire import (
-    PLAIN_STOP,
     chat_chunks,
     chat_messages,
     completion_chunks,
     plain_prompt,
 )
-from memagent.errors import EngineError
+from memagent.errors import EngineError, ServerDownError
 
 if TYPE_CHECKING:
     import openai
     from openai.types import Completion
     from openai.types.chat import ChatCompletionChunk
 
-__all__ = ["VllmEngine", "estimated_tokens"]
+__all__ = ["VllmEngine"]
 
 # Context of a server that says nothing of it; what Ollama gives a model unless told otherwise.
 _DEFAULT_CONTEXT = 4096
@@ -63,13 +62,12 @@ class VllmEngine(Engine):
         self.url = self._server.root
         self.model = model or ""
         self.context = context or _DEFAULT_CONTEXT
-        self.capabilities = Capabilities(tools=True)
+        self.capabilities = Capabilities(tools=True, structured=True)
         self._wanted_context = context
         self._connected = False
         self._is_vllm = False
-        self._counts_exactly = True
-        self._has_template = True
-        self._count = lru_cache(maxsize=4096)(self._tokenized)
+        self._form = Form()
+        self._tokens = ServedTokens(self._server, self.model, is_vllm=False)
 
     def connect(self) -> VllmEngine:
         """Ask the server for its models, its context and what it can do; returns itself.
@@ -88,18 +86,31 @@ class VllmEngine(Engine):
             )
         self._is_vllm = isinstance(self._server.probe("/version").get("version"), str)
         self.context = self._shared_context(served[self.model])
-        self.capabilities = replace(
-            self.capabilities, prompt_logprobs=self._is_vllm, structured=self._is_vllm
-        )
+        self._root = str(served[self.model].get("root") or "")
+        self._tokens = ServedTokens(self._server, self.model, is_vllm=self._is_vllm)
+        self.capabilities = replace(self.capabilities, prompt_logprobs=self._is_vllm)
+        self._take(Form(logprobs=True, schema="bounded") if self._is_vllm else Form())
         self._connected = True
         return self
+
+    @property
+    def tokens(self) -> ServedTokens:
+        """The tokens of the model."""
+        return self.connect()._tokens
+
+    @property
+    def root(self) -> str:
+        """Where the server has the model from, as it says."""
+        return self.connect()._root
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer as the server writes it; closing the iterator stops the server.
 
         A model without a chat template gets the prompt as plain text; a server that refuses
-        tools gets the request without them. Both are remembered, and `capabilities.tools` is
-        False from then on. Raises EngineError; chunks that came before it stay valid.
+        tools, a schema or log-probabilities gets the request without them. All is remembered,
+        and `capabilities` says so from then on. A request with a schema goes without tools.
+        The uncertainty counts all but the 20 likeliest tokens as one. Raises EngineError, and
+        ServerDownError where the server is gone; chunks that came before it stay valid.
         """
         self.connect()
         ended = False
@@ -108,7 +119,7 @@ class VllmEngine(Engine):
                 ended = chunk.finish is not None
                 yield chunk
         if not ended:
-            raise EngineError(
+            raise ServerDownError(
                 f"the server at {self.url} went away in mid-answer: "
                 "see its log, start it and ask again"
             )
@@ -116,21 +127,18 @@ class VllmEngine(Engine):
     def count(self, text: str) -> int:
         """Tokens of `text` without special tokens: exact on vLLM and llama.cpp.
 
-        Elsewhere an estimate on the safe side, see `estimated_tokens`. Raises EngineError.
+        Elsewhere an estimate on the safe side, see openai_tokens.py. Raises EngineError.
         """
-        self.connect()
-        return self._count(text)
+        return self.tokens.count(text)
 
     def count_prompt(self, messages: Sequence[Message]) -> int:
         """Tokens of the prompt as the server will build it: exact on vLLM."""
         self.connect()
         if not self._is_vllm:
             return super().count_prompt(messages)
-        body = {"messages": chat_messages(messages), "add_generation_prompt": True}
-        answer = self._server.probe("/tokenize", {"model": self.model, **body})
-        count = answer.get("count")
+        count = self.tokens.count_chat(chat_messages(messages))
         # Refused: the model has no chat template and will be given the plain prompt.
-        return count if isinstance(count, int) else self.count(plain_prompt(messages)) + 1
+        return self.count(plain_prompt(messages)) + 1 if count is None else count
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """Natural-log probability of each token given those before it; the first is 0.0.
@@ -140,18 +148,7 @@ class VllmEngine(Engine):
         self.connect()
         if not self._is_vllm:
             return super().logprobs(tokens)
-        if len(tokens) < 2:
-            return [0.0] * len(tokens)
-        body = {"model": self.model, "prompt": list(tokens), "max_tokens": 1, "prompt_logprobs": 0}
-        answer = self._server.request("/v1/completions", body)
-        try:
-            scored = answer["choices"][0]["prompt_logprobs"]
-            given = zip(tokens[1:], scored[1:], strict=True)
-            return [0.0, *(float(at[str(token)]["logprob"]) for token, at in given)]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise EngineError(
-                f"the server at {self.url} answered without prompt log-probabilities"
-            ) from error
+        return self.tokens.logprobs([tokens])[0]
 
     def close(self) -> None:
         """Close the connections to the server; the server runs on."""
@@ -182,76 +179,43 @@ class VllmEngine(Engine):
             return self._wanted_context or _DEFAULT_CONTEXT
         return min(length, self._wanted_context or length)
 
-    def _tokenized(self, text: str) -> int:
-        if not self._counts_exactly:
-            return estimated_tokens(text)
-        body: dict[str, Any] = {"content": text}
-        if self._is_vllm:
-            body = {"model": self.model, "prompt": text, "add_special_tokens": False}
-        tokens = self._server.probe("/tokenize", body).get("tokens")
-        if isinstance(tokens, list):
-            return len(tokens)
-        self._counts_exactly = False
-        return estimated_tokens(text)
-
     def _chunks(self, request: Request) -> Generator[Chunk]:
         import openai
 
         while True:
+            form = self._form
             try:
-                if self._has_template:
-                    with self._server.ask(lambda: self._chat(request)) as chat:
-                        yield from chat_chunks(chat)
+                if form.chat:
+                    chat = partial(self._chat, form.chat_body(request))
+                    with self._server.ask(chat) as parts:
+                        yield from chat_chunks(parts)
                 else:
-                    with self._server.ask(lambda: self._completion(request)) as completion:
-                        yield from completion_chunks(completion)
+                    plain = partial(self._completion, form.plain_body(request))
+                    with self._server.ask(plain) as pieces:
+                        yield from completion_chunks(pieces)
                 return
             except openai.APIStatusError as error:
-                if not self._gives_way(request, error):
+                less = form.without(request, error)
+                if less is None:
                     raise
+                self._take(less)
 
-    def _gives_way(self, request: Request, error: openai.APIStatusError) -> bool:
-        """Whether to ask again, differently: each way is taken at most once."""
-        if self._has_template and is_no_chat_template(error):
-            self._has_template = False
-        elif not (request.tools and self.capabilities.tools and is_no_tools(error)):
-            return False
-        self.capabilities = replace(self.capabilities, tools=False)
-        return True
-
-    def _chat(self, request: Request) -> openai.Stream[ChatCompletionChunk]:
-        options = self._options(request)
-        if request.tools and self.capabilities.tools:
-            options["tools"] = list(request.tools)
-        messages: Any = chat_messages(request.messages)
-        stream: openai.Stream[ChatCompletionChunk] = self._server.client.chat.completions.create(
-            messages=messages, stream=True, **options
+    def _take(self, form: Form) -> None:
+        """Ask in this form from now on."""
+        self._form = form
+        self.capabilities = replace(
+            self.capabilities,
+            tools=form.tools,
+            structured=form.schema is not None,
+            uncertainty=form.logprobs,
         )
+
+    def _chat(self, body: dict[str, Any]) -> openai.Stream[ChatCompletionChunk]:
+        create: Any = self._server.client.chat.completions.create
+        stream: openai.Stream[ChatCompletionChunk] = create(model=self.model, stream=True, **body)
         return stream
 
-    def _completion(self, request: Request) -> openai.Stream[Completion]:
-        prompt, options = plain_prompt(request.messages), self._options(request)
-        stream: openai.Stream[Completion] = self._server.client.completions.create(
-            prompt=prompt, stop=[PLAIN_STOP], stream=True, **options
-        )
+    def _completion(self, body: dict[str, Any]) -> openai.Stream[Completion]:
+        create: Any = self._server.client.completions.create
+        stream: openai.Stream[Completion] = create(model=self.model, stream=True, **body)
         return stream
-
-    def _options(self, request: Request) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "model": self.model,
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "stream_options": {"include_usage": True},
-        }
-        if request.seed is not None:
-            options["seed"] = request.seed
-        return options
-
-
-def estimated_tokens(text: str) -> int:
-    """A count on the safe side where no tokenizer is at hand.
-
-    The larger of 1.5 a word and one every 3 bytes of UTF-8; bytes, so that scripts of one
-    token a character (Chinese, Japanese) are not undercounted.
-    """
-    return math.ceil(max(len(text.split()) * 1.5, len(text.encode()) / 3))

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-__all__ = ["Loopback", "Seen", "deltas", "drop", "endless", "events", "reply", "silence"]
+__all__ = ["Loopback", "Seen", "cut", "deltas", "drop", "endless", "events", "reply", "silence"]
 
 Reply = Callable[["Exchange"], None]
 
@@ -108,8 +108,13 @@ class Loopback:
         self._server.server_close()
 
 
-def reply(body: object, status: int = 200, content_type: str = "application/json") -> Reply:
-    """A whole answer: JSON, or the text itself for another content type."""
+def reply(
+    body: object, status: int = 200, content_type: str = "application/json", **headers: str
+) -> Reply:
+    """A whole answer: JSON, or the text itself for another content type.
+
+    `headers` are written with _ for -: `retry_after="1"`.
+    """
     text = json.dumps(body) if content_type == "application/json" else str(body)
 
     def send(exchange: Exchange) -> None:
@@ -117,6 +122,8 @@ def reply(body: object, status: int = 200, content_type: str = "application/json
         exchange.send_response(status)
         exchange.send_header("Content-Type", content_type)
         exchange.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            exchange.send_header(name.replace("_", "-"), value)
         exchange.end_headers()
         exchange.wfile.write(data)
 
@@ -162,6 +169,11 @@ def drop(parts: Iterable[dict[str, Any]]) -> Reply:
         exchange.close_connection = True
 
     return send
+
+
+def cut(exchange: Exchange) -> None:
+    """Close the connection without a byte of an answer."""
+    exchange.close_connection = True
 
 
 def silence(parts: Iterable[dict[str, Any]] = ()) -> Reply:

@@ -17,6 +17,7 @@ from memagent.engines import auto
 from memagent.engines.base import Engine
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import EngineError, UsageError
+from memagent.serving.record import began
 from tests.engines.loopback import Loopback, reply, silence
 
 POCKET = ScriptedEngine(["pocket"])
@@ -68,7 +69,7 @@ def fails(tmp_path: Path, engine: str = "auto", **settings: Any) -> str:
 
 
 def record(tmp_path: Path, url: str, pid: int) -> None:
-    text = json.dumps({"url": url, "pid": pid, "model": "toy"})
+    text = json.dumps({"url": url, "pid": pid, "began": began(pid), "model": "toy"})
     (tmp_path / "server.json").write_text(text, encoding="utf-8")
 
 

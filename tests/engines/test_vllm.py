@@ -8,8 +8,9 @@ import pytest
 
 from memagent.core import Message
 from memagent.engines.openai_server import server_root
+from memagent.engines.openai_tokens import estimated_tokens
 from memagent.engines.openai_wire import plain_prompt
-from memagent.engines.vllm import VllmEngine, estimated_tokens
+from memagent.engines.vllm import VllmEngine
 from memagent.errors import EngineError, UsageError
 from tests.engines.asking import NO_TEMPLATE, Attach
 from tests.engines.loopback import Loopback, reply

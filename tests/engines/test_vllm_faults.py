@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import socket
+import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from memagent.core import Chunk, Request
+from memagent.engines.openai_retry import TRIES
 from memagent.engines.vllm import VllmEngine
-from memagent.errors import EngineError
+from memagent.errors import EngineError, ServerDownError
 from tests.engines.asking import Attach, ask
-from tests.engines.loopback import Loopback, deltas, drop, events, reply, silence
+from tests.engines.loopback import Loopback, cut, deltas, drop, events, reply, silence
 
 CHAT = "POST /v1/chat/completions"
 
@@ -27,9 +32,10 @@ def text_of(chunks: Iterable[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
 
 
-def fails(engine: VllmEngine, request: Request | None = None) -> str:
+def fails(engine: VllmEngine, request: Request | None = None, *, down: bool = False) -> str:
     with pytest.raises(EngineError) as caught:
         list(engine.stream(request or ask()))
+    assert isinstance(caught.value, ServerDownError) == down
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -37,14 +43,15 @@ def fails(engine: VllmEngine, request: Request | None = None) -> str:
 
 def test_no_server_names_the_address_and_the_cure(attach: Attach) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    message = fails(attach(url))
+    message = fails(attach(url), down=True)
     assert message == (
         f"no server answers at {url}: start it, or choose another with --url or MEMAGENT_URL"
     )
 
 
 def test_unknown_host_says_that_nobody_answers(attach: Attach) -> None:
-    assert "no server answers at http://server.invalid" in fails(attach("http://server.invalid"))
+    message = fails(attach("http://server.invalid"), down=True)
+    assert "no server answers at http://server.invalid" in message
 
 
 def test_silence_before_the_answer_is_a_timeout_asked_once(
@@ -75,8 +82,9 @@ def test_chunks_before_a_break_stay_with_the_caller(
     server.on(CHAT, broken)
     stream = attach(server.url, timeout=0.5).stream(ask())
     assert [next(stream).text, next(stream).text] == ["In ", "the "]
-    with pytest.raises(EngineError, match=words):
+    with pytest.raises(EngineError, match=words) as caught:
         next(stream)
+    assert isinstance(caught.value, ServerDownError) == ("went away" in words)
 
 
 @pytest.mark.parametrize(
@@ -119,17 +127,71 @@ def test_refusals_name_the_reason_and_the_cure(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_busy_and_failing_servers_are_asked_three_times(
+def test_busy_and_failing_servers_are_asked_again_and_then_told(
     server: Loopback, status: int, attach: Attach
 ) -> None:
-    server.on(CHAT, reply({"error": {"message": "over\nload"}}, status))
+    server.on(CHAT, reply({"error": {"message": "over\nload"}}, status, retry_after="0"))
     assert f"{status}: over load" in fails(attach(server.url))
-    assert len(server.bodies(CHAT)) == 3
+    assert len(server.bodies(CHAT)) == TRIES
 
 
 def test_a_server_that_recovers_answers_without_an_error(server: Loopback, attach: Attach) -> None:
     server.on(CHAT, reply({"error": {"message": "warming"}}, 503), events(deltas("Ready.")))
     assert text_of(list(attach(server.url).stream(ask()))) == "Ready."
+
+
+def test_a_server_is_not_asked_before_the_time_it_names(server: Loopback, attach: Attach) -> None:
+    busy = reply({"error": {"message": "busy"}}, 429, retry_after="1")
+    server.on(CHAT, busy, events(deltas("Ready.")))
+    before = time.monotonic()
+    assert text_of(list(attach(server.url).stream(ask()))) == "Ready."
+    assert time.monotonic() - before >= 1
+
+
+@pytest.mark.parametrize("wanted", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_a_server_that_asks_for_more_patience_than_there_is_is_told_at_once(
+    server: Loopback, attach: Attach, wanted: str
+) -> None:
+    server.on(CHAT, reply({"error": {"message": "busy"}}, 429, retry_after=wanted))
+    assert re.search(r"429: busy\): ask again in \d+ s", fails(attach(server.url)))
+    assert len(server.bodies(CHAT)) == 1
+
+
+@pytest.mark.parametrize("wanted", ["soon", "-3", ""])
+def test_a_wait_that_cannot_be_read_is_ours(server: Loopback, attach: Attach, wanted: str) -> None:
+    busy = reply({"error": {"message": "busy"}}, 503, retry_after=wanted)
+    server.on(CHAT, busy, events(deltas("Ready.")))
+    assert text_of(list(attach(server.url).stream(ask()))) == "Ready."
+
+
+def test_an_interrupt_ends_the_wait(server: Loopback, attach: Attach) -> None:
+    server.on(CHAT, reply({"error": {"message": "busy"}}, 503, retry_after="25"))
+    engine = attach(server.url).connect()
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(engine.stream(ask()))
+    assert len(server.bodies(CHAT)) == 1
+
+
+def test_a_connection_closed_before_the_answer_is_made_anew_once(
+    server: Loopback, attach: Attach
+) -> None:
+    server.on(CHAT, cut, events(deltas("Ready.")))
+    engine = attach(server.url).connect()
+    assert text_of(list(engine.stream(ask()))) == "Ready."
+    server.on(CHAT, cut)
+    with pytest.raises(ServerDownError, match="went away"):
+        list(engine.stream(ask()))
+    assert len(server.bodies(CHAT)) == 4
+
+
+def test_a_server_that_never_answered_is_asked_once(server: Loopback, attach: Attach) -> None:
+    server.on("GET /v1/models", cut)
+    with pytest.raises(ServerDownError):
+        attach(server.url).connect()
+    assert len(server.seen) == 1
 
 
 def test_proxy_variables_do_not_apply_to_this_machine(
