@@ -1,11 +1,12 @@
-"""The life of a turn as a LangGraph graph: recall → answer (→ tools → answer) → cite → remember.
+"""The life of a turn as a LangGraph graph: recall (→ further questions) → gather (→ vote)
+(→ outline) → pack → answer (→ tools → answer) → cite → remember.
 
 The user's words are in the store before the graph starts; the answer is before it ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from memagent.core import Answer, Citation, Usage
@@ -13,6 +14,7 @@ from memagent.engines.base import Engine
 from memagent.memory.events import Filter
 from memagent.memory.items import Source, Span
 from memagent.memory.memory import Memory
+from memagent.prompt_log import Log
 from memagent.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,10 +42,9 @@ class Agent:
         self.memory = memory
         self.engine = engine
         self.settings = settings or Settings()
-        if self.settings.hops and not engine.capabilities.generates:
+        for name, lacks in _unfollowed(self.settings, engine):
             memory.warn(
-                f"hops needs a model that writes, and {engine.name} only quotes: "
-                "going on without (memagent doctor shows how to run one)"
+                f"{name} needs {lacks}: going on without (memagent doctor shows how to run one)"
             )
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
 
@@ -52,7 +53,7 @@ class Agent:
         question: Span,
         session: Source,
         *,
-        history: tuple[Span, ...] = (),
+        log: Log | None = None,
         which: Filter | None = None,
         asked: bool = True,
         on_text: Callable[[str], None] = ignore,
@@ -63,17 +64,16 @@ class Agent:
         `on_text` gets the answer as it streams. Ctrl-C returns what came so far, with the state
         'partial'; a lost server raises EngineError after storing what came so far.
         """
-        from memagent.nodes import Turn
+        from memagent.turn import Turn
 
         answer_id = self.memory.answers.begin(question, self.engine.name)
-        if self.engine.capabilities.attention:
-            history = ()  # such an engine has the conversation in its own memory
+        log = log or Log()
         turn = Turn(
             self.memory,
             self.engine,
             self.settings,
             session,
-            history,
+            log,
             which or Filter(),
             asked,
             on_text,
@@ -82,13 +82,9 @@ class Agent:
         state = {
             "answer_id": answer_id,
             "question": question.text,
-            # An engine that reads the prompt has the conversation there; one that only quotes
-            # must find it.
-            "since": (
-                history[0].start
-                if history and self.engine.capabilities.generates
-                else question.start
-            ),
+            "ordinal": question.ordinal,
+            # An engine that reads the prompt has the conversation there.
+            "since": question.start if log.start is None else log.start,
         }
         try:
             final = self.graph.invoke(state, context=turn)
@@ -106,19 +102,45 @@ class Agent:
         return self._graph
 
 
+def _unfollowed(settings: Settings, engine: Engine) -> Iterator[tuple[str, str]]:
+    """The settings that the engine cannot follow, each with what they need."""
+    writes = f"a model that writes, and {engine.name} only quotes"
+    if not engine.capabilities.generates:
+        yield from ((name, writes) for name in ("hops", "outline") if getattr(settings, name))
+    if settings.votes > 1 and not engine.capabilities.uncertainty:
+        yield "votes", f"an engine that tells how uncertain it is, and {engine.name} does not"
+
+
 def _build() -> CompiledStateGraph[Any, Any, Any, Any]:
     from langgraph.graph import END, START, StateGraph
 
     from memagent import nodes
+    from memagent.loops.outline import outline
+    from memagent.loops.successive import follow_up
+    from memagent.loops.vote import vote
+    from memagent.turn import Turn, TurnState
 
-    graph = StateGraph(nodes.TurnState, context_schema=nodes.Turn)
-    graph.add_node("recall", nodes.recall)
-    graph.add_node("answer", nodes.answer)
-    graph.add_node("use_tools", nodes.use_tools)
-    graph.add_node("cite", nodes.cite)
-    graph.add_node("remember", nodes.remember)
+    graph = StateGraph(TurnState, context_schema=Turn)
+    for step in (
+        nodes.recall,
+        follow_up,
+        nodes.gather,
+        vote,
+        outline,
+        nodes.pack,
+        nodes.answer,
+        nodes.use_tools,
+        nodes.cite,
+        nodes.remember,
+    ):
+        graph.add_node(step.__name__, step)
     graph.add_edge(START, "recall")
-    graph.add_edge("recall", "answer")
+    graph.add_conditional_edges("recall", nodes.after_recall)
+    graph.add_conditional_edges("follow_up", nodes.after_recall)
+    graph.add_conditional_edges("gather", nodes.after_gathering)
+    graph.add_conditional_edges("vote", nodes.after_vote)
+    graph.add_edge("outline", "pack")
+    graph.add_edge("pack", "answer")
     graph.add_conditional_edges("answer", nodes.after_answer)
     graph.add_edge("use_tools", "answer")
     graph.add_edge("cite", "remember")

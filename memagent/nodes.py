@@ -1,163 +1,105 @@
 """The steps of a turn, each a function from the graph's state to an update of it.
 
-The state holds ids and the current turn only; the transcript lives in the store.
+Loops, which take further calls of the engine before it answers, are in the folder of that name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from dataclasses import replace
+from typing import Any, Literal
 
 from langgraph.runtime import Runtime
 
 from memagent.citations import attended, check
-from memagent.core import Message, Request, Scope, State, ToolCall, Usage
-from memagent.engines.base import Engine
+from memagent.core import Message, Request, Usage
 from memagent.errors import EngineError
-from memagent.memory.events import Filter
-from memagent.memory.items import Event, Source, Span
-from memagent.memory.memory import Memory
-from memagent.memory.recall.budget import Hit, Recalled
-from memagent.memory.working import Working
-from memagent.packing import pack
-from memagent.settings import Settings
-from memagent.loops.successive import gather
+from memagent.loops.outline import wanted
+from memagent.loops.successive import goes_on, share
+from memagent.loops.vote import says_nothing, votes
+from memagent.memory.recall.budget import Hit
+from memagent.packing import Packed
+from memagent.prompt_log import place_of
 from memagent.tools import TOOLS, ToolBox
+from memagent.turn import Turn, TurnState, added
 
-__all__ = ["MAX_ROUNDS", "Turn", "TurnState", "answer", "cite", "recall", "remember", "use_tools"]
+__all__ = [
+    "MAX_ROUNDS",
+    "after_answer",
+    "after_gathering",
+    "after_recall",
+    "after_vote",
+    "answer",
+    "cite",
+    "gather",
+    "pack",
+    "recall",
+    "remember",
+    "use_tools",
+]
 
 # Rounds of tool calls before the model must answer with what it has.
 MAX_ROUNDS = 4
 
-# Tokens for a question to look up, or for the word that nothing is missing.
-_NEXT_QUESTION = 96
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What the steps work with: fixed for one turn, never part of the state."""
-
-    memory: Memory
-    engine: Engine
-    settings: Settings
-    session: Source
-    history: tuple[Span, ...]
-    which: Filter
-    asked: bool
-    on_text: Callable[[str], None]
-    confirm: Callable[[str], bool]
-
-    def find(self, question: str, budget: int, since: int) -> Recalled:
-        """Recall for this turn; text from offset `since` of the session on is in the prompt."""
-
-        def in_prompt(event: Event) -> bool:
-            return event.source_id == self.session.id and event.start >= since
-
-        # The tokens of events are estimated: asking a server to count each would cost a request
-        # each, and the packed prompt as a whole is counted exactly before it is sent.
-        return self.memory.recall(
-            question,
-            budget=min(budget, self.engine.context // 2),
-            contiguity=self.settings.contiguity,
-            which=self.which,
-            skip=in_prompt,
-        )
-
-    def write(self, text: str, hits: tuple[Hit, ...], since: int) -> tuple[str, Usage]:
-        """A few words that the engine writes for the agent itself, with these events in view."""
-        attends = self.engine.capabilities.attention
-        packed = pack(
-            self.engine,
-            text,
-            () if attends else hits,
-            self.history,
-            max_tokens=0 if attends else _NEXT_QUESTION,
-        )
-        request = Request(
-            messages=packed.messages,
-            question=text,
-            evidence=tuple(hit.event for hit in (hits if attends else packed.hits)),
-            max_tokens=_NEXT_QUESTION,
-            temperature=self.settings.temperature,
-            scope=self.scope(since),
-        )
-        parts: list[str] = []
-        used = Usage()
-        with closing(self.engine.stream(request)) as chunks:  # type: ignore[type-var]
-            for chunk in chunks:
-                parts.append(chunk.text)
-                used = chunk.usage or used
-        return "".join(parts), used
-
-    def scope(self, since: int) -> Scope:
-        """The memory of this turn, for engines that attend to it themselves."""
-        return Scope(self.memory, self.which, self.session.id, since)
-
-
-class TurnState(TypedDict, total=False):
-    """The state of the graph."""
-
-    answer_id: int
-    question: str
-    since: int
-    recalled: Recalled
-    questions: tuple[str, ...]
-    hits: tuple[Hit, ...]
-    messages: tuple[Message, ...]
-    calls: tuple[ToolCall, ...]
-    rounds: int
-    text: str
-    state: State
-    found: bool
-    confidence: float | None
-    usage: Usage
-    tokens: int
-    attention: tuple[tuple[Event, float], ...]
-    error: EngineError | None
-
 
 def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """Find events, by further questions too where the settings say so, and pack the prompt."""
+    """Find events for the turn's words; the chunks of a vote have a budget each."""
     turn = runtime.context
-    budget, since = turn.settings.budget, state["since"]
-    gathered = gather(
-        state["question"],
-        lambda question: turn.find(question, budget, since),
-        lambda text, hits: turn.write(text, hits, since),
-        turn.settings.hops if turn.engine.capabilities.generates else 0,
-    )
-    found = gathered.recalled
-    store = turn.memory.store
-    # What an engine attends to by itself need not be written into its prompt, and its window moves
-    # with the answer.
-    attends = turn.engine.capabilities.attention
-    packed = pack(
-        turn.engine,
-        state["question"],
-        () if attends else found.chosen,
-        turn.history,
-        working=Working(store, turn.session.id).lines(),
-        plan=Working(store, turn.session.id, "plan").lines(),
-        max_tokens=0 if attends else turn.settings.max_tokens,
+    budget = turn.budget * max(votes(turn), 1)
+    return {
+        "found": (turn.find(state["question"], budget, state["since"]),),
+        "questions": (),
+        "enough": False,
+        "trace": (),
+        "usage": Usage(),
+    }
+
+
+def after_recall(state: TurnState, runtime: Runtime[Turn]) -> Literal["follow_up", "gather"]:
+    """Further questions first, as many as the settings allow."""
+    return "follow_up" if goes_on(state, runtime.context) else "gather"
+
+
+def gather(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """One recall of all that was found, under one budget."""
+    found = state["found"]
+    trace = tuple({"step": "follow_up", "question": asked} for asked in state["questions"])
+    return {"recalled": share(found, found[0].budget), "trace": (*state["trace"], *trace)}
+
+
+def after_gathering(state: TurnState, runtime: Runtime[Turn]) -> Literal["vote", "outline", "pack"]:
+    """A vote of chunks, an outline, or the prompt at once."""
+    return "vote" if votes(runtime.context) else after_vote(state, runtime)
+
+
+def after_vote(state: TurnState, runtime: Runtime[Turn]) -> Literal["outline", "pack"]:
+    """An outline first, if it is wanted."""
+    return "outline" if wanted(runtime.context) else "pack"
+
+
+def pack(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """The prompt of the answer."""
+    turn = runtime.context
+    hits = state["recalled"].chosen
+    packed = turn.pack(
+        state["question"], hits, working=turn.lines("memory"), plan=turn.lines("plan")
     )
     return {
-        "recalled": found,
-        "questions": gathered.questions,
-        "hits": found.chosen if attends else packed.hits,
+        "packed": packed,
+        "hits": hits if turn.engine.capabilities.attention else packed.hits,
+        "looked_up": (),
         "messages": packed.messages,
-        "tokens": packed.tokens,
         "rounds": 0,
         "text": "",
-        "usage": gathered.usage,
     }
 
 
 def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     """One call of the engine, streamed. Ctrl-C and a lost server keep the part that came."""
     turn = runtime.context
-    tools = TOOLS if turn.engine.capabilities.tools and state["rounds"] < MAX_ROUNDS else ()
+    # A vote has read the prompt without tools, and the server need not read it again.
+    may_call = turn.engine.capabilities.tools and state["rounds"] < MAX_ROUNDS and not votes(turn)
+    tools = TOOLS if may_call else ()
     request = Request(
         messages=state["messages"],
         question=state["question"],
@@ -169,7 +111,7 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         scope=turn.scope(state["since"]),
     )
     parts: list[str] = []
-    update: TurnState = {"calls": (), "state": "complete", "found": True, "error": None}
+    update: TurnState = {"calls": (), "state": "complete", "answered": True, "error": None}
     update.update({"attention": (), "confidence": None})
     try:
         with closing(turn.engine.stream(request)) as chunks:  # type: ignore[type-var]
@@ -180,14 +122,11 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                 if chunk.tool_calls and tools:
                     update["calls"] = chunk.tool_calls
                 if chunk.usage:
-                    used = state["usage"]
-                    update["usage"] = Usage(
-                        used.prompt + chunk.usage.prompt, used.completion + chunk.usage.completion
-                    )
+                    update["usage"] = added(state["usage"], chunk.usage)
                 if chunk.attention:
                     update["attention"] = chunk.attention
                 if chunk.found is not None:
-                    update["found"] = chunk.found
+                    update["answered"] = chunk.found
                 if chunk.confidence is not None:
                     update["confidence"] = chunk.confidence
     except KeyboardInterrupt:
@@ -195,24 +134,32 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     except EngineError as error:
         update.update({"state": "partial", "calls": (), "error": error})
     update["text"] = state["text"] + "".join(parts)
+    if says_nothing(update["text"]):
+        update["answered"] = False
     return update
 
 
 def use_tools(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     """Run the tools that the model called and append their results to the prompt."""
     turn = runtime.context
-    budget = turn.settings.budget // 2
+    budget = turn.budget // 2
 
     def search(query: str) -> tuple[Hit, ...]:
         return turn.find(query, budget, state["since"]).chosen
 
     box = ToolBox(turn.memory, turn.session, search, turn.confirm)
-    hits = state["hits"]
+    before = hits = state["hits"]
     messages = [*state["messages"], Message("assistant", "", tool_calls=state["calls"])]
     for call in state["calls"]:
         result, hits = box.run(call, hits)
         messages.append(Message("tool", result, tool_call_id=call.id))
-    return {"hits": hits, "messages": tuple(messages), "rounds": state["rounds"] + 1, "calls": ()}
+    return {
+        "hits": hits,
+        "looked_up": (*state["looked_up"], *hits[len(before) :]),
+        "messages": tuple(messages),
+        "rounds": state["rounds"] + 1,
+        "calls": (),
+    }
 
 
 def after_answer(state: TurnState) -> Literal["use_tools", "cite"]:
@@ -233,7 +180,7 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         state["answer_id"],
         text,
         state["state"],
-        found=state["found"],
+        found=state["answered"],
         confidence=state["confidence"],
         citations=rows,
         usage={"prompt": state["usage"].prompt, "completion": state["usage"].completion},
@@ -246,25 +193,36 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
 
 def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
-    recalled, hits = state["recalled"], state["hits"]
-    kept = {hit.event.id for hit in hits}
-    # Packing may have left events out, and a tool may have brought more.
+    packed, recalled = state["packed"], state["recalled"]
+    assert packed is not None
+    if turn.engine.capabilities.attention:
+        chosen = list(enumerate(state["hits"], start=1))
+    else:
+        # Packing may have left events out, and a tool may have brought more.
+        more = enumerate(state["looked_up"], start=len(packed.hits) + 1)
+        chosen = [*packed.recalled, *more]
+    kept = {hit.event.id for _, hit in chosen}
     in_prompt = replace(
         recalled,
-        chosen=hits,
-        spent=sum(hit.tokens for hit in hits),
+        chosen=tuple(hit for _, hit in chosen),
+        spent=sum(hit.tokens for _, hit in chosen),
         left_out=tuple(
             hit for hit in (*recalled.chosen, *recalled.left_out) if hit.event.id not in kept
         ),
     )
+    report = in_prompt.report()
+    for line, (number, _) in zip(report["chosen"], chosen, strict=True):
+        line["number"] = number
     return {
-        **in_prompt.report(),
+        **report,
         "questions": list(state["questions"]),
+        "trace": list(state["trace"]),
         "engine": turn.engine.name,
         "model": turn.engine.model,
-        "prompt_tokens": state["tokens"],
-        "history_turns": len(turn.history),
+        "prompt_tokens": packed.tokens,
+        "history_turns": packed.log.turns,
         "tool_rounds": state["rounds"],
+        "log": _log(state, packed),
         "attention": [
             {
                 "source": event.source,
@@ -276,6 +234,20 @@ def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
             }
             for event, share in state["attention"]
         ],
+    }
+
+
+def _log(state: TurnState, packed: Packed) -> dict[str, Any]:
+    """What the prompt of the next turn needs to begin as this one did."""
+    return {
+        "begun": packed.log.exchanges[0].turn.ordinal if packed.log.exchanges else state["ordinal"],
+        "carried": len(packed.log.carried),
+        "shown": [[*place_of(each.event), each.note] for each in packed.new],
+        "again": list(packed.again),
+        "looked_up": [list(place_of(hit.event)) for hit in state["looked_up"]],
+        "memory": packed.memory,
+        "plan": packed.plan,
+        "tokens": packed.tokens + state["usage"].completion,
     }
 
 

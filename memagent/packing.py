@@ -1,82 +1,99 @@
 """Packing the prompt to the engine's own token count.
 
-The order keeps the prefix stable, so that a server's prefix cache serves it: instructions, the
-conversation so far, then working memory, recalled events as data, and the turn.
+The order keeps the prefix stable, so that a server's prefix cache serves it: instructions, the log
+of the conversation as it was sent before, then what the turn adds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from memagent.core import Message
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
 from memagent.memory.items import Event, Span
 from memagent.memory.recall.budget import Hit
+from memagent.prompt_log import Lines, Log, place_of
 from memagent.prompts.load import render
 
-__all__ = ["Packed", "pack"]
+__all__ = ["Packed", "Shown", "pack"]
+
+_MARKERS = re.compile(r"\s*\[\d{1,4}(?:\s*,\s*\d{1,4})*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An event as it stands in a prompt: its number, and what is to be known of it."""
+
+    number: int
+    event: Event
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A prompt that fits, the events in it, and what each part takes, in tokens."""
+    """A prompt that fits, what each part of it is, and its tokens.
+
+    `hits` are the events with a number in the order of their numbers: those that the `log` shows
+    already, then `new`, which the turn adds; `again` are the numbers of earlier ones that were
+    recalled once more. `memory` and `plan` are the versions shown, None where they stood before.
+    """
 
     messages: tuple[Message, ...]
     hits: tuple[Hit, ...]
-    history: tuple[Span, ...]
+    log: Log
+    new: tuple[Shown, ...]
+    again: tuple[int, ...]
+    memory: int | None
+    plan: int | None
     tokens: int
 
     @property
-    def events(self) -> tuple[Event, ...]:
-        """The events in the prompt; the first is cited as [1]."""
-        return tuple(hit.event for hit in self.hits)
+    def recalled(self) -> tuple[tuple[int, Hit], ...]:
+        """The recalled events that are in the prompt, with their numbers."""
+        numbers = sorted([*self.again, *(shown.number for shown in self.new)])
+        return tuple((number, self.hits[number - 1]) for number in numbers)
 
 
 def pack(
     engine: Engine,
     question: str,
-    hits: Sequence[Hit],
-    history: Sequence[Span] = (),
+    hits: Sequence[Hit] | None,
+    log: Log | None = None,
     *,
-    working: Sequence[str] = (),
-    plan: Sequence[str] = (),
+    working: Lines | None = None,
+    plan: Lines | None = None,
     max_tokens: int,
 ) -> Packed:
     """The prompt for one turn, within the engine's window less `max_tokens` for the answer.
 
-    What does not fit is left out in this order: the oldest turns of the conversation, then the
-    events that matched least. Raises EngineError when not even the bare turn fits.
+    Without `hits` the turn has no block of memory. What does not fit is left out in this order: the
+    log but for the newest words, the oldest of these, then the events that matched least. Raises
+    EngineError when not even the bare turn fits.
     """
     room = engine.context - max_tokens
-    system = Message("system", render("system.md"))
 
-    def build(turns: Sequence[Span], kept: Sequence[Hit]) -> Packed:
-        memory = render(
-            "memory.md.j2", working=working, plan=plan, events=[hit.event for hit in kept]
-        )
-        turn = Message("user", render("turn.md.j2", memory=memory, question=question))
-        said = (Message("assistant" if s.role == "assistant" else "user", s.text) for s in turns)
-        messages = (system, *said, turn)
-        return Packed(messages, tuple(kept), tuple(turns), engine.count_prompt(messages))
+    def build(log: Log, hits: Sequence[Hit] | None) -> Packed:
+        return _build(engine, question, hits, log, working or Lines(), plan or Lines())
 
-    def trimmed(items: list[Hit]) -> list[Hit]:
-        worst = min(items, key=lambda hit: hit.score)
-        return [hit for hit in items if hit is not worst]
-
-    turns, kept = list(history), list(hits)
-    packed = build(turns, kept)
-    while packed.tokens > room and turns:
-        turns = turns[_enough(packed.tokens - room, [engine.count(s.text) for s in turns]) :]
-        packed = build(turns, kept)
-    while packed.tokens > room and kept:
+    log = log or Log()
+    packed = build(log, hits)
+    if packed.tokens > room and log.exchanges:
+        log = log.anew()
+        packed = build(log, hits)
+    while packed.tokens > room and log.carried:
+        sizes = [engine.count(span.text) for span in log.carried]
+        log = replace(log, carried=log.carried[_enough(packed.tokens - room, sizes) :])
+        packed = build(log, hits)
+    while packed.tokens > room and hits:
         over, freed = packed.tokens - room, 0
-        while kept and freed < over:
-            before = kept
-            kept = trimmed(kept)
-            freed += sum(h.tokens for h in before) - sum(h.tokens for h in kept)
-        packed = build(turns, kept)
+        while hits and freed < over:
+            worst = min(hits, key=lambda hit: hit.score)
+            hits = [hit for hit in hits if hit is not worst]
+            freed += worst.tokens
+        packed = build(log, hits)
     if packed.tokens > room:
         raise EngineError(
             f"the turn takes {packed.tokens} tokens and {engine.model} has room for {room} "
@@ -84,6 +101,84 @@ def pack(
             "or serve the model with a larger context"
         )
     return packed
+
+
+def _build(
+    engine: Engine,
+    question: str,
+    hits: Sequence[Hit] | None,
+    log: Log,
+    working: Lines,
+    plan: Lines,
+) -> Packed:
+    numbered = [Hit(event, 0.0, {}, 0) for event in log.events]
+    known = {place_of(hit.event): place for place, hit in enumerate(numbered)}
+    again: list[int] = []
+    new: list[Shown] = []
+    for hit in hits or ():
+        place = known.get(place_of(hit.event))
+        if place is None:
+            numbered.append(hit)
+            new.append(Shown(len(numbered), hit.event, hit.note))
+        else:
+            numbered[place] = hit
+            again.append(place + 1)
+    shows_memory, shows_plan = (
+        working.version != log.memory.version,
+        plan.version != log.plan.version,
+    )
+    turn = _turn(
+        question,
+        new if hits is not None else None,
+        tuple(sorted(again)),
+        working if shows_memory else None,
+        plan if shows_plan else None,
+    )
+    messages = (Message("system", render("system.md")), *_said(log), turn)
+    return Packed(
+        messages,
+        tuple(numbered),
+        log,
+        tuple(new),
+        tuple(sorted(again)),
+        working.version if shows_memory else None,
+        plan.version if shows_plan else None,
+        engine.count_prompt(messages),
+    )
+
+
+def _said(log: Log) -> Iterator[Message]:
+    """The log as it was sent before, character for character."""
+    for span in log.carried:
+        # The numbers in these words are those of a log that is gone.
+        yield _words(replace(span, text=_MARKERS.sub("", span.text)))
+    number = 0
+    for each in log.exchanges:
+        shown = [Shown(number + n, event, note) for n, (event, note) in enumerate(each.shown, 1)]
+        number += len(shown) + len(each.looked_up)
+        yield _turn(each.turn.text, shown, each.again, each.memory, each.plan)
+        yield from map(_words, each.replies)
+
+
+def _words(span: Span) -> Message:
+    return Message("assistant" if span.role == "assistant" else "user", span.text)
+
+
+def _turn(
+    question: str,
+    shown: Sequence[Shown] | None,
+    again: Sequence[int],
+    working: Lines | None,
+    plan: Lines | None,
+) -> Message:
+    memory = render(
+        "memory.md.j2",
+        working=working.lines if working else None,
+        plan=plan.lines if plan else None,
+        shown=shown,
+        again=again,
+    )
+    return Message("user", render("turn.md.j2", memory=memory, question=question))
 
 
 def _enough(over: int, sizes: Sequence[int]) -> int:

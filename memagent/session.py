@@ -12,13 +12,14 @@ from memagent.memory.events import Filter
 from memagent.memory.forget import forget_range
 from memagent.memory.items import Span
 from memagent.memory.memory import Memory
+from memagent.prompt_log import Log, read_log
 
 __all__ = ["ASK_SESSION", "Session", "new_name", "newest"]
 
 # Single questions are kept in a session of their own, which is never recalled.
 ASK_SESSION = "ask"
 
-# The newest turns that go into the prompt word for word, and their share of the window.
+# The newest turns whose words a new log begins with, and their share of the window.
 _TURNS = 12
 _SHARE = 4
 
@@ -93,7 +94,7 @@ class Session:
         answer = self.agent.answer(
             turn,
             self.source,
-            history=self.history(turn),
+            log=self.log(turn),
             which=which,
             asked=not self.remembered,
             on_text=listen,
@@ -155,10 +156,25 @@ class Session:
                 return spans[position], spans[position + 1 :]
         raise NotFoundError("this session has no turn yet")
 
-    def history(self, before: Span) -> tuple[Span, ...]:
+    def log(self, turn: Span) -> Log:
+        """What the prompt of a turn begins with: the log that the last one left, or a new one where
+        the turn with all that may be recalled for it might not fit behind it."""
+        engine, settings = self.agent.engine, self.agent.settings
+        # An engine that only quotes reads no conversation, and one that attends has read it.
+        if (
+            not self.remembered
+            or engine.capabilities.attention
+            or not engine.capabilities.generates
+        ):
+            return Log()
+        log = read_log(self.memory, self.source, turn, self._recent(turn))
+        wanted = min(settings.budget, engine.context // 2) + settings.max_tokens
+        if log.exchanges and log.tokens + wanted + engine.count(turn.text) > engine.context:
+            return log.anew()
+        return log
+
+    def _recent(self, before: Span) -> tuple[Span, ...]:
         """The turns that stand before one and fit a share of the engine's window."""
-        if not self.remembered:
-            return ()
         engine = self.agent.engine
         room = engine.context // _SHARE
         kept: list[Span] = []

@@ -53,6 +53,12 @@ class Settings:
     """Share of the budget kept for the neighbours of what was found in documents."""
     hops: int = 0
     """Further questions that the model may write to look up what an answer still needs."""
+    votes: int = 0
+    """Chunks of recalled text, a budget each, that answer alone; the surest one is heard."""
+    outline: bool = False
+    """Whether the model first marks the sentences that an answer must rest on."""
+    working_every: int = 0
+    """Exchanges of a chat after which the model rewrites the working memory; 0: only when asked."""
     embedder: str = "minilm"
     segmenter: str = "surprise"
     """How new text is cut into events: at surprising sentences, or by size alone."""
@@ -60,6 +66,8 @@ class Settings:
     """Replies of the scripted engine, JSON lines."""
     max_mb: int = 512
     """Largest file that is added, in MB."""
+    vllm_python: Path | None = None
+    """The Python interpreter that has vLLM, where it is not this one."""
 
     def __post_init__(self) -> None:
         rules = (
@@ -72,6 +80,8 @@ class Settings:
             (self.budget >= 50, "budget", "at least 50 tokens"),
             (0 <= self.contiguity < 1, "contiguity", "at least 0 and below 1"),
             (self.hops >= 0, "hops", "at least 0"),
+            (0 <= self.votes <= 64, "votes", "between 0 and 64"),
+            (self.working_every >= 0, "working_every", "at least 0"),
             (self.max_mb >= 1, "max_mb", "at least 1"),
         )
         for holds, name, rule in rules:
@@ -92,15 +102,21 @@ class Settings:
 _TYPES: dict[str, type] = {
     "store": Path,
     "script": Path,
+    "vllm_python": Path,
     "context": int,
     "max_tokens": int,
     "budget": int,
     "hops": int,
+    "votes": int,
+    "outline": bool,
+    "working_every": int,
     "max_mb": int,
     "timeout": float,
     "temperature": float,
     "contiguity": float,
 }
+
+_SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def user_file() -> Path:
@@ -142,11 +158,13 @@ def convert(name: str, value: Any, origin: str, base: Path) -> Any:
     try:
         if kind is Path:
             return base / Path(str(value)).expanduser()
+        if kind is bool:
+            return _SWITCH[str(value).lower()]
         if isinstance(value, bool):
             raise ValueError
         return kind(value)
-    except (TypeError, ValueError):
-        wanted = {int: "a whole number", float: "a number"}.get(kind, "text")
+    except (KeyError, TypeError, ValueError):
+        wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
         raise UsageError(f"{name} in {origin} must be {wanted}, not {value!r}") from None
 
 

@@ -6,6 +6,7 @@ The words of questions and answers are turns of a session; here stand only their
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +138,19 @@ class Answers:
             self.namespace_id,
         )
         return int(row["id"]) if row else None
+
+    def reports(self, questions: Sequence[int], part: str) -> dict[int, Any]:
+        """One part of the reports of the newest finished answers to turns, by the turn's id."""
+        rows = self.store.rows(
+            """SELECT question_span, json_extract(explain, ?) AS part FROM answers
+               WHERE question_span IN (SELECT value FROM json_each(?)) AND namespace_id = ?
+               AND state <> 'pending' ORDER BY id""",
+            f"$.{part}",
+            json.dumps(list(questions)),
+            self.namespace_id,
+        )
+        newest = {row["question_span"]: row["part"] for row in rows}
+        return {span: json.loads(part) for span, part in newest.items() if part is not None}
 
     def last(self, session_id: int) -> int | None:
         """The id of a session's newest answer, unless it or its question was taken back."""

@@ -66,12 +66,10 @@ def _context(chat: Conversation, argument: str) -> None:
     if "prompt_tokens" not in report:
         raise NotFoundError("the last answer has no record of its prompt: it was stopped too early")
     agent = chat.session.agent
-    question = chat.memory.spans.get(chat.memory.answers.get(answer.id)["question_span"])
     if agent.engine.capabilities.attention:
         said = "in the model's own memory"
     else:
-        tokens = sum(agent.engine.count(turn.text) for turn in chat.session.history(question))
-        said = f"{tokens:,} in {report['history_turns']} turns"
+        said = f"{report['history_turns']} turns, with what was recalled for them"
     kept = f"{agent.settings.max_tokens:,} of them kept for the answer"
     lines = [
         f"prompt        {report['prompt_tokens']:,} tokens",
@@ -104,7 +102,7 @@ def _quit(chat: Conversation, argument: str) -> None:
     chat.leave(chat.code)
 
 
-_VERBS = "show, edit, add LINE, diff, undo, drop N"
+_VERBS = "show, update, edit, add LINE, diff, undo, drop N"
 
 COMMANDS: dict[str, Command] = {
     "/help": Command("", "this list", _help),

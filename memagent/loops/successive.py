@@ -2,72 +2,68 @@
 
 Dua et al., "Successive Prompting for Decomposing Complex Questions",
 https://arxiv.org/abs/2212.04092. The simple questions are written one at a time, each with what
-the ones before it found in view; they are not answered by themselves. Knows nothing of engines and
-of how events are found.
+the ones before it found in view; they are not answered by themselves. Ends at the latest after as
+many questions as the setting `hops` says.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import chain, zip_longest
 
-from memagent.core import Usage
+from langgraph.runtime import Runtime
+
 from memagent.memory.recall.budget import Hit, Recalled, choose
 from memagent.memory.segment import estimate_tokens
 from memagent.prompts.load import render
+from memagent.turn import Turn, TurnState, added
 
-__all__ = ["Gathered", "gather"]
+__all__ = ["follow_up", "goes_on", "share"]
 
-# Longest simple question, in characters, and tokens of events in view when it is written.
+# Tokens for a question to look up, or for the word that nothing is missing; longest such question
+# in characters, and tokens of events in view when it is written.
+_NEXT_QUESTION = 96
 _LONGEST = 300
 _IN_VIEW = 1000
 _MARKS = ("?", "？", "؟")
 
 
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """What was recalled under the budget of one question, the further questions that were looked
-    up for it, and what writing them took."""
-
-    recalled: Recalled
-    questions: tuple[str, ...]
-    usage: Usage
+def goes_on(state: TurnState, turn: Turn) -> bool:
+    """Whether one more question may be written."""
+    allowed = turn.settings.hops if turn.engine.capabilities.generates else 0
+    return not state["enough"] and len(state["questions"]) < allowed
 
 
-def gather(
-    question: str,
-    find: Callable[[str], Recalled],
-    write: Callable[[str, tuple[Hit, ...]], tuple[str, Usage]],
-    hops: int,
-) -> Gathered:
-    """Recall for `question`, then for up to `hops` questions that `write` makes of what was found.
+def follow_up(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """Have the engine write one more question and recall for it.
 
-    `write` gets an instruction and the best events so far. What it returns ends the rounds where it
-    is no new, short question.
+    What it writes ends the rounds where it is no new, short question.
     """
-    found = [find(question)]
+    turn = runtime.context
+    found, asked = state["found"], state["questions"]
     budget = found[0].budget
-    asked = [question]
-    used = Usage()
-    for _ in range(hops):
-        prompt = render("next_question.md.j2", question=question, asked=asked[1:])
-        said, usage = write(prompt, _shared(found, min(budget, _IN_VIEW)).chosen)
-        used = Usage(used.prompt + usage.prompt, used.completion + usage.completion)
-        following = _question(said)
-        # Weak models say parts of the instruction again, its example above all.
-        if following is None or following in prompt or _words(following) in map(_words, asked):
-            break
-        asked.append(following)
-        found.append(find(following))
-    recalled = _shared(found, budget) if len(found) > 1 else found[0]
-    return Gathered(recalled, tuple(asked[1:]), used)
+    prompt = render("next_question.md.j2", question=state["question"], asked=asked)
+    hits = share(found, min(budget, _IN_VIEW)).chosen
+    written = turn.aside(prompt, hits, state["since"], max_tokens=_NEXT_QUESTION)
+    usage = added(state["usage"], written.usage)
+    following = _question(written.text)
+    before = [state["question"], *asked]
+    # Weak models say parts of the instruction again, its example above all.
+    if following is None or following in prompt or _words(following) in map(_words, before):
+        return {"enough": True, "usage": usage}
+    return {
+        "found": (*found, turn.find(following, budget, state["since"])),
+        "questions": (*asked, following),
+        "usage": usage,
+    }
 
 
-def _shared(found: Sequence[Recalled], budget: int) -> Recalled:
+def share(found: Sequence[Recalled], budget: int) -> Recalled:
     """One recall of several under one budget, which each spends on its next best event in turn."""
+    if len(found) == 1 and budget == found[0].budget:
+        return found[0]
     ranked = [(*each.best, *each.left_out) for each in found]
     hits: dict[int, Hit] = {}
     for hit in chain.from_iterable(zip_longest(*ranked)):

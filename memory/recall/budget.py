@@ -16,7 +16,7 @@ from memagent.memory.recall.repeats import Repeats
 
 __all__ = ["OVERHEAD", "Hit", "Recalled", "Via", "choose"]
 
-Via = Literal["similarity", "contiguity"]
+Via = Literal["similarity", "contiguity", "supersession"]
 
 # Tokens that the label of an event (number, source, place) takes in the prompt.
 OVERHEAD = 12
@@ -24,8 +24,8 @@ OVERHEAD = 12
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An event with why it was found: its score, rank per channel (from 1), tokens, and what each
-    sign adds to the score."""
+    """An event with why it was found: its score, rank per channel (from 1), tokens, what each sign
+    adds to the score, and a note to be shown with it."""
 
     event: Event
     score: float
@@ -33,6 +33,7 @@ class Hit:
     tokens: int
     via: Via = "similarity"
     why: dict[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _in_document(hit: Hit) -> bool:
 
 def _line(hit: Hit, number: int | None) -> dict[str, Any]:
     event = hit.event
-    return {
+    line = {
         "number": number,
         "source": event.source,
         "source_id": event.source_id,
@@ -138,3 +139,9 @@ def _line(hit: Hit, number: int | None) -> dict[str, Any]:
         "why": {name: round(part, 4) for name, part in hit.why.items() if round(part, 4)},
         "tokens": hit.tokens,
     }
+    if event.intervals:
+        line["valid"] = [
+            {"start": each.start, "end": each.end, "from": each.since, "until": each.until}
+            for each in event.intervals
+        ]
+    return line
