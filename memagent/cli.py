@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from memagent import __version__
-from memagent.commands import bench, config, memory, sessions
+from memagent.commands import bench, config, memory, sessions, working
 from memagent.commands.add import add
 from memagent.commands.ask import ask
 from memagent.commands.chat import chat
 from memagent.commands.doctor import doctor
 from memagent.commands.run import run
 from memagent.commands.search import search
+from memagent.commands.serve import serve
+from memagent.commands.write import write
 
 __all__ = ["app"]
 
@@ -40,10 +42,13 @@ def _root(
     return None
 
 
-for command in (chat, ask, add, search, run):
+for command in (chat, ask, add, search, run, write):
     app.command()(command)
+for command in (working.lines, working.edit, working.diff, working.undo):
+    memory.app.command()(command)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(memory.app, name="memory")
 app.add_typer(config.app, name="config")
+app.command()(serve)
 app.command()(doctor)
 app.add_typer(bench.app, name="bench")

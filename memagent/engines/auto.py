@@ -6,17 +6,16 @@ Knows where servers are found; knows nothing of settings files and of what engin
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from memagent.engines.base import Engine
+from memagent.engines.plain_http import get
 from memagent.engines.vllm import VllmEngine
 from memagent.errors import EngineError, UsageError
+from memagent.serving import record
 from memagent.settings import ENGINES
 
 __all__ = ["LOCAL_SERVERS", "choose"]
@@ -73,7 +72,7 @@ def choose(
 ) -> tuple[Engine, str]:
     """The engine for these settings, and one line that says which and why.
 
-    "auto" takes the server at `url`, else the one that `server.json` in `state_dir` names, else
+    "auto" takes the server at `url`, else the one that is recorded in `state_dir`, else
     one on a well-known local port, else `pocket`. Raises UsageError for an unknown engine, and
     EngineError when a server or a model that was asked for is not there: what was asked for by
     name is never replaced silently.
@@ -89,9 +88,15 @@ def choose(
         raise UsageError(f"no engine {engine!r}: choose one of {', '.join(ENGINES)}")
     if url is not None:
         return _attached(wish, url, "the settings")
-    started, note = _started(state_dir)
-    if started is not None and _serves(started, model):
-        return _attached(wish, started.url, "started by memagent")
+    recorded = record.read(state_dir)
+    note = ""
+    if recorded is not None and recorded.lives:
+        origin = "attached" if recorded.pid is None else "started"
+        server = _answering(recorded.url, api_key)
+        if server is not None and _serves(server, model):
+            return _attached(wish, server.url, f"{origin} by memagent")
+        if server is None:
+            note = f", the one {origin} at {recorded.url} does not answer"
     return _local(wish, pocket if engine == "auto" else None, note)
 
 
@@ -134,45 +139,11 @@ def _serves(server: _Found, model: str | None) -> bool:
     return model is None or model in server.models
 
 
-def _started(state_dir: Path) -> tuple[_Found | None, str]:
-    """The server that memagent started, if it lives and answers, and else a note on it."""
-    try:
-        record = json.loads((state_dir / "server.json").read_text(encoding="utf-8"))
-        url, pid = record["url"], record["pid"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, ""
-    if not isinstance(url, str) or not isinstance(pid, int) or not _lives(pid):
-        return None, ""
-    server = _answering(url)
-    return server, "" if server else f", the one started at {url} does not answer"
-
-
-def _lives(pid: int) -> bool:
-    # 0 and below name process groups.
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _answering(url: str) -> _Found | None:
+def _answering(url: str, api_key: str | None = None) -> _Found | None:
     """The server at `url` with its models, or None when nothing there speaks the protocol."""
     try:
-        parts = urlsplit(url)
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=_PROBE_SECONDS)
-        try:
-            connection.request("GET", parts.path.rstrip("/").removesuffix("/v1") + "/v1/models")
-            response = connection.getresponse()
-            body = json.loads(response.read()) if response.status == 200 else {}
-        finally:
-            connection.close()
-        models = tuple(str(entry["id"]) for entry in body["data"])
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        listed = json.loads(get(url, "/v1/models", timeout=_PROBE_SECONDS, api_key=api_key) or b"")
+        models = tuple(str(entry["id"]) for entry in listed["data"])
+    except (ValueError, KeyError, TypeError):
         return None
     return _Found(url, models) if models else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -11,35 +10,33 @@ import pytest
 
 from memagent.engines.vllm import VllmEngine
 from memagent.models.bundled import pocket_lm
-from tests.vllm.serving import POCKET_CONTEXT, RealServer, make_model, start
+from tests.vllm.serving import CONTEXT, POCKET_CONTEXT, RealServer, make_model, serving
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A server whose model has a chat template."""
     folder = tmp_path_factory.mktemp("vllm")
-    running = start(make_model(folder / "model", chat_template=True), folder / "server.log")
-    yield running
-    running.kill()
+    model = make_model(folder / "model", chat_template=True)
+    with serving(model, folder, "--name", "toy", "--context", str(CONTEXT)) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
 def pocket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """The bundled language model, which has no chat template, at four times its own context."""
-    override = ("--hf-overrides", json.dumps({"max_position_embeddings": POCKET_CONTEXT}))
-    log = tmp_path_factory.mktemp("pocket") / "server.log"
-    running = start(pocket_lm(), log, *override, context=POCKET_CONTEXT)
-    yield running
-    running.kill()
+    state = tmp_path_factory.mktemp("pocket")
+    with serving(pocket_lm(), state, "--context", str(POCKET_CONTEXT)) as running:
+        yield running
 
 
 @pytest.fixture
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A server whose model has no chat template, for one test that kills it."""
     folder = tmp_path_factory.mktemp("mortal")
-    running = start(make_model(folder / "model", chat_template=False), folder / "server.log")
-    yield running
-    running.kill()
+    model = make_model(folder / "model", chat_template=False)
+    with serving(model, folder, "--name", "toy") as running:
+        yield running
 
 
 @pytest.fixture

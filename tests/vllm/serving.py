@@ -1,23 +1,30 @@
-"""A toy model on disk and a real vLLM server on it; knows nothing of memagent."""
+"""A toy model on disk, and real vLLM servers started as a person starts them."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CONTEXT", "POCKET_CONTEXT", "RealServer", "make_model", "start"]
+from memagent.engines.metrics import read_metrics
+from memagent.serving.record import began
+from tests.conftest import PROGRAM
+
+__all__ = ["CONTEXT", "POCKET_CONTEXT", "VLLM", "RealServer", "make_model", "members", "serving"]
 
 CONTEXT = 32_768
 POCKET_CONTEXT = 2048
-_PYTHON = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
-_START_SECONDS = 150
+# What `memagent serve` needs to know of this place, in its environment.
+VLLM = {
+    "MEMAGENT_VLLM_PYTHON": str(Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"),
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+}
 _TEXTS = [
     "The harbour master keeps the spare key in the third drawer of the oak desk.",
     "Memory does not end where the context window does; every word is kept as it was said.",
@@ -32,26 +39,50 @@ _TEMPLATE = (
 
 @dataclass(frozen=True)
 class RealServer:
-    """A running server: its address, the model's folder, its log and its process."""
+    """A running server: its address, the model's folder, its process, where it is recorded."""
 
     url: str
     model: Path
-    log: Path
-    process: subprocess.Popen[bytes]
+    pid: int
+    state: Path
 
     def metric(self, name: str) -> float:
         """The sum of a metric's samples on /metrics."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as response:
-            lines = response.read().decode().splitlines()
-        samples = [line.rsplit(" ", 1)[1] for line in lines if line.startswith(name + "{")]
-        assert samples, f"the server has no metric {name}"
-        return sum(map(float, samples))
+        return read_metrics(self.url)[name]
 
     def kill(self) -> None:
         """SIGKILL to the server and its worker processes."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        os.killpg(self.pid, signal.SIGKILL)
+        while began(self.pid) is not None:
+            time.sleep(0.05)
+
+
+@contextmanager
+def serving(model: Path, state: Path, *flags: str) -> Iterator[RealServer]:
+    """A server on `model` for the block, started by `memagent serve` and recorded in `state`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MEMAGENT_")}
+    env = {**kept, **VLLM, "MEMAGENT_STATE": str(state)}
+
+    def memagent(*arguments: str | Path) -> str:
+        result = subprocess.run(
+            [PROGRAM, "serve", *arguments], env=env, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    record = json.loads(memagent(model, "--port", "0", "--detach", "--json", *flags))
+    yield RealServer(record["url"], model, record["pid"], state)
+    memagent("--stop")
+    assert not members(record["pid"])
+
+
+def members(group: int) -> list[str]:
+    """The processes of a group that have not ended."""
+    shown = subprocess.run(
+        ["ps", "-A", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True
+    )
+    rows = (line.split(None, 2) for line in shown.stdout.splitlines())
+    return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
 
 
 def make_model(folder: Path, *, chat_template: bool) -> Path:
@@ -88,49 +119,3 @@ def make_model(folder: Path, *, chat_template: bool) -> Path:
         model.lm_head.weight[silent] = 0.0
     model.save_pretrained(folder)
     return folder
-
-
-def start(model: Path, log: Path, *flags: str, context: int = CONTEXT) -> RealServer:
-    """Start vLLM on `model` and wait until it is healthy; its output goes to `log`."""
-    if not _PYTHON.exists():
-        raise FileNotFoundError(
-            f"{_PYTHON} is missing: these tests need vLLM's CPU build there (make test-vllm)"
-        )
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    command = [_PYTHON, "-m", "vllm.entrypoints.launchers.api_server.entry"]
-    command += ["--model", model, "--served-model-name", "toy", "--dtype", "float32"]
-    command += ["--enforce-eager", "--max-model-len", str(context), *flags]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
-    server = RealServer(f"http://127.0.0.1:{port}", model, log, process)
-    try:
-        _wait(server)
-    except BaseException:
-        server.kill()
-        raise
-    return server
-
-
-def _wait(server: RealServer) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            break
-        try:
-            urllib.request.urlopen(f"{server.url}/health", timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    tail = "\n".join(server.log.read_text(errors="replace").splitlines()[-30:])
-    raise RuntimeError(f"vLLM did not become healthy; the end of its log:\n{tail}")

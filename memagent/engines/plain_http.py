@@ -1,0 +1,29 @@
+"""One GET without a client library, for looking whether something answers. Knows no protocol."""
+
+from __future__ import annotations
+
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import urlsplit
+
+__all__ = ["get"]
+
+
+def get(url: str, path: str, *, timeout: float, api_key: str | None = None) -> bytes | None:
+    """The body at `path` of the server at `url`; None for any other answer than 200, or none.
+
+    `url` is with or without a trailing /v1; `timeout` in seconds, for each step. No proxy is used.
+    """
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        parts = urlsplit(url)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+        try:
+            root = parts.path.rstrip("/").removesuffix("/v1")
+            connection.request("GET", root + path, headers=headers)
+            response = connection.getresponse()
+            return response.read() if response.status == 200 else None
+        finally:
+            connection.close()
+    except (OSError, HTTPException, ValueError):
+        return None

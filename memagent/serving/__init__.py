@@ -1,0 +1,1 @@
+"""Model servers of one's own: starting vLLM, stopping it, and remembering where it is."""

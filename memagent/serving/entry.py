@@ -1,0 +1,34 @@
+"""vLLM's own server, with the flags added that a machine without a GPU needs; run as a file.
+
+It runs in the Python that has vLLM, which need not have memagent: it imports nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ["main"]
+
+_GIB = 2**30
+
+
+def main() -> None:
+    """Serve with the flags of the command line, which come last and so win."""
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu():
+        # Half precision is emulated on most processors, and compiling takes minutes.
+        sys.argv[1:1] = ["--dtype", "float32", "--enforce-eager"]
+        if "--gpu-memory-utilization" not in sys.argv:
+            # Without it vLLM wants nearly all of the memory, and refuses where that is not free.
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            space = max(1, min(4, memory // (4 * _GIB)))
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(space))
+    from vllm.entrypoints.launchers.api_server.entry import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()

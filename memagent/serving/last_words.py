@@ -1,0 +1,46 @@
+"""What a vLLM server said last and why it ended, from its log. Knows how vLLM words failures."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+__all__ = ["last_line", "last_words"]
+
+# The process, then the level, time and place of a line.
+_PREFIX = re.compile(r"^(?:\(\w+ pid=\d+\) ?)?(?:[A-Z]+ \d\d-\d\d [\d:]+ \[[^]]*\] ?)?")
+_ERROR = re.compile(r"^(?:[\w.]*?(\w*(?:Error|Exception): .+)|Value error, (.+)|\S+: error: (.+))")
+# These only say that another line, of another process, says why.
+_HEARSAY = re.compile(r"for root cause|root cause above|validation errors? for")
+_DETAILS = re.compile(r" \[type=\w+, input_value=.*")
+_TAIL_BYTES = 1_000_000
+_LONGEST = 300
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log, without what stands before its words; "" for an empty one."""
+    return next(reversed(_lines(log, 4096)), "")
+
+
+def last_words(log: Path) -> str:
+    """One line on why the server ended, with the place of the log."""
+    lines = _lines(log, _TAIL_BYTES)
+    errors = (found for line in reversed(lines) if (found := _ERROR.match(line)))
+    reasons = (next(filter(None, found.groups())) for found in errors)
+    why = next((reason for reason in reasons if not _HEARSAY.search(reason)), "")
+    words = _DETAILS.sub("", why or (lines[-1] if lines else "it said nothing"))
+    words = words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
+    return f"{words} (log: {log})"
+
+
+def _lines(log: Path, most: int) -> list[str]:
+    """The lines with words in the last `most` bytes."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    bare = (_PREFIX.sub("", line).strip() for line in text.splitlines())
+    return [line for line in bare if line]

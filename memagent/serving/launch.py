@@ -1,0 +1,166 @@
+"""vLLM as a process: started, waited for until it answers, attended, stopped with its workers.
+
+Knows processes and signals; knows nothing of engines and of what a server is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from memagent.engines.plain_http import get
+from memagent.errors import EngineError, MemagentError, NotFoundError
+from memagent.serving.last_words import last_line, last_words
+from memagent.serving.record import Record, began, check_vacant, forget, write
+from memagent.serving.wish import Wish
+
+__all__ = ["attend", "launch", "stop", "stoppable"]
+
+_POLL_SECONDS = 0.25
+# What vLLM may take to end its workers by itself; on a CPU it takes two seconds.
+_PATIENCE_SECONDS = 30.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def launch(
+    wish: Wish, state_dir: Path, show: Callable[[str], None]
+) -> tuple[Record, subprocess.Popen[bytes]]:
+    """Start vLLM, record it and wait until it answers; `show` gets the last line of its log.
+
+    Raises MemagentError when vLLM is not installed, the port is taken or a recorded server still
+    runs, and EngineError when vLLM ends. Whatever ends the wait, no process and no record stay.
+    """
+    check_vacant(state_dir)
+    _check_python(wish.python)
+    port = _port(wish)
+    log = state_dir / "server.log"
+    process = _spawn(wish, port, log)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(wish.host, wish.host)
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    record = Record(url, wish.served_name, process.pid, began(process.pid), str(log))
+    try:
+        write(state_dir, record)
+        while get(url, "/health", timeout=5.0) is None:
+            if process.poll() is not None:
+                raise EngineError(f"vLLM ended before it served {wish.model}: {last_words(log)}")
+            show(last_line(log))
+            time.sleep(_POLL_SECONDS)
+    except BaseException:
+        stop(record, state_dir)
+        process.wait()
+        raise
+    return record, process
+
+
+def attend(record: Record, process: subprocess.Popen[bytes], state_dir: Path) -> None:
+    """Return when the server was stopped, here or elsewhere; EngineError when it fails."""
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        stop(record, state_dir)
+        process.wait()
+        return
+    forget(state_dir, record)
+    if code not in (0, -signal.SIGTERM):
+        raise EngineError(f"vLLM ended by itself: {last_words(Path(record.log or ''))}")
+
+
+def stop(record: Record, state_dir: Path) -> None:
+    """End a recorded server and its worker processes, and forget it; an attached one runs on.
+
+    The server is asked first; what is left of its process group after that, or after half a
+    minute, is killed. Signals to this process wait until that is done.
+    """
+    if record.pid is None or not record.lives:
+        forget(state_dir, record)
+        return
+    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in _SIGNALS]
+    try:
+        with suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while record.lives and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS / 5)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(record.pid, signal.SIGKILL)
+        while record.lives:
+            time.sleep(_POLL_SECONDS / 5)
+        forget(state_dir, record)
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """A block in which SIGTERM and a closed terminal interrupt as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = [(number, signal.getsignal(number)) for number in _SIGNALS]
+    try:
+        for number, handler in before:
+            # What is started with nohup is meant to outlive its terminal.
+            if handler != signal.SIG_IGN:
+                signal.signal(number, interrupt)
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _check_python(python: Path) -> None:
+    look = "from importlib.util import find_spec; raise SystemExit(find_spec('vllm') is None)"
+    try:
+        code = subprocess.run([python, "-c", look], capture_output=True, check=False).returncode
+    except OSError as error:
+        raise NotFoundError(f"{python} cannot be run ({error.strerror}): see --python") from error
+    if code:
+        raise MemagentError(
+            f"{python} has no vLLM: pip install 'memagent[vllm]', or name the Python that has it "
+            "with --python or MEMAGENT_VLLM_PYTHON"
+        )
+
+
+def _port(wish: Wish) -> int:
+    """The port to serve on, free at this moment."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            wish.host, wish.port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as listener:
+            # Connections that ended a moment ago do not hold a port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            return int(listener.getsockname()[1])
+    except OSError as error:
+        raise MemagentError(
+            f"{wish.host} port {wish.port} cannot be served on ({error.strerror}): "
+            "choose another with --port, 0 for any that is free"
+        ) from error
+
+
+def _spawn(wish: Wish, port: int, log: Path) -> subprocess.Popen[bytes]:
+    """The server in a process group of its own, which the terminal's Ctrl-C does not reach."""
+    command = wish.command(port)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=wish.environment(),
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise MemagentError(f"vLLM cannot be started with its log at {log}: {error}") from error
