@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from memagent.agent import Agent
@@ -18,10 +19,14 @@ class _LeavingError(Exception):
 class Background:
     """One thread for the whole chat, because every thread holds a connection to the store.
 
-    Its errors are not shown: the next recall does the same work and meets them itself.
+    Its errors are not shown: the next recall does the same work and meets them itself. `then` is
+    called when the work is done, with what it has to call now and then while it does its own.
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(
+        self, agent: Agent, then: Callable[[Callable[[str], None]], None] = lambda alive: None
+    ) -> None:
+        self._then = then
         self.ready = threading.Event()
         self._agent = agent
         self._wake = threading.Event()
@@ -57,6 +62,11 @@ class Background:
                 return
             with suppress(MemagentError, _LeavingError):
                 self._agent.memory.catch_up(self._go_on)
+                self._then(self._alive)
+
+    def _alive(self, text: str) -> None:
+        if self._leaving.is_set():
+            raise _LeavingError
 
     def _go_on(self, done: int, total: int) -> None:
         if self._leaving.is_set():

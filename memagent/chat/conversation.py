@@ -18,6 +18,8 @@ from memagent.session import Session
 
 if TYPE_CHECKING:
     from memagent.chat.background import Background
+    from memagent.memory.events import Filter
+    from memagent.memory.items import Span
 
 __all__ = ["Conversation", "Reader"]
 
@@ -34,8 +36,8 @@ class Reader(Protocol):
     def confirm(self, question: str) -> bool:
         """Whether a person agrees."""
 
-    def edit(self, text: str) -> str | None:
-        """The text as a person changed it, None if they gave up."""
+    def edit(self, text: str, *, lines: bool = True) -> str | None:
+        """The text as a person changed it, None if they gave up; one line without `lines`."""
 
 
 class Conversation:
@@ -52,6 +54,7 @@ class Conversation:
         interrupts: Interrupts,
         history: ChatHistory,
         background: Background | None = None,
+        which: Filter | None = None,
     ) -> None:
         self.session = session
         self.memory = session.memory
@@ -60,6 +63,7 @@ class Conversation:
         self.interrupts = interrupts
         self.history = history
         self.background = background
+        self.which = which
         self.last: Answer | None = session.last_answer()
         self.code = 0
         self.over = False
@@ -68,13 +72,14 @@ class Conversation:
         """Store a turn and answer it."""
         self.interrupts.take()
         turn = self.session.say(text)
-        self._answer(lambda hear, ask: self.session.answer(turn, on_text=hear, confirm=ask))
+        self._reply(turn)
 
     def retry(self) -> None:
         """Answer the newest turn again."""
         self.interrupts.take()
-        self.session.last_exchange()
-        self._answer(lambda hear, ask: self.session.retry(on_text=hear, confirm=ask))
+        turn, answers = self.session.last_exchange()
+        self.memory.withdraw(answers)
+        self._reply(turn)
 
     def the_answer(self) -> Answer:
         """The newest answer; NotFoundError before the first."""
@@ -96,6 +101,11 @@ class Conversation:
     def leave(self, code: int) -> None:
         """End the conversation."""
         self.code, self.over = code, True
+
+    def _reply(self, turn: Span) -> None:
+        self._answer(
+            lambda hear, ask: self.session.answer(turn, which=self.which, on_text=hear, confirm=ask)
+        )
 
     def _answer(
         self, answer: Callable[[Callable[[str], None], Callable[[str], bool]], Answer]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
+from memagent.agent import ignore
 from memagent.chat.background import Background
 from memagent.chat.blocks import BlockDroppedError, Entries, Entry
 from memagent.chat.commands import COMMANDS, obey
@@ -16,6 +18,7 @@ from memagent.chat.interrupts import Interrupts
 from memagent.chat.plain import Plain
 from memagent.chat.screen import Screen
 from memagent.errors import MemagentError, UsageError
+from memagent.filters import build_filter
 from memagent.memory.memory import Memory
 from memagent.output import say
 from memagent.session import Session, new_name, newest
@@ -27,9 +30,15 @@ __all__ = ["converse"]
 _GRACE = 2.0
 
 
-def converse(workspace: Workspace, name: str | None, *, follow: bool) -> int:
-    """Hold the conversation called `name`, or the newest, or a new one; returns the exit code."""
+def converse(
+    workspace: Workspace, name: str | None, *, follow: bool, as_of: str | None = None
+) -> int:
+    """Hold the conversation called `name`, or the newest, or a new one; returns the exit code.
+
+    `as_of` is a moment or a day: answers come from what was known and valid then.
+    """
     memory = workspace.memory()
+    which = build_filter(memory, None, None, None, as_of)
     chosen = name or (newest(memory) if follow else _fresh(memory))
     agent = workspace.agent()
     session = Session(agent, chosen)
@@ -37,8 +46,8 @@ def converse(workspace: Workspace, name: str | None, *, follow: bool) -> int:
     screen = Screen()
     with Interrupts() as interrupts:
         reader = _reader(interrupts, screen, history)
-        background = Background(agent) if reader.interactive else None
-        chat = Conversation(session, reader, screen, interrupts, history, background)
+        background = Background(agent, _keeper(session)) if reader.interactive else None
+        chat = Conversation(session, reader, screen, interrupts, history, background, which)
         if reader.interactive:
             screen.note(f"session {chosen}, engine {agent.engine.name}; /help lists the commands")
         try:
@@ -72,12 +81,27 @@ def _carry_out(chat: Conversation, entry: Entry) -> None:
     text = entry.text
     if not text.strip():
         return
-    if entry.literal or not text.startswith("/"):
-        chat.ask(text)
-    elif text.startswith("//"):
-        chat.ask(text[1:])
-    else:
+    if text.startswith("/") and not text.startswith("//") and not entry.literal:
         obey(chat, text)
+        return
+    chat.ask(text if entry.literal else text.removeprefix("/"))
+    if chat.background is None and not chat.over:
+        # The answer has been given: nobody waits for it.
+        with chat.interrupts.armed():
+            _keeper(chat.session)(ignore)
+
+
+def _keeper(session: Session) -> Callable[[Callable[[str], None]], None]:
+    """What keeps the running memory of the session, where the settings say so."""
+    agent = session.agent
+
+    def keep(alive: Callable[[str], None]) -> None:
+        if agent.settings.working_every:
+            from memagent.writing.update import keep_up
+
+            keep_up(session.memory, agent.engine, agent.settings, session.source.id, on_text=alive)
+
+    return keep
 
 
 def _reader(interrupts: Interrupts, screen: Screen, history: ChatHistory) -> Reader:

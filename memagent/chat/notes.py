@@ -1,21 +1,31 @@
-"""/memory and /plan: the session's working memory and its plan, line by line."""
+"""/memory and /plan: lines that a session keeps, edited by hand or rewritten by the model.
+
+`change` serves whatever holds lines on a screen; it knows nothing of turns and answers.
+"""
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import tempfile
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
-from memagent.chat.conversation import Conversation
-from memagent.errors import InputError, NotFoundError, UsageError
-from memagent.memory.working import Working
+from memagent.chat.conversation import Conversation, Reader
+from memagent.chat.interrupts import Interrupts
+from memagent.chat.screen import Screen
+from memagent.editor import editor, in_editor
+from memagent.errors import NotFoundError, UsageError
+from memagent.memory.spans import Spans
+from memagent.memory.working import Line, Working
 
-__all__ = ["memory", "plan"]
+__all__ = ["Desk", "change", "edited", "memory", "plan"]
 
 _VERBS = "show, edit, add LINE, diff, undo or drop N"
+
+
+class Desk(Protocol):
+    """Where lines are shown and typed."""
+
+    screen: Screen
+    reader: Reader
+    interrupts: Interrupts
 
 
 def memory(chat: Conversation, argument: str) -> None:
@@ -28,14 +38,15 @@ def plan(chat: Conversation, argument: str) -> None:
     _run(chat, "plan", argument)
 
 
-def _run(chat: Conversation, kind: Literal["memory", "plan"], argument: str) -> None:
-    working = Working(chat.memory.store, chat.session.source.id, kind)
+def change(desk: Desk, working: Working, argument: str, verbs: str = _VERBS) -> None:
+    """Show the lines, or carry out what `argument` says and show them then."""
+    kind = working.kind
     verb, _, rest = argument.partition(" ")
     rest = rest.strip()
     if verb in ("", "show"):
-        _show(chat, working)
+        _show(desk, working)
     elif verb == "diff":
-        chat.screen.note("\n".join(working.diff()) or f"(the {kind} was never changed)")
+        desk.screen.note("\n".join(working.diff()) or f"(the {kind} was never changed)")
     elif verb in ("add", "drop", "edit", "undo"):
         if verb == "add":
             _add(working, rest)
@@ -43,28 +54,76 @@ def _run(chat: Conversation, kind: Literal["memory", "plan"], argument: str) -> 
             _drop(working, rest)
         elif verb == "undo":
             working.undo()
-        elif not _edit(chat, working):
-            chat.screen.note("(nothing was changed)")
+        elif not _edit(desk, working):
+            desk.screen.note("(nothing was changed)")
             return
+        _show(desk, working)
+    else:
+        raise UsageError(f"/{kind} does not know {verb!r}: say {verbs}")
+
+
+def edited(desk: Desk, text: str) -> str | None:
+    """The text as a person leaves it in their editor or at the prompt; None if they gave up."""
+    command = editor()
+    if command is None:
+        desk.screen.note("(Escape and Enter keep the text, Ctrl-C leaves it as it was)")
+        return desk.reader.edit(text)
+    after = in_editor(text, command)
+    # Ctrl-C inside the editor was meant for the editor.
+    desk.interrupts.take()
+    return after
+
+
+def _run(chat: Conversation, kind: Literal["memory", "plan"], argument: str) -> None:
+    working = Working(chat.memory.store, chat.session.source.id, kind)
+    if argument == "update":
+        _update(chat, working)
         _show(chat, working)
     else:
-        raise UsageError(f"/{kind} does not know {verb!r}: say {_VERBS}")
+        change(chat, working, argument, f"update, {_VERBS}")
 
 
-def _show(chat: Conversation, working: Working) -> None:
-    lines = [f"{number}. {line}" for number, line in enumerate(working.lines(), start=1)]
-    empty = f"(the {working.kind} is empty: /{working.kind} add LINE)"
-    chat.screen.note("\n".join(lines) or empty)
+def _update(chat: Conversation, working: Working) -> None:
+    from memagent.writing.update import update
+
+    agent = chat.session.agent
+    chat.interrupts.take()
+    try:
+        with chat.interrupts.armed():
+            why = update(chat.memory, agent.engine, agent.settings, working)
+    except KeyboardInterrupt:
+        chat.interrupts.take()
+        chat.screen.stopped(f"(stopped; the {working.kind} is unchanged)")
+    else:
+        chat.screen.note("\n".join(why) or "(the model changed nothing)")
+
+
+def _show(desk: Desk, working: Working) -> None:
+    ordinals = {span.id: span.ordinal + 1 for span in Spans(working.store).of(working.session_id)}
+    lines = [
+        f"{number}. {line.text}{_sources(line, ordinals)}"
+        for number, line in enumerate(working.sourced(), start=1)
+    ]
+    desk.screen.note("\n".join(lines) or f"(the {working.kind} is empty: /{working.kind} add LINE)")
+
+
+def _sources(line: Line, ordinals: dict[int, int]) -> str:
+    """Which turns a line comes from, the turns of the session counted from 1."""
+    turns = sorted(ordinals[span] for span in line.sources if span in ordinals)
+    if not turns:
+        return ""
+    last = f"-{turns[-1]}" if len(turns) > 1 else ""
+    return f"  (turn{'s' if last else ''} {turns[0]}{last})"
 
 
 def _add(working: Working, text: str) -> None:
     if not text:
         raise UsageError(f"say what to add: /{working.kind} add LINE")
-    working.replace([*working.lines(), *text.split("\n")], "add")
+    working.replace([*working.sourced(), *text.split("\n")], "add")
 
 
 def _drop(working: Working, number: str) -> None:
-    lines = working.lines()
+    lines = list(working.sourced())
     if not number.isascii() or not number.isdigit():
         raise UsageError(f"say the number of a line: /{working.kind} drop 1")
     if not 1 <= int(number) <= len(lines):
@@ -73,35 +132,12 @@ def _drop(working: Working, number: str) -> None:
     working.replace(lines, "drop")
 
 
-def _edit(chat: Conversation, working: Working) -> bool:
-    if not chat.reader.interactive:
+def _edit(desk: Desk, working: Working) -> bool:
+    if not desk.reader.interactive:
         raise UsageError(f"edit needs a terminal: say /{working.kind} add LINE or drop N")
     before = "\n".join(working.lines())
-    command = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if command:
-        after: str | None = _in_editor(before, command)
-        # Ctrl-C inside the editor was meant for the editor.
-        chat.interrupts.take()
-    else:
-        chat.screen.note("(Escape and Enter keep the text, Ctrl-C leaves it as it was)")
-        after = chat.reader.edit(before)
+    after = edited(desk, before)
     if after is None or after.strip() == before:
         return False
     working.replace(after.split("\n"), "edit")
     return True
-
-
-def _in_editor(text: str, command: str) -> str:
-    with tempfile.TemporaryDirectory(prefix="memagent-") as folder:
-        path = Path(folder) / "lines.txt"
-        path.write_text(text + "\n" if text else "", encoding="utf-8")
-        try:
-            code = subprocess.run([*shlex.split(command), str(path)], check=False).returncode
-            edited = path.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"the editor {command!r} did not work ({error}): set EDITOR to another"
-            ) from error
-    if code != 0:
-        raise InputError(f"the editor {command!r} ended with code {code}: nothing was changed")
-    return edited

@@ -50,7 +50,7 @@ class Plain:
             return False
         return self._raw(f"{question} [y/N] ").strip().lower() in (b"y", b"yes")
 
-    def edit(self, text: str) -> str | None:
+    def edit(self, text: str, *, lines: bool = True) -> str | None:
         """Not possible here."""
         raise UsageError("this terminal cannot edit: set EDITOR, or add and drop single lines")
 

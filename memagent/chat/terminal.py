@@ -98,12 +98,12 @@ class Terminal:
         except EOFError:
             return False
 
-    def edit(self, text: str) -> str | None:
-        """The text as a person changed it, None if they gave up."""
+    def edit(self, text: str, *, lines: bool = True) -> str | None:
+        """The text as a person changed it, None if they gave up; without `lines`, Enter ends it."""
         try:
             with self._shown():
-                editor: PromptSession[str] = PromptSession(output=self._output, multiline=True)
-                return editor.prompt("", default=text)
+                editor: PromptSession[str] = PromptSession(output=self._output, multiline=lines)
+                return editor.prompt("" if lines else "> ", default=text)
         except (EOFError, KeyboardInterrupt):
             return None
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from memagent.errors import InputError, NotFoundError
 from memagent.output import say
 from memagent.settings import load
 from memagent.workspace import Workspace
 
 __all__ = [
+    "AsOf",
     "Budget",
     "Engine",
     "Hops",
@@ -19,12 +22,15 @@ __all__ = [
     "MaxTokens",
     "Model",
     "Namespace",
+    "Outline",
     "Segmenter",
     "Since",
     "StorePath",
     "Until",
     "Url",
+    "Votes",
     "open_workspace",
+    "read_file",
 ]
 
 StorePath = Annotated[
@@ -61,6 +67,18 @@ Hops = Annotated[
         show_default="0",
     ),
 ]
+Votes = Annotated[
+    int | None,
+    typer.Option(
+        "--votes",
+        help="Chunks of recalled text that answer by themselves; the surest is heard.",
+        show_default="0",
+    ),
+]
+Outline = Annotated[
+    bool | None,
+    typer.Option("--outline", help="Mark the sentences to rest on first, and show them."),
+]
 MaxTokens = Annotated[
     int | None, typer.Option("--max-tokens", help="Longest answer, in tokens.", show_default="512")
 ]
@@ -70,6 +88,10 @@ Since = Annotated[
 ]
 Until = Annotated[
     str | None, typer.Option("--until", help="Only what was said before then: a date, or 7d.")
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", help="What was known and valid then: a date (its end), a time, or 7d."),
 ]
 
 
@@ -82,3 +104,18 @@ def open_workspace(**flags: Any) -> Workspace:
         flags["engine"] = "auto"
     settings, _ = load(flags)
     return Workspace(settings, say)
+
+
+def read_file(path: str) -> str:
+    """The text of a file, or of stdin for -; NotFoundError or InputError where it has none."""
+    try:
+        raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return raw.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise NotFoundError(f"{path} does not exist: check the path") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {str(error.strerror).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 (byte {error.start + 1}): save it as text"
+        ) from error

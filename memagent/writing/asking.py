@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from memagent.agent import ignore
 from memagent.core import Message, Request
 from memagent.engines.base import Engine
 from memagent.errors import UsageError
@@ -35,7 +34,7 @@ class Call:
     max_tokens: int
     temperature: float
     seed: tuple[int, ...]
-    on_text: Callable[[str], None] = ignore
+    on_text: Callable[[str], None] = lambda text: None
 
     def say(
         self, messages: tuple[Message, ...], schema: dict[str, Any], attempt: int, hotter: float = 0

@@ -1,0 +1,215 @@
+"""A long text in a session of the store: outline, steps, what was taken back or edited.
+
+The outline is the session's first turn. A step is one transaction: the chosen plan as a turn that
+is never recalled, the paragraph, the new versions of memory and plans. All state is in the store.
+Knows nothing of models and prompts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from memagent.errors import NotFoundError, UsageError
+from memagent.memory.events import Filter
+from memagent.memory.items import Event, Source, Span
+from memagent.memory.memory import Memory
+from memagent.memory.working import Line, Working
+from memagent.writing.memory import changed, numbered
+from memagent.writing.step import Scene, Written
+
+__all__ = ["Book", "newest_book"]
+
+_OUTLINE = "outline"
+# How many stored paragraphs are looked up for a plan.
+_NEAR = 2
+
+Kind = Literal["paragraph", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a turn is of the text: of which number, the how manieth try, how often edited."""
+
+    kind: str
+    number: int
+    attempt: int = 1
+    edit: int = 0
+
+    @property
+    def key(self) -> str:
+        if (self.attempt, self.edit) == (1, 0):
+            return f"{self.kind}:{self.number}"
+        return f"{self.kind}:{self.number}.{self.attempt}.{self.edit}"
+
+
+def _place(key: str) -> _Place | None:
+    kind, _, rest = key.partition(":")
+    if kind not in ("paragraph", "plan"):
+        return None
+    return _Place(kind, *map(int, rest.split(".")))
+
+
+def newest_book(memory: Memory) -> str:
+    """The name of the session whose text was written last; NotFoundError where there is none."""
+    for source in sorted(memory.sources.all("session"), key=lambda s: s.updated, reverse=True):
+        if _OUTLINE in memory.spans.keys(source.id).values():
+            return source.name
+    raise NotFoundError(
+        f"no text to go on with in the namespace {memory.namespace!r}: "
+        "memagent write OUTLINE begins one"
+    )
+
+
+class Book:
+    """The text of one session. NotFoundError where the session has none and no `outline` is given,
+    UsageError where it has another."""
+
+    def __init__(self, memory: Memory, name: str, outline: str | None = None) -> None:
+        self.memory = memory
+        known = memory.sources.find(name, "session")
+        if known is None and outline is None:
+            raise NotFoundError(f"no text {name!r} to go on with: begin it with its outline")
+        # The session itself is only made once everything is known to be well.
+        self.source: Source = known or memory.sources.session(name)
+        self.working = Working(memory.store, self.source.id)
+        self.plans = Working(memory.store, self.source.id, "plan")
+        self.outline = self._outline(outline)
+
+    def paragraphs(self) -> list[Span]:
+        """The paragraphs as they stand, in order."""
+        return [span for span, place in self._standing() if place.kind == "paragraph"]
+
+    def text(self) -> str:
+        """The whole text so far."""
+        return "".join(span.text + "\n\n" for span in self.paragraphs()).rstrip("\n") + "\n"
+
+    def scene(self, plan: str | None, budget: int) -> Scene:
+        """What the next step goes by. Stored paragraphs are recalled under `budget` tokens."""
+        paragraphs = self.paragraphs()
+        memory = numbered(self.working.sourced())
+        return Scene(
+            number=len(paragraphs) + 1,
+            outline="" if paragraphs and memory else self.outline.text,
+            memory=memory,
+            earlier=self._near(plan, paragraphs, budget) if plan and paragraphs else (),
+            previous=paragraphs[-1].text if paragraphs else "",
+            plan=plan,
+        )
+
+    def attempt(self, number: int) -> int:
+        """The how manieth try the next paragraph of this number is."""
+        places = map(_place, self.memory.spans.keys(self.source.id).values())
+        return 1 + max(
+            (p.attempt for p in places if p and (p.kind, p.number) == ("paragraph", number)),
+            default=0,
+        )
+
+    def add(self, scene: Scene, seen: tuple[Line, ...], written: Written) -> Span:
+        """Store a step; `seen` are the lines of memory that its `scene` was made of.
+
+        UsageError where another process has written the paragraph meanwhile.
+        """
+        number = scene.number
+        place = _Place("paragraph", number, self.attempt(number))
+        with self.memory.store.write():
+            if len(self.paragraphs()) != number - 1:
+                raise UsageError(
+                    f"paragraph {number} of {self.source.name!r} was written by another process "
+                    "meanwhile: let one of them write it"
+                )
+            spans = self.memory.spans
+            if scene.plan is not None:
+                plan = _Place("plan", number, place.attempt).key
+                spans.append_turn(self.source.id, "user", scene.plan, key=plan, segment=False)
+            span = spans.append_turn(self.source.id, "assistant", written.paragraph, key=place.key)
+            if written.reply is not None:
+                title, sources = f"paragraph {number}", (span.id,)
+                lines, why = changed(self.working.sourced(), seen, written.reply, sources)
+                self.working.replace(lines, "\n".join([title, *why]), sources=sources)
+                plans = [Line(plan, sources) for plan in written.reply.plans]
+                self.plans.replace(plans, title, sources=sources)
+        return span
+
+    def edit(self, text: str) -> Span:
+        """Put `text` in the place of the newest paragraph."""
+        span, place = self._newest()
+        edited = _Place("paragraph", place.number, place.attempt, place.edit + 1)
+        with self.memory.store.write():
+            self.memory.withdraw([span])
+            return self.memory.spans.append_turn(self.source.id, "assistant", text, key=edited.key)
+
+    def undo(self) -> int:
+        """Take the newest step back, with what it made of memory and plans; returns its number."""
+        _, newest = self._newest()
+        step = (newest.number, newest.attempt)
+        with self.memory.store.write():
+            gone = [span for span, p in self._standing() if (p.number, p.attempt) == step]
+            self.memory.withdraw(gone)
+            ids = {
+                span_id
+                for span_id, key in self.memory.spans.keys(self.source.id).items()
+                if (p := _place(key)) and (p.number, p.attempt) == step
+            }
+            for working in (self.working, self.plans):
+                made = [v.number for v in working.history() if ids.intersection(v.sources)]
+                if made:
+                    before = working.sourced(made[0] - 1)
+                    working.replace(before, f"undo of paragraph {newest.number}")
+        return newest.number
+
+    def _outline(self, given: str | None) -> Span:
+        keys = self.memory.spans.keys(self.source.id)
+        found = next((span_id for span_id, key in keys.items() if key == _OUTLINE), None)
+        if found is not None:
+            span = self.memory.spans.get(found)
+            if given is not None and given != span.text:
+                raise UsageError(
+                    f"the session {self.source.name!r} has another outline: go on without one, or "
+                    "choose another name with -s"
+                )
+            return span
+        if given is None:
+            raise NotFoundError(
+                f"the session {self.source.name!r} is no text that was begun with an outline"
+            )
+        if self.source.chars:
+            raise UsageError(
+                f"the session {self.source.name!r} holds a conversation: choose another name "
+                "with -s"
+            )
+        return self.memory.spans.append_turn(self.source.id, "user", given, key=_OUTLINE)
+
+    def _standing(self) -> list[tuple[Span, _Place]]:
+        keys = self.memory.spans.keys(self.source.id)
+        spans = self.memory.spans.of(self.source.id, withdrawn=False)
+        placed = ((span, _place(keys[span.id])) for span in spans if span.id in keys)
+        return [(span, place) for span, place in placed if place is not None]
+
+    def _newest(self) -> tuple[Span, _Place]:
+        standing = [each for each in self._standing() if each[1].kind == "paragraph"]
+        if not standing:
+            raise NotFoundError("there is no paragraph yet")
+        return standing[-1]
+
+    def _near(self, plan: str, paragraphs: list[Span], budget: int) -> tuple[str, ...]:
+        """Stored paragraphs nearest to the plan, the nearest first; the outline counts as one."""
+        previous = paragraphs[-1]
+        texts = [self.outline, *paragraphs[:-1]]
+
+        def span_of(event: Event) -> Span | None:
+            return next((s for s in texts if s.start <= event.start < s.end), None)
+
+        found = self.memory.recall(
+            plan,
+            budget=budget,
+            which=Filter(sources=(self.source.id,)),
+            skip=lambda event: event.start >= previous.start or span_of(event) is None,
+        )
+        near: dict[int, str] = {}
+        for hit in found.best:
+            span = span_of(hit.event)
+            if span is not None:
+                # An outline may be long: what is near of it is enough.
+                near.setdefault(span.id, hit.event.text if span is self.outline else span.text)
+        return tuple(near.values())[:_NEAR]

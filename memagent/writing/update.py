@@ -1,0 +1,172 @@
+"""The running memory of a conversation: the model rewrites lines after reading the newest turns.
+
+Only the session's own turns are read, and of the answers only those that cite nothing: recalled
+text, which may be anybody's, cannot write working memory. Knows nothing of chats on a screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from memagent.core import Message
+from memagent.engines.base import Engine
+from memagent.errors import EngineError, InputError, MemagentError, NotFoundError
+from memagent.memory.items import Span
+from memagent.memory.memory import Memory
+from memagent.memory.working import MOST_LINES, MOST_WORDS, Working
+from memagent.output import say
+from memagent.prompts.load import render
+from memagent.settings import Settings
+from memagent.writing.asking import Call, ask, check_writes
+from memagent.writing.memory import changed, numbered
+from memagent.writing.reply import Changes, parse_changes
+from memagent.writing.shape import changes_schema, measured
+from memagent.writing.step import answer_tokens
+
+__all__ = ["keep_up", "update"]
+
+# The newest turns that are read, and the share of the window that one of them may take.
+_TURNS = 64
+_SHARE = 4
+
+Lines = tuple[tuple[int, str], ...]
+
+
+def update(
+    memory: Memory,
+    engine: Engine,
+    settings: Settings,
+    working: Working,
+    *,
+    time: str | None = None,
+    on_text: Callable[[str], None] = lambda text: None,
+) -> list[str]:
+    """Let the model rewrite `working` from the newest turns that fit; returns what it changed.
+
+    The new lines come from the turns that were read. InputError where three answers were unusable;
+    the lines are then as they were.
+    """
+    check_writes(engine, "updating the memory of a session")
+    turns = _own_turns(memory, working.session_id)
+    if not turns:
+        raise NotFoundError("there is nothing to read yet: this session has no turn of its own")
+    seen = working.sourced()
+    call = Call(
+        engine,
+        answer_tokens(engine, settings.max_tokens),
+        settings.temperature,
+        (turns[-1].ordinal,),
+        on_text,
+    )
+    prompt = _Prompt(call, working.kind)
+    lines, turns = prompt.fitted(numbered(seen), turns)
+    numbers = [number for number, _ in lines]
+    shape = measured(engine, call.max_tokens, " ".join(turn.text for turn in turns[-4:]))
+
+    def parse(text: str) -> Changes:
+        return parse_changes(text, numbers)
+
+    asked = ask(
+        call,
+        lambda wrong: prompt.messages(lines, turns, wrong),
+        changes_schema(shape, numbers),
+        parse,
+    )
+    if asked.value is None:
+        raise InputError(
+            f"the {working.kind} is unchanged: {len(asked.said)} answers of the model were "
+            f"unusable ({asked.wrong}): try again, or edit it by hand"
+        )
+    read = tuple(turn.id for turn in turns)
+    with memory.store.write():
+        current = working.sourced()
+        after, why = changed(current, seen, asked.value, read)
+        if after != list(current):
+            working.replace(after, "\n".join(["update", *why]), sources=read, time=time)
+    return why
+
+
+def keep_up(
+    memory: Memory,
+    engine: Engine,
+    settings: Settings,
+    session_id: int,
+    *,
+    time: str | None = None,
+    on_text: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Update the working memory if `working_every` exchanges have ended since; what fails is said
+    on stderr, and no turn is lost by it."""
+    every = settings.working_every
+    if not every or not engine.capabilities.generates:
+        return
+    try:
+        spans = memory.spans.of(session_id, withdrawn=False)
+        asked = [span for span in spans if span.role == "user"]
+        answered = bool(asked) and spans[-1].role == "assistant"
+        working = Working(memory.store, session_id)
+        if not answered or len(asked) % every or _has_read(working, asked[-1]):
+            return
+        update(memory, engine, settings, working, time=time, on_text=on_text)
+    except MemagentError as error:
+        say(f"the working memory was not updated: {' '.join(str(error).split())}")
+
+
+def _has_read(working: Working, turn: Span) -> bool:
+    return any(turn.id in version.sources for version in working.history())
+
+
+def _own_turns(memory: Memory, session_id: int) -> list[Span]:
+    """The newest turns that hold no recalled text."""
+    turns = memory.spans.of(session_id, last=_TURNS, withdrawn=False)
+    citing = set()
+    for turn in turns:
+        answer = memory.answers.of_question(turn.id) if turn.role == "user" else None
+        if answer is not None and memory.answers.citations(answer):
+            citing.add(memory.answers.get(answer)["answer_span"])
+    return [turn for turn in turns if turn.role != "tool" and turn.id not in citing]
+
+
+class _Prompt:
+    """The prompt of an update of one kind of lines."""
+
+    def __init__(self, call: Call, kind: str) -> None:
+        self.call = call
+        self.kind = kind
+
+    def messages(self, lines: Lines, turns: Sequence[Span], wrong: str) -> tuple[Message, ...]:
+        """The whole of it."""
+        system = render(
+            "working_system.md.j2",
+            kind=self.kind,
+            bound=self.call.engine.capabilities.structured,
+            most_lines=MOST_LINES,
+            most_words=MOST_WORDS,
+        )
+        read = [(turn.role, self._clipped(turn.text)) for turn in turns]
+        turn = render("working_turns.md.j2", lines=lines, turns=read, wrong=wrong)
+        return Message("system", system), Message("user", turn)
+
+    def fitted(self, lines: Lines, turns: list[Span]) -> tuple[Lines, list[Span]]:
+        """Lines and turns that fit: the oldest turns are left out, then the oldest lines."""
+        engine = self.call.engine
+        room = engine.context - self.call.max_tokens
+        # Room for what was wrong with an answer.
+        wrong = "it is no whole JSON: " * 4
+        while engine.count_prompt(self.messages(lines, turns, wrong)) > room:
+            if len(turns) > 1:
+                turns = turns[1:]
+            elif lines:
+                lines = lines[1:]
+            else:
+                raise EngineError(
+                    f"not even the newest turn fits the window of {engine.model}: lower "
+                    "--max-tokens, or serve the model with a larger context"
+                )
+        return lines, turns
+
+    def _clipped(self, text: str) -> str:
+        """The head of a turn that is too long to be read whole."""
+        most = self.call.engine.context // _SHARE
+        tokens = self.call.engine.count(text)
+        return text if tokens <= most else text[: len(text) * most // tokens] + "…"
