@@ -90,7 +90,7 @@ def choose(
         return _attached(wish, url, "the settings")
     recorded = record.read(state_dir)
     note = ""
-    if recorded is not None and recorded.lives:
+    if recorded is not None and recorded.lives():
         origin = "attached" if recorded.pid is None else "started"
         server = _answering(recorded.url, api_key)
         if server is not None and _serves(server, model):

@@ -6,10 +6,12 @@ How the answer to a schema is bounded: docs/decisions/0009-schema-bound-json.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from memagent.core import Request
+from memagent.core import Chunk, Request
+from memagent.engines.json_text import escaped
 from memagent.engines.openai_errors import (
     is_no_chat_template,
     is_no_logprobs,
@@ -81,6 +83,10 @@ class Form:
         else:
             body["stop"] = [PLAIN_STOP]
         return body | {"extra_body": extra} | _sampling(request)
+
+    def mended(self, request: Request, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """The chunks that answer, as valid JSON where a schema was sent."""
+        return chunks if self._bound(request) is None else escaped(chunks)
 
     def _bound(self, request: Request) -> dict[str, Any] | None:
         """The `response_format` for the schema of a request."""

@@ -2,12 +2,14 @@
 
 A question gets the span that answers it, the sentence it stands in and the chance that it is
 right, or the plain word that memory holds no answer. It writes nothing of its own, and says so.
+Where the answer stands in a statement that a newer one superseded, the newer one is read instead.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memagent.core import Chunk, Request, Usage
 from memagent.engines.asking import Turn, turn_of
@@ -29,6 +31,12 @@ CANNOT_WRITE = (
 
 # Spans looked at in each event: the best may lie in an earlier question, which answers nothing.
 _PER_EVENT = 3
+# A question about the past may mean what was superseded since.
+_PAST = re.compile(
+    r"\b(?:was|were|did|had|used to|previous(?:ly)?|former(?:ly)?|old|before|earlier|originally|first"
+    r"|initially|ago|until|past|back then|at the time|in (?:19|20)\d\d)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +108,40 @@ class PocketEngine(Engine):
                 break
             if best is not None and span.score < best.score - self.near:
                 break
-            event, text = evidence[span.text], texts[span.text]
-            start, end = sentences_around(text, span.start, span.end)
-            if _says_nothing(event, text[start:end]):
+            if _says_nothing(evidence[span.text], _around(texts, span)):
                 continue
+            span = self._in_force(question, evidence, span) or span
             best = best or span
-            quote = _Quote(
-                span.text + 1, _line(text[start:end]), _line(text[span.start : span.end])
-            )
+            answer = texts[span.text][span.start : span.end]
+            quote = _Quote(span.text + 1, _line(_around(texts, span)), _line(answer))
             if all(quote.sentence != given.sentence for given in quotes):
                 quotes.append(quote)
             if len(quotes) == self.most:
                 break
         return quotes, best.confidence if best else None
+
+    def _in_force(self, question: str, evidence: tuple[Event, ...], span: Found) -> Found | None:
+        """What answers in the statement that superseded the one with this span; None where none
+        did, or the question is about the past."""
+        if _PAST.search(question):
+            return None
+        at = evidence[span.text].start
+        over = (
+            each.by
+            for each in evidence[span.text].intervals
+            if each.by and each.start < at + span.end and each.end > at + span.start
+        )
+        event_id, start, end = next(over, (0, 0, 0))
+        places = [place for place, event in enumerate(evidence) if event.id == event_id]
+        if not places:
+            return None
+        newer = evidence[places[0]]
+        start, end = sentences_around(newer.text, start - newer.start, end - newer.start)
+        read = self.reader.read(question, [newer.text[start:end]], 1)
+        found = next((each for each in read if self.reader.answers(each)), None)
+        return found and replace(
+            found, text=places[0], start=found.start + start, end=found.end + start
+        )
 
     def _quotes(self, question: str, evidence: tuple[Event, ...]) -> list[_Quote]:
         """Sentences near to what is asked for."""
@@ -125,6 +154,11 @@ class PocketEngine(Engine):
             for found in reversed(self.nearest.worth_quoting(ranked))
         }
         return [_Quote(number, text) for text, number in reversed(said.items())][: self.most]
+
+
+def _around(texts: list[str], span: Found) -> str:
+    start, end = sentences_around(texts[span.text], span.start, span.end)
+    return texts[span.text][start:end]
 
 
 def _line(text: str) -> str:

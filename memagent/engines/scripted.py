@@ -46,7 +46,7 @@ class ScriptedEngine(Engine):
 
     def __init__(
         self,
-        replies: Sequence[Reply | Line] | Callable[[Request], Reply] | None = None,
+        replies: Sequence[Reply | Line] | Callable[[Request], Reply | Line] | None = None,
         *,
         context: int = 8192,
     ) -> None:
@@ -100,7 +100,8 @@ class ScriptedEngine(Engine):
 
     def _next(self, request: Request) -> Line:
         if self._function is not None:
-            return Line(self._function(request))
+            said = self._function(request)
+            return said if isinstance(said, Line) else Line(said)
         numbered = list(enumerate(self._lines))
         matching = [n for n, line in numbered if line.match and _fits(line.match, request)]
         choice = matching or [n for n, line in numbered if not line.match]

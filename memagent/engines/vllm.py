@@ -188,11 +188,11 @@ class VllmEngine(Engine):
                 if form.chat:
                     chat = partial(self._chat, form.chat_body(request))
                     with self._server.ask(chat) as parts:
-                        yield from chat_chunks(parts)
+                        yield from form.mended(request, chat_chunks(parts))
                 else:
                     plain = partial(self._completion, form.plain_body(request))
                     with self._server.ask(plain) as pieces:
-                        yield from completion_chunks(pieces)
+                        yield from form.mended(request, completion_chunks(pieces))
                 return
             except openai.APIStatusError as error:
                 less = form.without(request, error)

@@ -110,6 +110,15 @@ def test_script_file_gives_texts_tools_and_errors(tmp_path: Path) -> None:
         list(engine.stream(ask()))
 
 
+def test_uncertainty_comes_with_the_first_word_where_it_is_asked_for(tmp_path: Path) -> None:
+    script = tmp_path / "script.jsonl"
+    script.write_text('{"text": "in it", "uncertainty": 1.5}\n', encoding="utf-8")
+    engine = ScriptedEngine.from_file(script)
+    asked = [chunk.uncertainty for chunk in engine.stream(ask(uncertainty=True))]
+    assert asked == [1.5, None, None]
+    assert all(chunk.uncertainty is None for chunk in engine.stream(ask()))
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [
@@ -120,6 +129,8 @@ def test_script_file_gives_texts_tools_and_errors(tmp_path: Path) -> None:
         ('{"text": 3}', '"text" is a string, not 3'),
         ('{"text": "a", "wait": 1}', "unknown field 'wait'"),
         ('{"text": "a", "delay": -1}', '"delay" is a number of seconds'),
+        ('{"text": "a", "uncertainty": "no"}', '"uncertainty" is a number of nats'),
+        ('{"text": "a", "uncertainty": NaN}', '"uncertainty" is a number of nats'),
         ('{"text": "a", "match": "("}', "no regular expression"),
         ('{"text": "a", "match": 3}', "no regular expression"),
         ('{"tool": "recall", "arguments": []}', '"arguments" is an object'),
