@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from memagent.core import Answer, Citation, Usage
+from memagent.core import Answer, Citation, Point, Usage
 from memagent.engines.base import Engine
 from memagent.memory.events import Filter
 from memagent.memory.items import Source, Span
 from memagent.memory.memory import Memory
-from memagent.prompt_log import Log
+from memagent.prompt_log import Log, event_at
 from memagent.settings import Settings
 
 if TYPE_CHECKING:
@@ -183,6 +183,31 @@ def load_answer(memory: Memory, answer_id: int) -> Answer:
         found=bool(row["found"]),
         confidence=row["confidence"],
         citations=tuple(citations),
+        outline=tuple(_outline(memory, row["explain"])),
         usage=Usage(**row["usage"]),
         explain=row["explain"],
     )
+
+
+def _outline(memory: Memory, explain: dict[str, Any]) -> Iterator[Point]:
+    """The marked stretches of an answer, with the text that stands there now."""
+    lines = {line["number"]: line for line in explain.get("chosen", ())}
+    for heading, number in explain.get("outline", ()):
+        line = lines[number]
+        event = event_at(memory, (line["source_id"], line["start"], line["end"]))
+        yield Point(
+            heading,
+            Citation(
+                number=number,
+                verified=True,
+                text=event.text,
+                source=event.source,
+                kind=event.kind,
+                start=event.start,
+                end=event.end,
+                page=event.page,
+                section=event.section,
+                time=event.time,
+                role=event.role,
+            ),
+        )

@@ -16,6 +16,7 @@ __all__ = [
     "Chunk",
     "Citation",
     "Message",
+    "Point",
     "Request",
     "Scope",
     "State",
@@ -118,6 +119,8 @@ class Citation:
     `verified` says that the answer's words were found there; an unverified citation keeps what
     the answer claimed in `text` and has no place (`source` is None). `share` is set where no words
     of the answer point there but the model's attention does: the share of it that the place got.
+    `valid_from` and `valid_until` are set for a statement that superseded another one or was
+    superseded: it was valid from the one, ISO 8601 UTC, to before the other, None while in force.
     """
 
     number: int
@@ -132,6 +135,16 @@ class Citation:
     time: str | None = None
     role: str | None = None
     share: float | None = None
+    valid_from: str | None = None
+    valid_until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of an outline: sentences of the store under a heading, by their place."""
+
+    heading: str
+    citation: Citation
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +152,9 @@ class Answer:
     """An answer with the exact text behind it.
 
     `found` is False when the engine says that memory holds no answer; `confidence` is the chance
-    that the answer is right, 0..1, from engines that measure it. `explain` is the recall
-    report that `--explain` and `/why` show.
+    that the answer is right, 0..1, from engines that measure it. `outline` is what the engine
+    marked before it answered, where it was asked to. `explain` is the recall report that
+    `--explain` and `/why` show.
     """
 
     id: int
@@ -153,5 +167,6 @@ class Answer:
     found: bool = True
     confidence: float | None = None
     citations: tuple[Citation, ...] = ()
+    outline: tuple[Point, ...] = ()
     usage: Usage = field(default_factory=Usage)
     explain: dict[str, Any] = field(default_factory=dict)

@@ -51,6 +51,7 @@ def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         "questions": (),
         "enough": False,
         "trace": (),
+        "outlined": False,
         "usage": Usage(),
     }
 
@@ -217,6 +218,7 @@ def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
         **report,
         "questions": list(state["questions"]),
         "trace": list(state["trace"]),
+        "outline": [[hit.note, number] for number, hit in chosen] if state["outlined"] else [],
         "engine": turn.engine.name,
         "model": turn.engine.model,
         "prompt_tokens": packed.tokens,

@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from memagent.core import Answer
+    from memagent.memory.items import Event
     from memagent.memory.recall.budget import Recalled
 
 __all__ = [
     "answer_object",
     "console",
+    "event_object",
+    "outline_text",
     "place_label",
     "print_json",
     "say",
@@ -62,7 +65,9 @@ def write(text: str, stream: TextIO | None = None) -> None:
 
 def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
     """An answer as the JSON that schemas/answer.json describes."""
-    value = dataclasses.asdict(answer)
+    from memagent.citations import dated
+
+    value = dataclasses.asdict(dated(answer))
     if not explain:
         del value["explain"]
     return value
@@ -74,7 +79,8 @@ def search_object(found: Recalled, limit: int, *, explain: bool = False) -> dict
         "query": found.question,
         "hits": [
             {
-                **dataclasses.asdict(hit.event),
+                **event_object(hit.event),
+                "valid": [each.report() for each in hit.event.intervals],
                 "score": round(hit.score, 6),
                 "ranks": hit.ranks,
                 "via": hit.via,
@@ -86,12 +92,21 @@ def search_object(found: Recalled, limit: int, *, explain: bool = False) -> dict
     return {**value, "explain": found.report()} if explain else value
 
 
+def event_object(event: Event) -> dict[str, Any]:
+    """An event as it is stored."""
+    value = dataclasses.asdict(event)
+    del value["intervals"]
+    return value
+
+
 def sources_text(answer: Answer) -> str:
     """How sure the engine is and the citations, as lines for people; empty where there are none."""
+    from memagent.citations import dated
+
     lines = []
     if answer.confidence is not None:
         lines.append(f"confidence {answer.confidence:.0%}")
-    for cited in answer.citations:
+    for cited in dated(answer).citations:
         quote = " ".join(cited.text.split())
         quote = quote if len(quote) <= 160 else quote[:157] + "…"
         if not cited.verified:
@@ -99,7 +114,23 @@ def sources_text(answer: Answer) -> str:
             continue
         place = place_label(cited.source, cited.page, cited.section, cited.start, cited.end)
         why = "verified" if cited.share is None else f"{cited.share:.0%} of the attention"
+        if cited.valid_until:
+            why += f", superseded on {cited.valid_until[:10]}"
         lines.append(f"[{cited.number}] {why}, {place}: “{quote}”")
+    return "\n".join(lines)
+
+
+def outline_text(answer: Answer) -> str:
+    """The sentences that were marked before the answer, under their headings, as lines."""
+    lines: list[str] = []
+    heading = None
+    for point in answer.outline:
+        if point.heading != heading:
+            heading = point.heading
+            lines.append(heading)
+        cited = point.citation
+        place = place_label(cited.source, cited.page, cited.section, cited.start, cited.end)
+        lines.append(f"  [{cited.number}] “{' '.join(cited.text.split())}” ({place})")
     return "\n".join(lines)
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from memagent.memory.items import Event, Source, Span
 from memagent.memory.memory import Memory
 from memagent.memory.working import Working
 
-__all__ = ["Exchange", "Lines", "Log", "place_of", "read_log"]
+__all__ = ["Exchange", "Lines", "Log", "event_at", "place_of", "read_log"]
 
 Place = tuple[int, int, int]
 
@@ -97,6 +97,25 @@ def place_of(event: Event) -> Place:
     return event.source_id, event.start, event.end
 
 
+def event_at(memory: Memory, place: Place) -> Event:
+    """The event that stood at a place, with the text that stands there now."""
+    source_id, start, end = place
+    source, span = memory.sources.by_id(source_id), memory.spans.at(source_id, start)
+    return Event(
+        0,
+        source_id,
+        source.name,
+        source.kind,
+        start,
+        end,
+        memory.spans.text(source_id, start, end),
+        span.page,
+        span.section,
+        span.role,
+        span.time,
+    )
+
+
 def read_log(memory: Memory, session: Source, before: Span, recent: Sequence[Span]) -> Log:
     """The log as the newest answer before a turn left it; empty where none left one."""
     newest = _last_turn(memory, session, before)
@@ -138,9 +157,9 @@ def _exchanges(memory: Memory, spans: Sequence[Span]) -> Iterator[Exchange]:
         yield Exchange(
             turn,
             replies,
-            tuple((_event(memory, place), note) for *place, note in record["shown"]),
+            tuple((event_at(memory, place), note) for *place, note in record["shown"]),
             tuple(record["again"]),
-            tuple(_event(memory, place) for place in record["looked_up"]),
+            tuple(event_at(memory, place) for place in record["looked_up"]),
             _lines(memory, turn, "memory", record["memory"]),
             _lines(memory, turn, "plan", record["plan"]),
         )
@@ -152,22 +171,3 @@ def _lines(
     if version is None:
         return None
     return Lines(tuple(Working(memory.store, turn.source_id, kind).lines(version)), version)
-
-
-def _event(memory: Memory, place: Sequence[Any]) -> Event:
-    """The event that stood there, with the text that stands there now."""
-    source_id, start, end = place
-    source, span = memory.sources.by_id(source_id), memory.spans.at(source_id, start)
-    return Event(
-        0,
-        source_id,
-        source.name,
-        source.kind,
-        start,
-        end,
-        memory.spans.text(source_id, start, end),
-        span.page,
-        span.section,
-        span.role,
-        span.time,
-    )

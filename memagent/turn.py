@@ -150,6 +150,7 @@ class TurnState(TypedDict, total=False):
     enough: bool
     recalled: Recalled
     trace: tuple[dict[str, Any], ...]
+    outlined: bool
     packed: Packed | None
     hits: tuple[Hit, ...]
     looked_up: tuple[Hit, ...]

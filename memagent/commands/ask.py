@@ -14,6 +14,7 @@ from memagent.filters import build_filter
 from memagent.output import (
     answer_object,
     console,
+    outline_text,
     print_json,
     say,
     sources_text,
@@ -39,6 +40,7 @@ def ask(
     ] = None,
     since: options.Since = None,
     until: options.Until = None,
+    as_of: options.AsOf = None,
     json: options.Json = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show why each event came.")] = False,
     namespace: options.Namespace = None,
@@ -47,6 +49,8 @@ def ask(
     url: options.Url = None,
     budget: options.Budget = None,
     hops: options.Hops = None,
+    votes: options.Votes = None,
+    outline: options.Outline = None,
     max_tokens: options.MaxTokens = None,
     store: options.StorePath = None,
 ) -> None:
@@ -59,6 +63,8 @@ def ask(
         url=url,
         budget=budget,
         hops=hops,
+        votes=votes,
+        outline=outline,
         max_tokens=max_tokens,
         store=store,
     ) as workspace:
@@ -66,7 +72,7 @@ def ask(
         from memagent.session import ASK_SESSION, Session, newest
 
         memory = workspace.memory()
-        which = build_filter(memory, source, since, until)
+        which = build_filter(memory, source, since, until, as_of)
         name = session or (newest(memory) if follow else None)
         conversation = Session(workspace.agent(), name or ASK_SESSION, remembered=name is not None)
         answer = conversation.tell(text, which=which, on_text=ignore if json else write)
@@ -74,6 +80,8 @@ def ask(
             print_json(answer_object(answer, explain=explain))
         else:
             write("\n")
+            if points := outline_text(answer):
+                write(f"\n{points}\n")
             if lines := sources_text(answer):
                 console(stderr=True).print(visible(lines), style="dim", markup=False)
             if explain:

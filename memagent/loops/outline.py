@@ -92,6 +92,7 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     update: TurnState = {"usage": usage, "trace": (*state["trace"], trace)}
     if points:
         hits = [hit for point in points for hit in _highlighted(point, numbered)]
+        update["outlined"] = True
         update["recalled"] = replace(
             recalled, chosen=tuple(hits), spent=sum(hit.tokens for hit in hits)
         )
