@@ -44,8 +44,8 @@ def _root(
 
 for command in (chat, ask, add, search, run, write):
     app.command()(command)
-for command in (working.lines, working.edit, working.diff, working.undo):
-    memory.app.command()(command)
+for verb in (working.lines, working.edit, working.diff, working.undo):
+    memory.app.command()(verb)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(memory.app, name="memory")
 app.add_typer(config.app, name="config")

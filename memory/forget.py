@@ -12,6 +12,7 @@ from memagent.memory.events import Events
 from memagent.memory.items import Source
 from memagent.memory.spans import NOT_SEGMENTED, Spans
 from memagent.memory.store import Store, now
+from memagent.memory.working import forget_lines
 
 __all__ = ["BLOCK", "forget_range", "forget_source"]
 
@@ -19,7 +20,8 @@ BLOCK = "\u2588"
 
 
 def forget_range(store: Store, events: Events, source_id: int, start: int, end: int) -> int:
-    """Forget the characters [start, end) of a source, and every answer's quote of them.
+    """Forget the characters [start, end) of a source, every answer's quote of them, and the lines
+    of working memory that come from turns with some of them.
 
     Returns the number of characters overwritten in the source. Events that overlap the range are
     dropped and cut anew from what is left.
@@ -30,7 +32,9 @@ def forget_range(store: Store, events: Events, source_id: int, start: int, end: 
         _redact_answers(store, events, source_id, start, end)
         events.drop('source_id = ? AND start < ? AND "end" > ?', source_id, end, start)
         overlapping = 'source_id = ? AND start < ? AND "end" > ?'
-        for row in store.rows(f"SELECT * FROM spans WHERE {overlapping}", source_id, end, start):
+        rows = store.rows(f"SELECT * FROM spans WHERE {overlapping}", source_id, end, start)
+        forget_lines(store, source_id, [row["id"] for row in rows])
+        for row in rows:
             a, b = max(start, row["start"]) - row["start"], min(end, row["end"]) - row["start"]
             text = row["text"][:a] + BLOCK * (b - a) + row["text"][b:]
             _overwrite(store, events, row["id"], text)

@@ -50,6 +50,7 @@ class Operations:
             "add": self._add,
             "ask": self._ask,
             "chat": self._chat,
+            "write": self._write,
             "search": self._search,
             "forget": self._forget,
         }
@@ -98,7 +99,40 @@ class Operations:
 
     def _chat(self, memory: Memory, row: Row) -> dict[str, Any]:
         session = Session(self._agent(memory), row.fields["session"])
-        return self._answer(session, row, row.fields["text"])
+        result = self._answer(session, row, row.fields["text"])
+        agent = session.agent
+        if agent.settings.working_every:
+            from memagent.writing.update import keep_up
+
+            keep_up(
+                memory,
+                agent.engine,
+                agent.settings,
+                session.source.id,
+                time=moment(row.fields.get("time")),
+                on_text=self._listen,
+            )
+        return result
+
+    def _write(self, memory: Memory, row: Row) -> dict[str, Any]:
+        from memagent.writing.book import Book
+        from memagent.writing.writer import STEPS, Writer
+
+        book = Book(memory, row.fields["session"], row.fields.get("outline"))
+        workspace = self.workspace
+        writer = Writer(book, workspace.engine, workspace.settings, row.fields.get("seed", 0))
+        begun = self.batch.begun(row.key)
+        if begun is None:
+            begun = str(len(book.paragraphs()))
+            self.batch.begin(row.key, "write", begun)
+        last = row.fields.get("steps", int(begun) + STEPS)
+        for _ in range(len(book.paragraphs()), last):
+            for note in writer.step(writer.choose(), self._listen).written.notes:
+                workspace.tell(note)
+            self._listen("")
+        text = book.text()
+        written = len(book.paragraphs())
+        return {"session": book.source.name, "paragraphs": written, "text": text}
 
     def _answer(self, session: Session, row: Row, text: str, **how: Any) -> dict[str, Any]:
         turn = session.say(
@@ -148,7 +182,8 @@ class Operations:
 
 def _filter(memory: Memory, row: Row) -> Filter:
     names = [row.fields["source"]] if "source" in row.fields else None
-    return build_filter(memory, names, row.fields.get("since"), row.fields.get("until"))
+    since, until, as_of = (row.fields.get(name) for name in ("since", "until", "as_of"))
+    return build_filter(memory, names, since, until, as_of)
 
 
 def _range(source: Source, row: Row) -> tuple[int, int]:

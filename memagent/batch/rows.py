@@ -15,7 +15,7 @@ __all__ = ["Row", "RowId", "read_rows"]
 RowId = str | int
 
 _COMMON = {"id": object, "op": str, "namespace": str}
-_FILTERS = {"since": str, "until": str, "source": str}
+_FILTERS = {"since": str, "until": str, "as_of": str, "source": str}
 # Per operation: the fields that must stand in a row, in one of the combinations, and those
 # that may.
 _OPERATIONS: dict[str, tuple[tuple[frozenset[str], ...], dict[str, type]]] = {
@@ -25,13 +25,17 @@ _OPERATIONS: dict[str, tuple[tuple[frozenset[str], ...], dict[str, type]]] = {
     ),
     "ask": ((frozenset({"question"}),), {"question": str, **_FILTERS}),
     "chat": ((frozenset({"session", "text"}),), {"session": str, "text": str, "time": str}),
+    "write": (
+        (frozenset({"session"}), frozenset({"session", "outline"})),
+        {"session": str, "outline": str, "steps": int, "seed": int},
+    ),
     "search": ((frozenset({"query"}),), {"query": str, "limit": int, **_FILTERS}),
     "forget": (
         (frozenset({"source"}), frozenset({"source", "start", "end"})),
         {"source": str, "start": int, "end": int},
     ),
 }
-_OPTIONAL = {"namespace", "since", "until", "limit", "time"}
+_OPTIONAL = {"namespace", "since", "until", "as_of", "limit", "time", "steps", "seed"}
 _NAMES = {str: "text", int: "a whole number"}
 
 
@@ -55,8 +59,8 @@ class Row:
 
     @property
     def lane(self) -> tuple[str | None, str] | None:
-        """The conversation of a chat row; rows of one lane run one after the other."""
-        if self.op != "chat" or self.error is not None:
+        """The session of a chat or write row; rows of one lane run one after the other."""
+        if self.op not in ("chat", "write") or self.error is not None:
             return None
         return self.fields.get("namespace"), self.fields["session"]
 
@@ -129,7 +133,7 @@ def _check(value: dict[str, Any]) -> None:
             raise InputError(f'"{name}" is {_NAMES[wanted]}, not {json.dumps(content)[:80]}')
         if wanted is str:
             _check_text(name, content)
-        if wanted is int and content < (1 if name == "limit" else 0):
+        if wanted is int and content < (1 if name in ("limit", "steps") else 0):
             raise InputError(f'"{name}" is too small: {content}')
     # In `forget`, the source is what is forgotten; in `ask` and `search` it narrows.
     given = frozenset(value) - _COMMON.keys() - _OPTIONAL

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from memagent.writing.writer import Step, Writer
 
 __all__ = ["write"]
-
-_STEPS = 10
 
 
 def write(
@@ -97,10 +96,12 @@ def write(
 
 def _by_seed(writer: Writer, steps: int | None, shown: _Shown) -> int:
     """Write until there are `steps` paragraphs; returns the exit code. Ctrl-C ends it."""
+    from memagent.writing.writer import STEPS
+
     written = len(writer.book.paragraphs())
-    last = steps or written + _STEPS
+    last = steps or written + STEPS
     if written >= last:
-        say(f"the text has {written} paragraphs already: say --steps {written + _STEPS} for more")
+        say(f"the text has {written} paragraphs already: say --steps {written + STEPS} for more")
     shown.save()
     try:
         for _ in range(written, last):
@@ -201,7 +202,7 @@ def _name(memory: Memory, session: str | None, path: str | None, follow: bool) -
     return name
 
 
-def _again(name: str, auto: bool, flags: dict[str, object]) -> str:
+def _again(name: str, auto: bool, flags: Mapping[str, object]) -> str:
     """The command that goes on with the text."""
     parts = ["memagent", "write", "-c", "-s", name, *(["--auto"] if auto else [])]
     for flag, value in flags.items():

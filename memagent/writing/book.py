@@ -124,7 +124,8 @@ class Book:
                 spans.append_turn(self.source.id, "user", scene.plan, key=plan, segment=False)
             span = spans.append_turn(self.source.id, "assistant", written.paragraph, key=place.key)
             if written.reply is not None:
-                title, sources = f"paragraph {number}", (span.id,)
+                title = f"paragraph {number}"
+                sources = (self.outline.id, span.id) if number == 1 else (span.id,)
                 lines, why = changed(self.working.sourced(), seen, written.reply, sources)
                 self.working.replace(lines, "\n".join([title, *why]), sources=sources)
                 plans = [Line(plan, sources) for plan in written.reply.plans]

@@ -16,7 +16,10 @@ from memagent.writing.asking import Call, check_writes, seed_of
 from memagent.writing.book import Book
 from memagent.writing.step import Written, answer_tokens, write_step
 
-__all__ = ["GO_ON", "Step", "Writer"]
+__all__ = ["GO_ON", "STEPS", "Step", "Writer"]
+
+# Paragraphs at a time where nobody says how many.
+STEPS = 10
 
 # The plan where a model has made none.
 GO_ON = "Go on from the previous paragraph."
