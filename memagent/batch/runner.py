@@ -14,7 +14,7 @@ from typing import Any
 from memagent.batch.operations import Operations
 from memagent.batch.results import Results
 from memagent.batch.rows import Row
-from memagent.errors import InputError, MemagentError, StoreError
+from memagent.errors import InputError, MemagentError, ServerDownError, StoreError
 from memagent.memory.batches import Batches
 from memagent.workspace import Workspace
 
@@ -62,7 +62,7 @@ class Batch:
         return self.max_errors is not None and self.failed >= self.max_errors
 
     def run(self, rows: Iterable[Row]) -> None:
-        """Run the rows that have no result yet. Raises StoreError at the first one of a row."""
+        """Run the rows that have no result yet. Raises the first StoreError or ServerDownError."""
         pool = ThreadPoolExecutor(self.concurrency) if self.concurrency > 1 else None
         try:
             for row in rows:
@@ -124,7 +124,7 @@ class Batch:
             if error is not None:
                 raise InputError(error)
             outcome = {"status": "ok", "result": self.operations.run(row)}
-        except StoreError:
+        except (StoreError, ServerDownError):
             # The rows behind it would fail the same way, and a failed row is not run again.
             raise
         except MemagentError as failure:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from memagent.commands import options
-from memagent.errors import InputError, NotFoundError, UsageError
+from memagent.errors import InputError, NotFoundError, ServerDownError, UsageError
 from memagent.output import console, say
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run(
 
     Operations: add (path, or text and name), ask (question), chat (session, text), search
     (query), forget (source, start and end). A killed batch goes on with --resume. Exit code 6 if
-    rows failed.
+    rows failed, 4 if the server is lost: the rows without a result run with --resume.
     """
     out = None if out == Path("-") else out
     if resume and out is None:
@@ -116,11 +116,13 @@ def _run(
         try:
             batch.run(read_rows(lines))
         except KeyboardInterrupt:
-            _say_interrupted(batch, out)
+            say(_how_to_go_on(batch, out))
             if batch.stuck:
                 # A thread that waits for a server cannot be stopped; the results are on disk.
                 os._exit(130)
             raise
+        except ServerDownError as error:
+            raise ServerDownError(f"{error}; {_how_to_go_on(batch, out)}") from error
     again = f", {batch.skipped} had ended before" if batch.skipped else ""
     say(f"{batch.ok} rows ok, {batch.failed} failed{again}")
     if batch.gave_up:
@@ -128,9 +130,9 @@ def _run(
     return batch.failed + batch.failed_before
 
 
-def _say_interrupted(batch: Batch, out: Path | None) -> None:
+def _how_to_go_on(batch: Batch, out: Path | None) -> str:
     rest = f"go on with --resume --out {out}" if out else "with --out, a batch can be resumed"
-    say(f"interrupted after {batch.ok + batch.failed} rows: {rest}")
+    return f"interrupted after {batch.ok + batch.failed} rows: {rest}"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from memagent.batch.runner import Batch
 from memagent.core import Request
 from memagent.engines.base import Engine
 from memagent.engines.scripted import Reply, ScriptedEngine
-from memagent.errors import EngineError, StoreError
+from memagent.errors import EngineError, MemagentError, ServerDownError, StoreError
 from memagent.memory.batches import Batches
 from memagent.memory.embed import Embedder
 from memagent.settings import Settings
@@ -125,12 +125,13 @@ def test_too_many_errors_stop_the_batch(desk: Desk, out: Path) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_a_broken_store_ends_the_batch_without_a_result(
-    desk: Desk, out: Path, concurrency: int
+@pytest.mark.parametrize("error", [StoreError, ServerDownError])
+def test_a_broken_store_or_a_lost_server_ends_the_batch_without_a_result(
+    desk: Desk, out: Path, concurrency: int, error: type[MemagentError]
 ) -> None:
-    desk.script(lambda request: StoreError("no room left"))
+    desk.script(lambda request: error("no room left"))
     rows: Rows = [{"id": 1, "op": "ask", "question": "Is it?"}]
-    with pytest.raises(StoreError, match="no room left"):
+    with pytest.raises(error, match="no room left"):
         carry_out(desk, rows, out, concurrency=concurrency)
     assert results_of(out) == []
 
