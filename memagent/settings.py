@@ -19,6 +19,7 @@ from memagent.errors import UsageError
 __all__ = [
     "ENGINES",
     "PROJECT_FILE",
+    "SCORERS",
     "SEGMENTERS",
     "Settings",
     "load",
@@ -28,6 +29,7 @@ __all__ = [
 
 PROJECT_FILE = "memagent.toml"
 ENGINES = ("auto", "pocket", "scripted", "stream", "vllm")
+SCORERS = ("pocket", "served")
 SEGMENTERS = ("sentences", "surprise")
 
 
@@ -62,6 +64,8 @@ class Settings:
     embedder: str = "minilm"
     segmenter: str = "surprise"
     """How new text is cut into events: at surprising sentences, or by size alone."""
+    scorer: str = "pocket"
+    """Whose surprise that is: the bundled model's, or that of the model on the server."""
     script: Path | None = None
     """Replies of the scripted engine, JSON lines."""
     max_mb: int = 512
@@ -73,6 +77,7 @@ class Settings:
         rules = (
             (self.engine in ENGINES, "engine", f"one of {', '.join(ENGINES)}"),
             (self.segmenter in SEGMENTERS, "segmenter", f"one of {', '.join(SEGMENTERS)}"),
+            (self.scorer in SCORERS, "scorer", f"one of {', '.join(SCORERS)}"),
             (self.context is None or self.context >= 256, "context", "at least 256 tokens"),
             (self.timeout > 0, "timeout", "more than 0 seconds"),
             (self.max_tokens >= 1, "max_tokens", "at least 1"),

@@ -6,7 +6,7 @@ Knows nothing of events or stores. The model is loaded at the first text.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,22 +15,18 @@ from memagent.errors import EngineError
 from memagent.memory.embed import fast_products, fingerprint
 from memagent.memory.surprise import Surprise
 from memagent.models.bundled import pocket_lm
+from memagent.surprise_windows import WINDOW, in_windows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["ModelSurprise"]
 
-_WINDOW = 512  # tokens, where the model was trained with so many
-_AT_ONCE = 8  # windows
-
 
 class ModelSurprise:
     """Log-probabilities of a text read in overlapping windows that the model was trained for.
 
-    Every window begins with the model's opening token, and scores the tokens that the window
-    before it did not reach: behind the first window each has a quarter of a window before it at
-    least. Safe to use from several threads.
+    Every window begins with the model's opening token. Safe to use from several threads.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -50,24 +46,7 @@ class ModelSurprise:
         read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ids = np.array(read["input_ids"], dtype=np.int64)
         offsets = np.array(read["offset_mapping"], dtype=np.int64).reshape(len(ids), 2)
-        nats = np.zeros(len(ids), dtype=np.float32)
-        windows = list(self._windows(len(ids)))
-        for first in range(0, len(windows), _AT_ONCE):
-            group = windows[first : first + _AT_ONCE]
-            found = self._nats([(ids[start:end], new - start) for start, new, end in group])
-            for (_, new, end), values in zip(group, found, strict=True):
-                nats[new:end] = values
-        return Surprise(offsets, nats)
-
-    def _windows(self, length: int) -> Iterator[tuple[int, int, int]]:
-        """Windows as (start, first token to score, end) that score each token once."""
-        room = self.window - 1  # behind the opening token
-        step = self.window * 3 // 4
-        start = new = 0
-        while new < length:
-            end = min(length, start + room)
-            yield start, new, end
-            start, new = start + step, end
+        return Surprise(offsets, in_windows(ids, self.window, 1, self._nats))
 
     def _nats(self, group: Sequence[tuple[Any, int]]) -> list[Any]:
         """-log p of the tokens of each window from the given place on."""
@@ -103,7 +82,7 @@ class ModelSurprise:
     @property
     def window(self) -> int:
         """Tokens of a window, the opening one among them."""
-        return min(_WINDOW, int(self._loaded[0].config.max_position_embeddings))
+        return min(WINDOW, int(self._loaded[0].config.max_position_embeddings))
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:

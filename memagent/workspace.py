@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memagent.memory.memory import Memory
     from memagent.memory.segment import Segmenter
     from memagent.memory.store import Store
+    from memagent.memory.surprise import Scorer
 
 __all__ = ["Workspace"]
 
@@ -32,6 +33,7 @@ class Workspace:
         self._store: Store | None = None
         self._embedder: Embedder | None = None
         self._segmenter: Segmenter | None = None
+        self._scorer: Scorer | None = None
         self._engine: Engine | None = None
         self._memories: dict[str, Memory] = {}
         self._lock = threading.RLock()
@@ -63,13 +65,27 @@ class Workspace:
             if self._segmenter is None:
                 from memagent.memory.segment import Sentences
                 from memagent.memory.segment_surprise import SurprisingSentences
-                from memagent.surprise import ModelSurprise
 
                 if self.settings.segmenter == "surprise":
-                    self._segmenter = SurprisingSentences(ModelSurprise())
+                    self._segmenter = SurprisingSentences(self.scorer)
                 else:
                     self._segmenter = Sentences()
             return self._segmenter
+
+    @property
+    def scorer(self) -> Scorer:
+        """What tells the surprise of text; its model is loaded, or its server asked, at the first
+        text."""
+        with self._lock:
+            if self._scorer is None:
+                from memagent.served_surprise import ServedSurprise
+                from memagent.surprise import ModelSurprise
+
+                if self.settings.scorer == "served":
+                    self._scorer = ServedSurprise(lambda: self.engine)
+                else:
+                    self._scorer = ModelSurprise()
+            return self._scorer
 
     def memory(self, namespace: str | None = None) -> Memory:
         """The memory of a namespace, that of the settings by default."""

@@ -36,6 +36,8 @@ def add(
         int | None, typer.Option("--max-mb", help="Largest file, in MB.", show_default="512")
     ] = None,
     segmenter: options.Segmenter = None,
+    scorer: options.Scorer = None,
+    url: options.Url = None,
     namespace: options.Namespace = None,
     store: options.StorePath = None,
 ) -> None:
@@ -43,8 +45,8 @@ def add(
 
     Adding an unchanged file again does nothing; an interrupted add goes on where it stopped.
     """
-    flags = {"namespace": namespace, "store": store, "max_mb": max_mb, "segmenter": segmenter}
-    with options.open_workspace(**flags) as workspace:
+    flags = {"max_mb": max_mb, "segmenter": segmenter, "scorer": scorer, "url": url}
+    with options.open_workspace(namespace=namespace, store=store, **flags) as workspace:
         memory = workspace.memory()
         limit = workspace.settings.max_mb * 1024 * 1024
         done: list[Added] = []

@@ -12,7 +12,7 @@ import typer
 from memagent.commands import options
 from memagent.errors import InputError, StoreError, UsageError
 from memagent.memory.segment_surprise import SurprisingSentences
-from memagent.output import console, print_json, say, write
+from memagent.output import console, event_object, print_json, say, write
 
 if TYPE_CHECKING:
     from memagent.memory.items import Source
@@ -90,7 +90,7 @@ def show(
         if events:
             found = memory.events.of(source.id)
             if json:
-                print_json([asdict(event) for event in found])
+                print_json([event_object(event) for event in found])
                 return
             for event in found:
                 write(f"[{event.start}-{event.end}] {event.text}\n\n")
@@ -180,6 +180,8 @@ def forget(
 @app.command()
 def rebuild(
     segmenter: options.Segmenter = None,
+    scorer: options.Scorer = None,
+    url: options.Url = None,
     namespace: options.Namespace = None,
     store: options.StorePath = None,
 ) -> None:
@@ -190,8 +192,8 @@ def rebuild(
     """
     from memagent.memory.sources import Sources
 
-    flags = {"namespace": namespace, "store": store, "segmenter": segmenter}
-    with options.open_workspace(**flags) as workspace:
+    flags = {"segmenter": segmenter, "scorer": scorer, "url": url}
+    with options.open_workspace(namespace=namespace, store=store, **flags) as workspace:
         names = [row["name"] for row in Sources.namespaces(workspace.store)]
         for name in [namespace] if namespace else names:
             memory = workspace.memory(name)
@@ -226,6 +228,8 @@ def resegment(
     score: Annotated[
         bool, typer.Option("--score", help="Load the model for text without stored surprise.")
     ] = False,
+    scorer: options.Scorer = None,
+    url: options.Url = None,
     namespace: options.Namespace = None,
     store: options.StorePath = None,
 ) -> None:
@@ -235,12 +239,12 @@ def resegment(
     A turn or section of up to 128 tokens is one event by any rule.
     """
     from memagent.memory.surprise import AbsentScorer
-    from memagent.surprise import ModelSurprise
 
-    model = ModelSurprise()
-    scorer = model if score else AbsentScorer(model.id)
-    rule = SurprisingSentences(scorer, gamma, tau, head, least, most, paragraph)
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    flags = {"scorer": scorer, "url": url}
+    with options.open_workspace(namespace=namespace, store=store, **flags) as workspace:
+        model = workspace.scorer
+        at_hand = model if score else AbsentScorer(model.id)
+        rule = SurprisingSentences(at_hand, gamma, tau, head, least, most, paragraph)
         memory = workspace.memory()
         source = memory.sources.get(name) if name is not None else None
         before = _count(memory, source)

@@ -23,6 +23,7 @@ __all__ = [
     "Model",
     "Namespace",
     "Outline",
+    "Scorer",
     "Segmenter",
     "Since",
     "StorePath",
@@ -54,6 +55,14 @@ Segmenter = Annotated[
         "--segmenter",
         help="How text is cut into events: surprise or sentences.",
         show_default="surprise",
+    ),
+]
+Scorer = Annotated[
+    str | None,
+    typer.Option(
+        "--scorer",
+        help="Whose surprise cuts it: that of pocket, the bundled model, or of the one served.",
+        show_default="pocket",
     ),
 ]
 Budget = Annotated[
