@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from memagent.memory.store import Store
 from memagent.memory.surprise import UnscoredError
 from memagent.memory.surprises import Surprises
 
-__all__ = ["Events", "Filter"]
+__all__ = ["EARLIER", "Events", "Filter"]
 
 # The fields of an Event, in its order.
 _FIELDS = """e.id, e.source_id, src.name, src.kind, e.start, e."end",
@@ -24,18 +24,27 @@ _FIELDS = """e.id, e.source_id, src.name, src.kind, e.start, e."end",
 _FROM = """FROM events e JOIN spans s ON s.id = e.span_id
     JOIN sources src ON src.id = e.source_id"""
 _OPENING = 64  # characters
+# Ends the name of the namespace that holds the events of a namespace's earlier versions of
+# documents; no name that a person gives may have brackets.
+EARLIER = " (earlier versions)"
+_BOTH = f"""(SELECT id FROM namespaces WHERE id = ?1
+    OR name = (SELECT name || '{EARLIER}' FROM namespaces WHERE id = ?1))"""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What may be recalled at all: a time range [since, until) in ISO 8601 UTC, some sources."""
+    """What may be recalled at all: a time range [since, until) in ISO 8601 UTC, some sources.
+
+    `as_of` is a moment, too: what was stored up to it counts, as it was valid then.
+    """
 
     since: str | None = None
     until: str | None = None
     sources: tuple[int, ...] = ()
+    as_of: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.since or self.until or self.sources)
+        return bool(self.since or self.until or self.sources or self.as_of)
 
     def within(self, times: tuple[str, str]) -> Filter:
         """This filter and a time range [since, until) in ISO 8601 UTC."""
@@ -56,15 +65,20 @@ class Filter:
         if self.sources:
             parts.append(f"AND e.source_id IN ({', '.join('?' * len(self.sources))})")
             values.extend(self.sources)
+        if self.as_of:
+            parts.append("AND s.time <= ?")
+            parts.append("AND e.source_id NOT IN (SELECT id FROM sources WHERE superseded <= ?)")
+            values.extend([self.as_of, self.as_of])
         return " ".join(parts), values
 
 
 class Events:
-    """The events of one namespace."""
+    """The events of one namespace; those of another one, `also`, are read with them."""
 
-    def __init__(self, store: Store, namespace_id: int) -> None:
+    def __init__(self, store: Store, namespace_id: int, also: int | None = None) -> None:
         self.store = store
         self.namespace_id = namespace_id
+        self._inside = f"= {namespace_id}" if also is None else f"IN ({namespace_id}, {also})"
         self.surprises = Surprises(store)
 
     def segment_pending(self, segmenter: Segmenter, limit: int = 16) -> int:
@@ -73,16 +87,28 @@ class Events:
         Cutting may take seconds, so it happens before the store is locked.
         """
         pending = self._to_cut("s.segmenter IS NULL ORDER BY s.source_id, s.id LIMIT ?", limit)
-        if not pending:
-            return 0
+        if pending:
+            self.cut(
+                pending,
+                segmenter,
+                lambda span: self._to_cut("s.segmenter IS NULL AND s.id = ?", span),
+            )
+        return len(pending)
+
+    def cut(
+        self,
+        pending: list[dict[str, Any]],
+        segmenter: Segmenter,
+        again: Callable[[int], list[dict[str, Any]]],
+    ) -> None:
+        """Make events of rows of spans; `again` reads one anew, if it is still to be cut."""
         cuts = self.surprises.cut(pending, segmenter)
         with self.store.write() as db:
             for row, events in zip(pending, cuts, strict=True):
                 # Read again under the write lock: another process may have cut it meanwhile, or
                 # have forgotten some of it; then it is cut anew by the next call.
-                if row in self._to_cut("s.segmenter IS NULL AND s.id = ?", row["id"]):
+                if row in again(row["id"]):
                     self._insert(db, row, events, segmenter.id)
-        return len(pending)
 
     def recut(self, source_id: int, segmenter: Segmenter) -> int:
         """Cut a whole source anew, in the order of its text and in one transaction.
@@ -126,9 +152,8 @@ class Events:
         # The plus: a row is found by its id at once, not by way of the index of namespaces.
         rows = self.store.tuples(
             f"""SELECT substr(s.text, 1, {_OPENING}), {_FIELDS} {_FROM}
-                WHERE +e.namespace_id = ? AND e.id IN (SELECT value FROM json_each(?))
-                {conditions} ORDER BY e.id""",
-            self.namespace_id,
+                WHERE +e.namespace_id {self._inside}
+                AND e.id IN (SELECT value FROM json_each(?)) {conditions} ORDER BY e.id""",
             json.dumps(ids),
             *values,
         )
@@ -138,9 +163,8 @@ class Events:
         """Those of the ids that are events of this namespace, ascending, each with its source."""
         # The plus: as above.
         return self.store.tuples(
-            """SELECT id, source_id FROM events
-               WHERE +namespace_id = ? AND id IN (SELECT value FROM json_each(?)) ORDER BY id""",
-            self.namespace_id,
+            f"""SELECT id, source_id FROM events WHERE +namespace_id {self._inside}
+                AND id IN (SELECT value FROM json_each(?)) ORDER BY id""",
             json.dumps(ids),
         )
 
@@ -172,8 +196,7 @@ class Events:
         conditions, values = which.sql()
         rows = self.store.rows(
             f"""SELECT e.id FROM events e JOIN spans s ON s.id = e.span_id
-                WHERE e.namespace_id = ? {conditions} ORDER BY e.id""",
-            self.namespace_id,
+                WHERE e.namespace_id {self._inside} {conditions} ORDER BY e.id""",
             *values,
         )
         return [row["id"] for row in rows]
@@ -188,12 +211,15 @@ class Events:
         return int(row["n"]) if row else 0
 
     def drop(self, condition: str, *parameters: Any) -> int:
-        """Delete events, their words and their vectors; the text stays. Returns how many."""
+        """Delete events, their words and their vectors; the text stays. Returns how many.
+
+        Those of earlier versions of documents are under the condition, too.
+        """
         with self.store.write() as db:
             ids = [
                 row["id"]
                 for row in self.store.rows(
-                    f"SELECT id FROM events WHERE namespace_id = ? AND {condition}",
+                    f"SELECT id FROM events WHERE namespace_id IN {_BOTH} AND {condition}",
                     self.namespace_id,
                     *parameters,
                 )
@@ -216,8 +242,7 @@ class Events:
         return [
             Event(*row)
             for row in self.store.tuples(
-                f"SELECT {_FIELDS} {_FROM} WHERE e.namespace_id = ? AND {condition}",
-                self.namespace_id,
+                f"SELECT {_FIELDS} {_FROM} WHERE e.namespace_id {self._inside} AND {condition}",
                 *parameters,
             )
         ]
@@ -257,13 +282,13 @@ class Events:
                    SELECT 'delete', id, text, ns FROM event_texts WHERE id = ?""",
                 [event_id],
             )
-            for row in self.store.rows("SELECT embedder FROM vectors WHERE event_id = ?", event_id):
-                db.execute(
-                    """UPDATE vector_sets SET count = count - 1
-                       WHERE namespace_id = ? AND embedder = ?""",
-                    [self.namespace_id, row["embedder"]],
-                )
+            db.execute(
+                """UPDATE vector_sets SET count = count - 1 WHERE (namespace_id, embedder) IN
+                   (SELECT namespace_id, embedder FROM vectors WHERE event_id = ?)""",
+                [event_id],
+            )
             db.execute("DELETE FROM events WHERE id = ?", [event_id])
-        db.execute("UPDATE namespaces SET epoch = epoch + 1 WHERE id = ?", [self.namespace_id])
+        mine = [self.namespace_id]
+        db.execute(f"UPDATE namespaces SET epoch = epoch + 1 WHERE id IN {_BOTH}", mine)
         # Index files hold what is gone: they are now expected to be of no use.
-        db.execute("UPDATE vector_sets SET saved = 0 WHERE namespace_id = ?", [self.namespace_id])
+        db.execute(f"UPDATE vector_sets SET saved = 0 WHERE namespace_id IN {_BOTH}", mine)

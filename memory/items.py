@@ -6,9 +6,9 @@ Offsets are characters (Unicode code points) from the start of the source's text
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["Event", "Kind", "Piece", "Role", "Source", "Span"]
+__all__ = ["Event", "Interval", "Kind", "Piece", "Role", "Source", "Span"]
 
 Kind = Literal["document", "session"]
 Role = Literal["user", "assistant", "tool"]
@@ -58,8 +58,28 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """When a statement was valid: from `since` to before `until`, None while it is in force.
+
+    It stands at [start, end) of its source. `by` is the id of the event in which the one stands
+    that is in force instead, and where that is in its source.
+    """
+
+    start: int
+    end: int
+    since: str
+    until: str | None = None
+    by: tuple[int, int, int] | None = None
+
+    def report(self) -> dict[str, Any]:
+        """The interval as plain data."""
+        return {"start": self.start, "end": self.end, "from": self.since, "until": self.until}
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """The unit of recall: a stretch inside one span, with where it stands."""
+    """The unit of recall: a stretch inside one span, with where it stands. Recall adds `intervals`
+    to an event with a statement that superseded another one or was superseded."""
 
     id: int
     source_id: int
@@ -72,6 +92,7 @@ class Event:
     section: str | None
     role: Role | None
     time: str
+    intervals: tuple[Interval, ...] = ()
 
     @property
     def place(self) -> str:

@@ -19,11 +19,13 @@ from memagent.memory.recall.budget import Recalled, choose
 from memagent.memory.recall.dense import Dense
 from memagent.memory.recall.lexical import Lexical
 from memagent.memory.recall.search import Search
+from memagent.memory.recall.supersession import supersede
 from memagent.memory.segment import Segmenter, Sentences, estimate_tokens
 from memagent.memory.sources import Sources
 from memagent.memory.spans import Spans
 from memagent.memory.store import Store
 from memagent.memory.vectors import Vectors
+from memagent.memory.versions import Versions
 
 __all__ = ["Memory"]
 
@@ -75,6 +77,9 @@ class Memory:
         self._lock = threading.RLock()
         self.dense = Dense(self.vectors, self.index, self._lock)
         self.search = Search(self.events, self.lexical, self.dense, embedder)
+        self.versions = Versions(
+            store, namespace, namespace_id, embedder, index_dir, warn, self.segmenter
+        )
 
     def add_pieces(
         self, source: Source, pieces: Iterable[Piece], committed: Callable[[int, int], None]
@@ -164,19 +169,23 @@ class Memory:
         """
         which = which or Filter()
         self.catch_up()
+        search = self.search
+        if which.as_of:
+            search = self.versions.search(which.as_of, self.dense) or search
         depth = max(_DEPTH, budget // _TOKENS_A_HIT)
-        signs = self.search.look(self.search.query(question), depth, which)
+        signs = search.look(search.query(question, which.as_of), depth, which)
         most = max(_HITS, budget // _TOKENS_AT_LEAST)
-        hits = self.search.hits(signs, most, count, skip) if signs else []
-        return choose(
+        hits = search.hits(signs, most, count, skip) if signs else []
+        recalled = choose(
             question,
             hits,
-            lambda event: [e for e in self.events.beside(event, which) if not skip(e)],
+            lambda event: [e for e in search.events.beside(event, which) if not skip(e)],
             count,
             budget=budget,
             contiguity=contiguity,
             channels={name: len(ids) for name, ids in (signs.rankings if signs else {}).items()},
         )
+        return supersede(recalled, self.events, self.lexical, which, count, skip)
 
     def withdraw(self, spans: Iterable[Span]) -> None:
         """Take turns back: their text stays, nothing is recalled from it any more."""

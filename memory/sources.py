@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from memagent.memory.errors import NotFoundError, UsageError
+from memagent.memory.events import EARLIER
 from memagent.memory.items import Kind, Source
 from memagent.memory.store import Store, now
 
@@ -51,7 +52,8 @@ class Sources:
                  coalesce(sum(s.chars), 0) AS chars
                FROM namespaces n
                LEFT JOIN sources s ON s.namespace_id = n.id AND s.superseded IS NULL
-               GROUP BY n.id ORDER BY n.name"""
+               WHERE n.name NOT LIKE ? GROUP BY n.id ORDER BY n.name""",
+            f"%{EARLIER}",
         )
 
     def all(self, kind: Kind | None = None) -> list[Source]:
@@ -93,6 +95,16 @@ class Sources:
         if not rows:
             raise NotFoundError(f"no source {source_id} in the namespace {self.namespace!r}")
         return self._source(rows[0])
+
+    def versions(self, source: Source) -> list[int]:
+        """The ids of a document with those that it took the place of."""
+        rows = self.store.rows(
+            "SELECT id FROM sources WHERE namespace_id = ? AND kind = ? AND name = ? ORDER BY id",
+            self.namespace_id,
+            source.kind,
+            source.name,
+        )
+        return [row["id"] for row in rows]
 
     def session(self, name: str) -> Source:
         """The session of that name, made if it does not exist."""

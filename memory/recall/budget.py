@@ -140,8 +140,5 @@ def _line(hit: Hit, number: int | None) -> dict[str, Any]:
         "tokens": hit.tokens,
     }
     if event.intervals:
-        line["valid"] = [
-            {"start": each.start, "end": each.end, "from": each.since, "until": each.until}
-            for each in event.intervals
-        ]
+        line["valid"] = [each.report() for each in event.intervals]
     return line

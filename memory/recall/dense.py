@@ -12,7 +12,7 @@ from memagent.memory.vectors import Vectors
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Dense"]
+__all__ = ["Dense", "Joined"]
 
 
 class Dense:
@@ -48,3 +48,25 @@ class Dense:
         """The vectors of events int64 [n], float32 [n, dim]; zeros where there is none."""
         with self._lock:
             return self.index.vectors(ids)
+
+
+class Joined(Dense):
+    """The vectors of two namespaces, searched as if they were of one."""
+
+    def __init__(self, first: Dense, second: Dense) -> None:
+        super().__init__(first.vectors, first.index, first._lock)
+        self.parts = (first, second)
+
+    def sync(self) -> None:
+        for part in self.parts:
+            part.sync()
+
+    def search(
+        self, vector: np.ndarray, depth: int, allowed: Sequence[int] | None
+    ) -> list[tuple[int, float]]:
+        found = [hit for part in self.parts for hit in part.search(vector, depth, allowed)]
+        return sorted(found, key=lambda hit: -hit[1])[:depth]
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        first, second = (part.of(ids) for part in self.parts)
+        return first + second

@@ -41,13 +41,14 @@ def is_content(word: str) -> bool:
 
 
 class Lexical:
-    """BM25 with stemming; any word of the question may match."""
+    """BM25 with stemming; any word of the question may match. The events of another namespace,
+    `also`, are looked through with those of the first."""
 
     name = "lexical"
 
-    def __init__(self, store: Store, namespace_id: int) -> None:
+    def __init__(self, store: Store, namespace_id: int, also: int | None = None) -> None:
         self.store = store
-        self.namespace_id = namespace_id
+        self._inside = f"n{namespace_id}" if also is None else f"(n{namespace_id} OR n{also})"
 
     def words(self, question: str) -> list[str]:
         """The words of a question that are worth looking for."""
@@ -90,9 +91,20 @@ class Lexical:
             for word in words
         ]
 
+    def holding(self, every: Sequence[str], one: Sequence[str] = ()) -> list[int]:
+        """Ids of the events that hold every one of the words and, where there are any, one of the
+        others; unranked."""
+        needed = " AND ".join(f'"{word}"' for word in every)
+        either = f" AND ({' OR '.join(one)})" if one else ""
+        rows = self.store.tuples(
+            "SELECT rowid FROM events_fts WHERE events_fts MATCH ?",
+            f"ns : {self._inside} AND text : ({needed}{either})",
+        )
+        return [event_id for (event_id,) in rows]
+
     def _match(self, words: Sequence[str]) -> str:
         alternatives = " OR ".join(f'"{word}"' for word in words)
-        return f"ns : n{self.namespace_id} AND text : ({alternatives})"
+        return f"ns : {self._inside} AND text : ({alternatives})"
 
     def _rarest(self, words: list[str]) -> list[str]:
         """The words in their order, without the most frequent ones if too many events match."""

@@ -11,7 +11,7 @@ from memagent.memory.events import Events, Filter
 from memagent.memory.items import Event
 from memagent.memory.recall.budget import OVERHEAD, Hit, Via
 from memagent.memory.recall.clues import in_first_person, named, names_in
-from memagent.memory.recall.dates import days_named, moments, told
+from memagent.memory.recall.dates import day_of, days_named, moments, told
 from memagent.memory.recall.dense import Dense
 from memagent.memory.recall.features import Rankings, Signs, features, rough
 from memagent.memory.recall.fuse import fuse
@@ -41,10 +41,10 @@ class Search:
         """The codes of the embedder's tokens, read by the first use; None where it has none."""
         return TokenCodes.load(self.embedder.id)
 
-    def query(self, question: str) -> Query:
-        """The question as it is looked for."""
+    def query(self, question: str, as_of: str | None = None) -> Query:
+        """The question as it is looked for; "last week" and the like count from `as_of`."""
         reading = self.embedder.read([question])[0] if question.strip() else None
-        days = days_named(question, date.today())
+        days = days_named(question, day_of(as_of) if as_of else date.today())
         return Query(question, self.lexical.words(question), reading, days)
 
     def rankings(self, query: Query, depth: int, which: Filter) -> Rankings:
