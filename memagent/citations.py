@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+from memagent.core import Answer, Citation
 from memagent.memory.answers import CitationRow
 from memagent.memory.items import Event
 
-__all__ = ["attended", "check", "locate"]
+__all__ = ["attended", "check", "dated", "locate"]
 
 _MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
 _OPENERS = '"“«„'
@@ -69,6 +71,12 @@ def attended(
     return rows
 
 
+def dated(answer: Answer) -> Answer:
+    """The answer with the intervals of the statements that it cites, as recall knew them then."""
+    lines = [line for line in answer.explain.get("chosen", ()) if line.get("valid")]
+    return replace(answer, citations=tuple(_dated(cited, lines) for cited in answer.citations))
+
+
 def locate(quote: str, text: str) -> tuple[int, int] | None:
     """Where the words of `quote` stand in `text` as (start, end); white space may differ."""
     words = quote.split()
@@ -76,6 +84,21 @@ def locate(quote: str, text: str) -> tuple[int, int] | None:
         return None
     match = re.search(r"\s+".join(map(re.escape, words)), text)
     return match.span() if match else None
+
+
+def _dated(cited: Citation, lines: Sequence[dict[str, Any]]) -> Citation:
+    if cited.kind != "session" or cited.start is None or cited.end is None:
+        return cited
+    start, end = cited.start, cited.end
+    # What is cited may have a greeting before the statement, or more sentences behind it.
+    most, found = (end - start) / 2, None
+    for valid in (v for line in lines if line["source"] == cited.source for v in line["valid"]):
+        shared = min(end, valid["end"]) - max(start, valid["start"])
+        if shared > most:
+            most, found = shared, valid
+    if found is None:
+        return cited
+    return replace(cited, valid_from=found["from"], valid_until=found["until"])
 
 
 def _marked(number: int, marker: str, before: str, events: Sequence[Event]) -> CitationRow:

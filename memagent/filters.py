@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from memagent.errors import UsageError
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from memagent.memory.events import Filter
     from memagent.memory.memory import Memory
 
-__all__ = ["build_filter", "moment"]
+__all__ = ["build_filter", "end_of", "moment"]
 
 _AGO = re.compile(r"(\d{1,5})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -37,11 +37,28 @@ def moment(text: str | None) -> str | None:
     return when.isoformat(timespec="microseconds")
 
 
+def end_of(text: str | None) -> str | None:
+    """Like `moment`, but a date without a time is the last moment of that day here."""
+    try:
+        day = datetime.combine(date.fromisoformat(text or ""), time.max)
+    except ValueError:
+        return moment(text)
+    return day.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def build_filter(
-    memory: Memory, names: list[str] | None, since: str | None, until: str | None
+    memory: Memory,
+    names: list[str] | None,
+    since: str | None,
+    until: str | None,
+    as_of: str | None = None,
 ) -> Filter:
-    """The filter of --source, --since and --until; NotFoundError for an unknown source."""
+    """The filter of --source, --since, --until and --as-of; NotFoundError for an unknown source.
+
+    As of a day, the document of that name may have been an earlier version.
+    """
     from memagent.memory.events import Filter
 
-    sources = tuple(memory.sources.get(name).id for name in names or ())
-    return Filter(moment(since), moment(until), sources)
+    found = [memory.sources.get(name) for name in names or ()]
+    sources = [i for each in found for i in (memory.sources.versions(each) if as_of else [each.id])]
+    return Filter(moment(since), moment(until), tuple(sources), end_of(as_of))

@@ -19,6 +19,7 @@ def chat(
     follow: Annotated[
         bool, typer.Option("--continue", "-c", help="Continue the newest session.")
     ] = False,
+    as_of: options.AsOf = None,
     namespace: options.Namespace = None,
     engine: options.Engine = None,
     model: options.Model = None,
@@ -46,5 +47,5 @@ def chat(
     ) as workspace:
         from memagent.chat.loop import converse
 
-        code = converse(workspace, session, follow=follow)
+        code = converse(workspace, session, follow=follow, as_of=as_of)
     raise typer.Exit(code)

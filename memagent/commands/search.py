@@ -23,6 +23,7 @@ def search(
     ] = None,
     since: options.Since = None,
     until: options.Until = None,
+    as_of: options.AsOf = None,
     json: options.Json = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Ranks, why, tokens, what was left out.")
@@ -35,7 +36,7 @@ def search(
     text = read_text(query)
     with options.open_workspace(namespace=namespace, budget=budget, store=store) as workspace:
         memory = workspace.memory()
-        which = build_filter(memory, source, since, until)
+        which = build_filter(memory, source, since, until, as_of)
         settings = workspace.settings
         found = memory.recall(
             text, budget=settings.budget, contiguity=settings.contiguity, which=which
@@ -45,7 +46,9 @@ def search(
             return
         best = found.best[:limit]
         if not best:
-            say("nothing in memory matches" if memory.events.count_after() else memory.empty)
+            then = "that was known then " if as_of else ""
+            known = memory.events.count_after()
+            say(f"nothing in memory {then}matches" if known else memory.empty)
         out = console()
         for hit in best:
             out.print(visible(hit.event.place), style="bold", markup=False)

@@ -33,8 +33,8 @@ CANNOT_WRITE = (
 _PER_EVENT = 3
 # A question about the past may mean what was superseded since.
 _PAST = re.compile(
-    r"\b(?:was|were|did|had|used to|previous(?:ly)?|former(?:ly)?|old|before|earlier|originally|first"
-    r"|initially|ago|until|past|back then|at the time|in (?:19|20)\d\d)\b",
+    r"\b(?:was|were|did|had|used to|previous(?:ly)?|former(?:ly)?|old|before|earlier|originally"
+    r"|first|initially|ago|until|past|back then|at the time|in (?:19|20)\d\d)\b",
     re.IGNORECASE,
 )
 
