@@ -1,18 +1,35 @@
-"""Looking at the machine: GPU, FAISS, embedder, engine, store, disk."""
+"""Looking at the machine: GPU, FAISS, embedder, engine, its server, store, disk."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from memagent.errors import MemagentError
+from memagent.core import Message, Request
+from memagent.engines.metrics import read_metrics
+from memagent.engines.vllm import VllmEngine
+from memagent.errors import EngineError, MemagentError
 from memagent.workspace import Workspace
 
 __all__ = ["Finding", "diagnose"]
+
+
+_WORD = "harbour"
+_SCHEMA = {
+    "type": "object",
+    "properties": {"word": {"enum": [_WORD]}},
+    "required": ["word"],
+    "additionalProperties": False,
+}
+_TOOL = {
+    "type": "function",
+    "function": {"name": "look", "parameters": {"type": "object", "properties": {}}},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +104,68 @@ def _engine(workspace: Workspace) -> Iterator[Finding]:
         status: Literal["ok", "absent"] = "absent" if engine.name == "pocket" else "ok"
         cure = ": start one, or name it with --url or MEMAGENT_URL" if status == "absent" else ""
         yield Finding("server", status, reasons[0] + cure)
+    if isinstance(engine, VllmEngine):
+        yield from _server(engine, workspace.settings.api_key)
+
+
+def _server(engine: VllmEngine, api_key: str | None) -> Iterator[Finding]:
+    """What the server does when it is asked, not what it says that it can do."""
+    yield Finding("context", "ok", f"{engine.context:,} tokens for prompt and answer")
+    # Before the server is asked anything: that would be counted.
+    cache = _cache(engine.url, api_key)
+    yield _tried("logprobs", lambda: _logprobs(engine))
+    yield _tried("schema", lambda: _schema(engine))
+    yield _tried("tools", lambda: _tools(engine))
+    yield cache
+
+
+def _tried(check: str, try_it: Callable[[], str]) -> Finding:
+    """'ok' when `try_it` returns no objection."""
+    try:
+        objection = try_it()
+    except EngineError as error:
+        return Finding(check, "broken", str(error))
+    return Finding(check, "absent" if objection else "ok", objection or "works")
+
+
+def _logprobs(engine: VllmEngine) -> str:
+    if not engine.capabilities.prompt_logprobs:
+        return "none for prompts: vLLM gives them"
+    return "" if len(engine.logprobs([1, 2, 3])) == 3 else "the server gave too few"
+
+
+def _schema(engine: VllmEngine) -> str:
+    said = _asked(engine, Request((), "", schema=_SCHEMA, max_tokens=64))
+    if not engine.capabilities.structured:
+        return "the server refuses JSON schemas: answers are checked after they came"
+    try:
+        kept = json.loads(said) == {"word": _WORD}
+    except ValueError:
+        kept = False
+    return "" if kept else "the server takes JSON schemas, but its answers do not keep to them"
+
+
+def _tools(engine: VllmEngine) -> str:
+    _asked(engine, Request((), "", tools=(_TOOL,), max_tokens=1))
+    flags = "--enable-auto-tool-choice and --tool-call-parser"
+    return "" if engine.capabilities.tools else f"refused: vLLM takes them with {flags}"
+
+
+def _asked(engine: VllmEngine, request: Request) -> str:
+    question = f"Say the word {_WORD}."
+    whole = replace(request, messages=(Message("user", question),), question=question)
+    return "".join(chunk.text for chunk in engine.stream(whole))
+
+
+def _cache(url: str, api_key: str | None) -> Finding:
+    metrics = read_metrics(url, api_key)
+    asked = metrics.get("vllm:prefix_cache_queries_total")
+    if asked is None:
+        return Finding("cache", "absent", "the server does not say what its prefix cache saves")
+    if asked == 0:
+        return Finding("cache", "ok", "no request yet")
+    hits = metrics.get("vllm:prefix_cache_hits_total", 0.0)
+    return Finding("cache", "ok", f"{hits / asked:.0%} of {asked:,.0f} prompt tokens were known")
 
 
 def _store(workspace: Workspace) -> Iterator[Finding]:

@@ -93,26 +93,28 @@ def serve(
 
 
 def _serve(wish: Wish, settings: Settings, *, detach: bool, json: bool) -> None:
-    from memagent.serving.launch import attend, launch, stoppable
+    from memagent.serving.launch import attend, start, stoppable, wait
 
-    if wish.is_pocket():
-        say("pocket is the bundled language model of two million parameters: it babbles, for tests")
-    if wish.is_stretched():
-        say(
-            f"the model was made for {wish.own_context()} tokens: "
-            f"positions up to {wish.context} are forced on it, and may serve it badly"
-        )
+    folder = settings.state_dir
     with stoppable():
-        say(f"starting vLLM on {wish.model}, log {settings.state_dir / 'server.log'}")
-        with console(stderr=True).status("") as waiting:
-            record, process = launch(
-                wish, settings.state_dir, lambda line: waiting.update(_plain(line))
+        record, process = start(wish, folder)
+        if wish.is_pocket():
+            say(
+                "pocket is the bundled language model of two million parameters, a toy that babbles"
             )
+        if wish.is_stretched():
+            say(
+                f"the model was made for {wish.own_context()} tokens: it is given {wish.context}, "
+                "and may answer badly beyond its own"
+            )
+        say(f"starting vLLM on {wish.model}, log {record.log}")
+        with console(stderr=True).status("") as waiting:
+            wait(record, process, folder, lambda line: waiting.update(_plain(line)))
         ending = "memagent serve --stop ends it" if detach else "Ctrl-C ends it"
         say(f"{record.model} is served at {record.url}; {ending}")
         _print(record, json)
         if not detach:
-            attend(record, process, settings.state_dir)
+            attend(record, process, folder)
             say("stopped")
 
 
@@ -135,7 +137,7 @@ def _stop(settings: Settings) -> None:
     from memagent.serving.launch import stop
 
     record = _recorded(settings)
-    lived = record.lives
+    lived = record.lives()
     stop(record, settings.state_dir)
     if record.pid is None:
         say(f"{record.url} is forgotten, and runs on")
@@ -148,7 +150,7 @@ def _status(settings: Settings, json: bool) -> None:
     from memagent.serving.record import forget
 
     record = _recorded(settings)
-    if not record.lives:
+    if not record.lives():
         forget(settings.state_dir, record)
         raise NotFoundError(f"the server at {record.url} has ended, and is forgotten: see its log")
     listed = get(record.url, "/v1/models", timeout=5.0, api_key=settings.api_key)

@@ -21,7 +21,7 @@ from memagent.serving.last_words import last_line, last_words
 from memagent.serving.record import Record, began, check_vacant, forget, write
 from memagent.serving.wish import Wish
 
-__all__ = ["attend", "launch", "stop", "stoppable"]
+__all__ = ["attend", "start", "stop", "stoppable", "wait"]
 
 _POLL_SECONDS = 0.25
 # What vLLM may take to end its workers by itself; on a CPU it takes two seconds.
@@ -29,17 +29,15 @@ _PATIENCE_SECONDS = 30.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def launch(
-    wish: Wish, state_dir: Path, show: Callable[[str], None]
-) -> tuple[Record, subprocess.Popen[bytes]]:
-    """Start vLLM, record it and wait until it answers; `show` gets the last line of its log.
+def start(wish: Wish, state_dir: Path) -> tuple[Record, subprocess.Popen[bytes]]:
+    """Start vLLM and record it; it does not answer yet.
 
-    Raises MemagentError when vLLM is not installed, the port is taken or a recorded server still
-    runs, and EngineError when vLLM ends. Whatever ends the wait, no process and no record stay.
+    Raises MemagentError when a recorded server still runs, the port is taken or vLLM is not
+    installed.
     """
     check_vacant(state_dir)
-    _check_python(wish.python)
     port = _port(wish)
+    _check_python(wish.python)
     log = state_dir / "server.log"
     process = _spawn(wish, port, log)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(wish.host, wish.host)
@@ -47,16 +45,32 @@ def launch(
     record = Record(url, wish.served_name, process.pid, began(process.pid), str(log))
     try:
         write(state_dir, record)
-        while get(url, "/health", timeout=5.0) is None:
-            if process.poll() is not None:
-                raise EngineError(f"vLLM ended before it served {wish.model}: {last_words(log)}")
+    except BaseException:
+        _end(record, process, state_dir)
+        raise
+    return record, process
+
+
+def wait(
+    record: Record,
+    process: subprocess.Popen[bytes],
+    state_dir: Path,
+    show: Callable[[str], None],
+) -> None:
+    """Return when the server answers; `show` gets the last line of its log, again and again.
+
+    Raises EngineError when it ends. Whatever ends the wait, no process and no record stay then.
+    """
+    log = Path(record.log or "")
+    try:
+        while get(record.url, "/health", timeout=5.0) is None:
+            if (code := process.poll()) is not None:
+                raise EngineError(f"vLLM cannot serve {record.model}: {_why(code, log)}")
             show(last_line(log))
             time.sleep(_POLL_SECONDS)
     except BaseException:
-        stop(record, state_dir)
-        process.wait()
+        _end(record, process, state_dir)
         raise
-    return record, process
 
 
 def attend(record: Record, process: subprocess.Popen[bytes], state_dir: Path) -> None:
@@ -64,12 +78,10 @@ def attend(record: Record, process: subprocess.Popen[bytes], state_dir: Path) ->
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        stop(record, state_dir)
-        process.wait()
-        return
-    forget(state_dir, record)
+        code = 0
+    _end(record, process, state_dir)
     if code not in (0, -signal.SIGTERM):
-        raise EngineError(f"vLLM ended by itself: {last_words(Path(record.log or ''))}")
+        raise EngineError(f"vLLM ended by itself: {_why(code, Path(record.log or ''))}")
 
 
 def stop(record: Record, state_dir: Path) -> None:
@@ -78,7 +90,7 @@ def stop(record: Record, state_dir: Path) -> None:
     The server is asked first; what is left of its process group after that, or after half a
     minute, is killed. Signals to this process wait until that is done.
     """
-    if record.pid is None or not record.lives:
+    if record.pid is None or not record.lives():
         forget(state_dir, record)
         return
     handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in _SIGNALS]
@@ -86,11 +98,10 @@ def stop(record: Record, state_dir: Path) -> None:
         with suppress(ProcessLookupError):
             os.kill(record.pid, signal.SIGTERM)
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while record.lives and time.monotonic() < deadline:
+        while record.lives() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS / 5)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(record.pid, signal.SIGKILL)
-        while record.lives:
+        _kill_group(record.pid)
+        while record.lives():
             time.sleep(_POLL_SECONDS / 5)
         forget(state_dir, record)
     finally:
@@ -115,6 +126,24 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+def _end(record: Record, process: subprocess.Popen[bytes], state_dir: Path) -> None:
+    """Stop the server, or only what it left behind when it has ended by itself."""
+    stop(record, state_dir)
+    process.wait()
+    _kill_group(process.pid)
+
+
+def _why(code: int, log: Path) -> str:
+    if code == -signal.SIGKILL:
+        return f"it was killed, perhaps for want of memory (log: {log})"
+    return last_words(log)
+
+
+def _kill_group(leader: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _check_python(python: Path) -> None:

@@ -28,7 +28,6 @@ class Record:
     """When the process began: another process may have its number by now."""
     log: str | None = None
 
-    @property
     def lives(self) -> bool:
         """Whether the process still runs; an attached server is taken at its word."""
         return self.pid is None or (self.began is not None and began(self.pid) == self.began)
@@ -69,7 +68,7 @@ def forget(state_dir: Path, record: Record) -> None:
 def check_vacant(state_dir: Path) -> None:
     """MemagentError while a server that was started here runs: its record must not be lost."""
     record = read(state_dir)
-    if record is not None and record.pid is not None and record.lives:
+    if record is not None and record.pid is not None and record.lives():
         raise MemagentError(
             f"a server is running at {record.url} already: memagent serve --stop ends it"
         )

@@ -44,8 +44,16 @@ class Wish:
             (0 <= self.port < 65536, "--port", "between 0 and 65535"),
             (self.context is None or self.context >= 256, "--context", "at least 256 tokens"),
             (self.gpu_memory is None or 0 < self.gpu_memory <= 1, "--gpu-memory", "0 to 1"),
-            ((self.tensor_parallel or 1) >= 1, "--tensor-parallel", "at least 1"),
-            ((self.pipeline_parallel or 1) >= 1, "--pipeline-parallel", "at least 1"),
+            (
+                self.tensor_parallel is None or self.tensor_parallel > 0,
+                "--tensor-parallel",
+                "at least 1",
+            ),
+            (
+                self.pipeline_parallel is None or self.pipeline_parallel > 0,
+                "--pipeline-parallel",
+                "at least 1",
+            ),
         )
         for holds, name, rule in rules:
             if not holds:

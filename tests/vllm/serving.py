@@ -16,7 +16,16 @@ from memagent.engines.metrics import read_metrics
 from memagent.serving.record import began
 from tests.conftest import PROGRAM
 
-__all__ = ["CONTEXT", "POCKET_CONTEXT", "VLLM", "RealServer", "make_model", "members", "serving"]
+__all__ = [
+    "CONTEXT",
+    "POCKET_CONTEXT",
+    "VLLM",
+    "RealServer",
+    "gone",
+    "make_model",
+    "members",
+    "serving",
+]
 
 CONTEXT = 32_768
 POCKET_CONTEXT = 2048
@@ -73,7 +82,7 @@ def serving(model: Path, state: Path, *flags: str) -> Iterator[RealServer]:
     record = json.loads(memagent(model, "--port", "0", "--detach", "--json", *flags))
     yield RealServer(record["url"], model, record["pid"], state)
     memagent("--stop")
-    assert not members(record["pid"])
+    assert gone(record["pid"])
 
 
 def members(group: int) -> list[str]:
@@ -83,6 +92,14 @@ def members(group: int) -> list[str]:
     )
     rows = (line.split(None, 2) for line in shown.stdout.splitlines())
     return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
+
+
+def gone(group: int) -> bool:
+    """Whether a group is without processes; one that was killed takes a moment to end."""
+    deadline = time.monotonic() + 10
+    while members(group) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not members(group)
 
 
 def make_model(folder: Path, *, chat_template: bool) -> Path:
