@@ -93,11 +93,9 @@ def serve(
 
 
 def _serve(wish: Wish, settings: Settings, *, detach: bool, json: bool) -> None:
-    from memagent.serving.launch import attend, start, stoppable, wait
+    from memagent.serving.launch import attend, started, stoppable, wait
 
-    folder = settings.state_dir
-    with stoppable():
-        record, process = start(wish, folder)
+    with stoppable(), started(wish, settings.state_dir) as (record, process):
         if wish.is_pocket():
             say(
                 "pocket is the bundled language model of two million parameters, a toy that babbles"
@@ -109,12 +107,12 @@ def _serve(wish: Wish, settings: Settings, *, detach: bool, json: bool) -> None:
             )
         say(f"starting vLLM on {wish.model}, log {record.log}")
         with console(stderr=True).status("") as waiting:
-            wait(record, process, folder, lambda line: waiting.update(_plain(line)))
+            wait(record, process, lambda line: waiting.update(_plain(line)))
         ending = "memagent serve --stop ends it" if detach else "Ctrl-C ends it"
         say(f"{record.model} is served at {record.url}; {ending}")
         _print(record, json)
         if not detach:
-            attend(record, process, folder)
+            attend(record, process, settings.state_dir)
             say("stopped")
 
 

@@ -21,7 +21,7 @@ from memagent.serving.last_words import last_line, last_words
 from memagent.serving.record import Record, began, check_vacant, forget, write
 from memagent.serving.wish import Wish
 
-__all__ = ["attend", "start", "stop", "stoppable", "wait"]
+__all__ = ["attend", "started", "stop", "stoppable", "wait"]
 
 _POLL_SECONDS = 0.25
 # What vLLM may take to end its workers by itself; on a CPU it takes two seconds.
@@ -29,48 +29,44 @@ _PATIENCE_SECONDS = 30.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def start(wish: Wish, state_dir: Path) -> tuple[Record, subprocess.Popen[bytes]]:
-    """Start vLLM and record it; it does not answer yet.
+@contextmanager
+def started(wish: Wish, state_dir: Path) -> Iterator[tuple[Record, subprocess.Popen[bytes]]]:
+    """A block around a server that was started and recorded, but may not answer yet.
 
-    Raises MemagentError when a recorded server still runs, the port is taken or vLLM is not
-    installed.
+    The server outlives the block, unless that ends with an exception: then no process and no
+    record stay. Raises MemagentError when a recorded server still runs, the port is taken or
+    vLLM is not installed.
     """
     check_vacant(state_dir)
     port = _port(wish)
     _check_python(wish.python)
     log = state_dir / "server.log"
-    process = _spawn(wish, port, log)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(wish.host, wish.host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    record = Record(url, wish.served_name, process.pid, began(process.pid), str(log))
+    with _undisturbed() as signals:
+        process = _spawn(wish, port, log)
+        record = Record(url, wish.served_name, process.pid, began(process.pid), str(log))
     try:
+        if signals:
+            raise KeyboardInterrupt
         write(state_dir, record)
+        yield record, process
     except BaseException:
         _end(record, process, state_dir)
         raise
-    return record, process
 
 
-def wait(
-    record: Record,
-    process: subprocess.Popen[bytes],
-    state_dir: Path,
-    show: Callable[[str], None],
-) -> None:
+def wait(record: Record, process: subprocess.Popen[bytes], show: Callable[[str], None]) -> None:
     """Return when the server answers; `show` gets the last line of its log, again and again.
 
-    Raises EngineError when it ends. Whatever ends the wait, no process and no record stay then.
+    Raises EngineError when it ends.
     """
     log = Path(record.log or "")
-    try:
-        while get(record.url, "/health", timeout=5.0) is None:
-            if (code := process.poll()) is not None:
-                raise EngineError(f"vLLM cannot serve {record.model}: {_why(code, log)}")
-            show(last_line(log))
-            time.sleep(_POLL_SECONDS)
-    except BaseException:
-        _end(record, process, state_dir)
-        raise
+    while get(record.url, "/health", timeout=5.0) is None:
+        if (code := process.poll()) is not None:
+            raise EngineError(f"vLLM cannot serve {record.model}: {_why(code, log)}")
+        show(last_line(log))
+        time.sleep(_POLL_SECONDS)
 
 
 def attend(record: Record, process: subprocess.Popen[bytes], state_dir: Path) -> None:
@@ -88,13 +84,12 @@ def stop(record: Record, state_dir: Path) -> None:
     """End a recorded server and its worker processes, and forget it; an attached one runs on.
 
     The server is asked first; what is left of its process group after that, or after half a
-    minute, is killed. Signals to this process wait until that is done.
+    minute, is killed. Signals to this process do not end that.
     """
     if record.pid is None or not record.lives():
         forget(state_dir, record)
         return
-    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in _SIGNALS]
-    try:
+    with _undisturbed():
         with suppress(ProcessLookupError):
             os.kill(record.pid, signal.SIGTERM)
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -104,9 +99,6 @@ def stop(record: Record, state_dir: Path) -> None:
         while record.lives():
             time.sleep(_POLL_SECONDS / 5)
         forget(state_dir, record)
-    finally:
-        for number, handler in handlers:
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -116,16 +108,30 @@ def stoppable() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    with _handled(interrupt):
+        yield
+
+
+@contextmanager
+def _undisturbed() -> Iterator[list[int]]:
+    """A block that signals do not break off; those that came are in the list."""
+    came: list[int] = []
+    with _handled(lambda number, frame: came.append(number)):
+        yield came
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = [(number, signal.getsignal(number)) for number in _SIGNALS]
     try:
-        for number, handler in before:
+        for number, former in before:
             # What is started with nohup is meant to outlive its terminal.
-            if handler != signal.SIG_IGN:
-                signal.signal(number, interrupt)
+            if former != signal.SIG_IGN:
+                signal.signal(number, handler)
         yield
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
+        for number, former in before:
+            signal.signal(number, former)
 
 
 def _end(record: Record, process: subprocess.Popen[bytes], state_dir: Path) -> None:
