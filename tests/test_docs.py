@@ -39,7 +39,8 @@ def test_documented_commands_and_options_exist(page: Path) -> None:
             command = _find(match[1].split())
             assert command, f"{page.name}: no command in {snippet!r}"
             known = {option for p in command.params for option in p.opts}
-            for option in re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", match[2]):
+            # What stands after -- is another program's.
+            for option in re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", match[2].split(" -- ")[0]):
                 assert option in {*known, "--help"}, f"{page.name}: {snippet!r} has {option}"
 
 
