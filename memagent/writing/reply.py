@@ -97,16 +97,18 @@ def rest(text: str) -> str | None:
     """
     begin = text.find("{")
     if begin < 0:
-        return _encodable(text.strip())
+        return _encodable(text)
+    said = text[begin:]
     try:
-        value = from_json(text[begin:], allow_partial="trailing-strings")
+        value = from_json(said, allow_partial="trailing-strings")
+        cut = value != from_json(said, allow_partial=True)
     except ValueError:
-        value = _first(text[begin:])
+        value, cut = _first(said), False
     found = value.get("paragraph") if isinstance(value, dict) else None
     if not isinstance(found, str):
         return None
-    cut = len(value) == 1
-    return _encodable(_whole(found.strip()) if cut else found.strip())
+    kept = _encodable(found)
+    return _whole(kept) if cut and len(value) == 1 and kept is not None else kept
 
 
 def _parse(kind: type[_Reply], text: str, numbers: Sequence[int]) -> _Reply:
@@ -145,5 +147,5 @@ def _whole(text: str) -> str:
 
 
 def _encodable(text: str) -> str | None:
-    kept = text.encode("utf-8", "ignore").decode()
+    kept = text.encode("utf-8", "ignore").decode().strip()
     return kept if any(character.isalnum() for character in kept) else None

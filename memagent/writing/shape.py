@@ -23,7 +23,7 @@ _CHANGES = 4
 _PARAGRAPH, _PLANS, _REASONS = 0.5, 0.25, 0.3
 _SAFE = 0.8  # of the characters a token that the text at hand has
 _CHARS = 3.0  # a token, where there is no text to go by
-_LEAST = 60  # characters of a paragraph
+_LEAST = 20  # tokens of a paragraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,7 @@ def measured(engine: Engine, max_tokens: int, sample: str) -> Shape:
         # The frame of the strings takes at most a third of the answer.
         if around * 3 <= max_tokens or changes == 1:
             break
-    paragraph = int(room * _PARAGRAPH)
-    if paragraph < _LEAST:
+    if (max_tokens - around) * _PARAGRAPH < _LEAST:
         raise EngineError(
             f"an answer of {max_tokens} tokens has no room for a paragraph, plans and changes of "
             "memory: raise --max-tokens, or serve the model with a larger context"
@@ -59,7 +58,7 @@ def measured(engine: Engine, max_tokens: int, sample: str) -> Shape:
     memory = room * (1 - _PARAGRAPH - _PLANS) / changes
     reason = int(memory * _REASONS / 2)
     return Shape(
-        paragraph=paragraph,
+        paragraph=int(room * _PARAGRAPH),
         plan=int(room * _PLANS / PLANS),
         line=int(memory) - 2 * reason,
         reason=reason,
