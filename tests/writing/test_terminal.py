@@ -1,0 +1,125 @@
+"""`memagent write` on a pseudo-terminal: choosing, editing, taking back, Ctrl-C."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from memagent.memory.memory import Memory
+from memagent.writing.book import Book
+from tests.conftest import PROGRAM
+from tests.writing.scripts import OUTLINE, paragraph, reply, write_script
+
+# What prompt_toolkit writes when it is ready for keys.
+PROMPT = "\x1b[?2004h"
+CTRL_C = "\x03"
+Write = Callable[..., "pexpect.spawn[str]"]
+
+
+@pytest.fixture
+def write(env: dict[str, str], tmp_path: Path) -> Iterator[Write]:
+    """Start the program on a terminal with a text of four steps: `write("-s", "name")`."""
+    started: list[pexpect.spawn[str]] = []
+    slow = {"match": "STEP-3 by boat", "text": reply(3), "delay": 60.0}
+    script = write_script(tmp_path / "script", 4, slow, {"match": "STEP-3 ", "text": reply(3)},
+                          {"match": "own way", "text": reply(4)})  # fmt: skip
+    plain = {k: v for k, v in env.items() if k not in ("EDITOR", "VISUAL", "COLUMNS")}
+
+    def start(*arguments: str, **extra: str) -> "pexpect.spawn[str]":
+        child: pexpect.spawn[str] = pexpect.spawn(
+            str(PROGRAM),
+            ["write", *arguments],
+            env={**plain, **script, "TERM": "xterm-256color", **extra},  # type: ignore[arg-type]
+            cwd=str(tmp_path),
+            encoding="utf-8",
+            timeout=120,
+            dimensions=(60, 160),
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.close(force=True)
+
+
+def _say(child: "pexpect.spawn[str]", text: str, *answers: str, prompt: str = PROMPT) -> None:
+    child.expect_exact(prompt)
+    child.sendline(text)
+    for answer in answers:
+        child.expect_exact(answer)
+
+
+def _ended(child: "pexpect.spawn[str]") -> int | None:
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus
+
+
+def test_a_person_chooses_edits_and_takes_back(
+    write: Write, memory: Memory, tmp_path: Path
+) -> None:
+    child = write("--text", OUTLINE, "-s", "tale", "--out", "tale.txt")
+    child.expect_exact("text tale, engine scripted; /help helps")
+    child.expect_exact("On day 1 the keeper")
+    child.expect_exact("3. STEP-2 by boat")
+    _say(child, "/help", "edit the newest paragraph")
+    _say(child, "7", "there is no plan 7: there are 3")
+    _say(child, "/fly", "no command /fly: /help lists them")
+    _say(child, "/memory add The keeper is Orla.", "2. The keeper is Orla.")
+    _say(child, "2", "On day 2 the keeper", "3. STEP-3 by boat")
+    _say(child, "/undo", "(paragraph 2 is taken back)", "3. STEP-2 by boat")
+    _say(child, "e 1")
+    child.expect_exact("STEP-2 by day")
+    child.sendline(" and night")
+    child.expect_exact("On day 2 the keeper")
+    _say(child, "/edit", "Escape and Enter")
+    child.send(" He slept.\x1b\r")
+    child.expect_exact("(the next paragraph goes on from this one)")
+    _say(child, "/plan drop 1", "2. STEP-3 by boat")
+
+    # A paragraph that is stopped leaves nothing, and its plans are there again.
+    _say(child, "2")
+    time.sleep(1)
+    child.send(CTRL_C)
+    child.expect_exact("(stopped; nothing of this paragraph is kept)")
+    child.expect_exact("1. STEP-3 by night")
+    _say(child, "1", "On day 3 the keeper")
+    _say(child, "my own way", "On day 4 the keeper")
+    _say(child, "/text", "He slept.", "On day 4 the keeper")
+    _say(child, "/quit", "4 paragraphs are kept; go on with: memagent write -c -s tale")
+    assert _ended(child) == 0
+
+    book = Book(memory, "tale")
+    texts = [paragraph(1), paragraph(2) + " He slept.", paragraph(3), paragraph(4)]
+    assert [span.text for span in book.paragraphs()] == texts
+    assert (tmp_path / "tale.txt").read_text() == "\n\n".join(texts) + "\n"
+    keys = memory.spans.keys(book.source.id)
+    plans = [
+        span.text
+        for span in memory.spans.of(book.source.id, withdrawn=False)
+        if keys[span.id].startswith("plan")
+    ]
+    assert plans == ["STEP-2 by day and night", "STEP-3 by night", "my own way"]
+    assert "The keeper is Orla." in book.working.lines()
+
+
+def test_ctrl_c_twice_and_ctrl_d_leave(write: Write, memory: Memory) -> None:
+    child = write("--text", OUTLINE, "-s", "tale")
+    _say(child, "STEP-3 by boat")
+    time.sleep(1)
+    child.send(CTRL_C)
+    time.sleep(0.2)
+    child.send(CTRL_C)
+    child.expect_exact("interrupted: 1 paragraphs are kept; go on with:")
+    assert _ended(child) == 130
+
+    child = write("-c", TERM="dumb")
+    _say(child, "/undo", "(paragraph 1 is taken back)", "press Enter to open the text", prompt="> ")
+    _say(child, "", "On day 1 the keeper", prompt="> ")
+    child.expect_exact("> ")
+    child.sendeof()
+    assert _ended(child) == 0
+    assert len(Book(memory, "tale").paragraphs()) == 1
