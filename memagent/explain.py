@@ -73,6 +73,8 @@ def _step(step: dict[str, Any]) -> str:
         says = "answers" if step["answers"] else "says that it is not in memory"
         heard = ", and is heard" if step["chosen"] else ""
         return f"chunk {step['chunk']}, {step['events']} events: {sure}, {says}{heard}"
+    if step["step"] == "repetition":
+        return "stopped where the answer said the same again and again"
     if step["failed"]:
         return f"no outline after {step['calls']} calls: {step['failed']}"
     return f"outline: {step['points']} points of {step['sentences']} sentences"

@@ -15,6 +15,7 @@ from memagent.citations import attended, check
 from memagent.core import Message, Request, Usage
 from memagent.errors import EngineError
 from memagent.loops.outline import wanted
+from memagent.loops.repetition import runs_in_a_circle
 from memagent.loops.successive import goes_on, share
 from memagent.loops.vote import says_nothing, votes
 from memagent.memory.recall.budget import Hit
@@ -40,6 +41,8 @@ __all__ = [
 
 # Rounds of tool calls before the model must answer with what it has.
 MAX_ROUNDS = 4
+
+_SENTENCE_ENDS = ".!?\n。！？"
 
 
 def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
@@ -124,6 +127,12 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                     update["calls"] = chunk.tool_calls
                 if chunk.usage:
                     update["usage"] = added(state["usage"], chunk.usage)
+                if _circles(turn, chunk.text, parts):
+                    turn.memory.warn("the answer was stopped: it said the same again and again")
+                    update["trace"] = (*state["trace"], {"step": "repetition"})
+                    said = turn.engine.count("".join(parts))
+                    update["usage"] = added(state["usage"], Usage(state["packed"].tokens, said))
+                    break
                 if chunk.attention:
                     update["attention"] = chunk.attention
                 if chunk.found is not None:
@@ -138,6 +147,12 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     if says_nothing(update["text"]):
         update["answered"] = False
     return update
+
+
+def _circles(turn: Turn, piece: str, parts: list[str]) -> bool:
+    """Whether an answer that a model writes runs in a circle; looked at where a sentence ends."""
+    ends = any(mark in piece for mark in _SENTENCE_ENDS)
+    return ends and turn.engine.capabilities.generates and runs_in_a_circle("".join(parts))
 
 
 def use_tools(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
@@ -195,7 +210,6 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
 def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
     packed, recalled = state["packed"], state["recalled"]
-    assert packed is not None
     if turn.engine.capabilities.attention:
         chosen = list(enumerate(state["hits"], start=1))
     else:

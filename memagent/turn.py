@@ -151,7 +151,7 @@ class TurnState(TypedDict, total=False):
     recalled: Recalled
     trace: tuple[dict[str, Any], ...]
     outlined: bool
-    packed: Packed | None
+    packed: Packed
     hits: tuple[Hit, ...]
     looked_up: tuple[Hit, ...]
     messages: tuple[Message, ...]

@@ -185,6 +185,22 @@ def segments(
     _print(report, json, out)
 
 
+@app.command()
+def served(
+    url: Annotated[str, typer.Option("--url", help="A running vLLM server.")],
+    rows: Annotated[int, typer.Option("--rows", min=32, help="Questions of the batch.")] = 128,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")
+    ] = 256,
+    json: options.Json = False,
+    out: Out = None,
+) -> None:
+    """Throughput of a batch over that of a bare client; share of prompts the server had cached."""
+    from memagent.bench.served import measure
+
+    _print(measure(url, rows=rows, max_tokens=max_tokens, tell=say), json, out)
+
+
 def _print(report: Report, json: bool, out: Path | None) -> None:
     from memagent.bench.report import save
 

@@ -11,13 +11,17 @@ from collections.abc import Iterable, Iterator
 
 from memagent.memory.segment import sentences
 
-__all__ = ["MOST_REPEATED", "repeated_share"]
+__all__ = ["MOST_REPEATED", "repeated_share", "runs_in_a_circle"]
 
 # A larger share of repeated sentences than this is no chance.
 MOST_REPEATED = 0.2
 
 # Shorter sentences, in characters without punctuation, come again in any text.
 _SHORTEST = 16
+
+# Sentences of a circle, and characters of a text's end in which one is looked for.
+_LONGEST_CIRCLE = 8
+_LOOKED_AT = 6000
 
 
 def repeated_share(text: str, earlier: Iterable[str]) -> float:
@@ -31,6 +35,16 @@ def repeated_share(text: str, earlier: Iterable[str]) -> float:
             repeated += len(sentence)
         seen.add(sentence)
     return repeated / whole if whole else 0.0
+
+
+def runs_in_a_circle(text: str) -> bool:
+    """Whether `text` ends with the same few sentences for the third time in a row."""
+    said = list(_sentences(text[-_LOOKED_AT:]))
+    return any(
+        said[-length:] == said[-2 * length : -length] == said[-3 * length : -2 * length]
+        and sum(map(len, said[-length:])) >= _SHORTEST
+        for length in range(1, min(_LONGEST_CIRCLE, len(said) // 3) + 1)
+    )
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -1,0 +1,53 @@
+"""A model that runs in a circle is stopped, and what it said is kept."""
+
+import pytest
+
+from memagent.agent import Agent
+from memagent.engines.scripted import ScriptedEngine
+from memagent.loops.repetition import runs_in_a_circle
+from memagent.memory.memory import Memory
+from memagent.session import Session
+from memagent.settings import Settings
+
+ONE = "The harbour was silent that night."
+TWO = "Nobody saw the lantern on the pier."
+CHORUS = "Row, row, row your boat, gently down the stream."
+
+
+@pytest.mark.parametrize(
+    ("text", "circle"),
+    [
+        (f"{ONE} " * 3, True),
+        (f"{ONE} {TWO} " * 3, True),
+        (f"It began so. {ONE} {TWO}\n" * 3, True),
+        (f"{ONE} " * 2, False),
+        (f"{ONE} {TWO} {ONE} {TWO} {ONE} Then it rained.", False),
+        (f"{CHORUS} First verse. {CHORUS} Second verse. {CHORUS}", False),
+        ("Yes. " * 3, False),
+        ("No one. " * 12, True),
+        ("", False),
+    ],
+)
+def test_a_circle_is_the_same_for_the_third_time_in_a_row(text: str, circle: bool) -> None:
+    assert runs_in_a_circle(text) == circle
+
+
+def test_the_answer_is_stopped_and_kept(memory: Memory) -> None:
+    lines: list[str] = []
+    memory.warn = lines.append
+    engine = ScriptedEngine([f"Well. {f'{ONE} {TWO} ' * 40}"])
+    heard: list[str] = []
+    talk = Session(Agent(memory, engine, Settings(engine="scripted")), "talk")
+    answer = talk.tell("What happened?", on_text=heard.append)
+    assert answer.text == "".join(heard)
+    assert answer.text.count(ONE) == 3
+    assert answer.state == "complete"
+    assert answer.usage.completion > 0
+    assert answer.explain["trace"] == [{"step": "repetition"}]
+    assert lines == ["the answer was stopped: it said the same again and again"]
+
+
+def test_a_user_who_repeats_stops_nothing(memory: Memory) -> None:
+    engine = ScriptedEngine([f"You said: {ONE} {TWO}"])
+    talk = Session(Agent(memory, engine, Settings(engine="scripted")), "talk")
+    assert talk.tell(f"{ONE} " * 9).explain["trace"] == []
