@@ -49,7 +49,10 @@ def converse(
         background = Background(agent, _keeper(session)) if reader.interactive else None
         chat = Conversation(session, reader, screen, interrupts, history, background, which)
         if reader.interactive:
-            screen.note(f"session {chosen}, engine {agent.engine.name}; /help lists the commands")
+            then = f", as of {as_of}" if as_of else ""
+            screen.note(
+                f"session {chosen}, engine {agent.engine.name}{then}; /help lists the commands"
+            )
         try:
             _loop(chat)
             if memory.sources.by_id(session.source.id).chars:

@@ -51,7 +51,8 @@ def search(
             say(f"nothing in memory {then}matches" if known else memory.empty)
         out = console()
         for hit in best:
-            out.print(visible(hit.event.place), style="bold", markup=False)
+            place = f"{hit.event.place} · {hit.note}" if hit.note else hit.event.place
+            out.print(visible(place), style="bold", markup=False)
             write(hit.event.text.strip() + "\n\n")
         if explain:
             print_explain(found.report())
