@@ -28,6 +28,8 @@ LOCAL_SERVERS = (
     "http://127.0.0.1:1234",
 )
 _PROBE_SECONDS = 0.3
+# One that is known to be there may be busy.
+_RECORDED_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def choose(
     note = ""
     if recorded is not None and recorded.lives():
         origin = "attached" if recorded.pid is None else "started"
-        server = _answering(recorded.url, api_key)
+        server = _answering(recorded.url, _RECORDED_SECONDS, api_key)
         if server is not None and _serves(server, model):
             return _attached(wish, server.url, f"{origin} by memagent")
         if server is None:
@@ -139,10 +141,12 @@ def _serves(server: _Found, model: str | None) -> bool:
     return model is None or model in server.models
 
 
-def _answering(url: str, api_key: str | None = None) -> _Found | None:
+def _answering(
+    url: str, seconds: float = _PROBE_SECONDS, api_key: str | None = None
+) -> _Found | None:
     """The server at `url` with its models, or None when nothing there speaks the protocol."""
     try:
-        listed = json.loads(get(url, "/v1/models", timeout=_PROBE_SECONDS, api_key=api_key) or b"")
+        listed = json.loads(get(url, "/v1/models", timeout=seconds, api_key=api_key) or b"")
         models = tuple(str(entry["id"]) for entry in listed["data"])
     except (ValueError, KeyError, TypeError):
         return None

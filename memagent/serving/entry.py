@@ -11,6 +11,7 @@ import sys
 __all__ = ["main"]
 
 _GIB = 2**30
+_MEMORY_FLAGS = ("--gpu-memory-utilization", "--kv-cache-memory-bytes")
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     if current_platform.is_cpu():
         # Half precision is emulated on most processors, and compiling takes minutes.
         sys.argv[1:1] = ["--dtype", "float32", "--enforce-eager"]
-        if "--gpu-memory-utilization" not in sys.argv:
+        if not any(flag.startswith(_MEMORY_FLAGS) for flag in sys.argv):
             # Without it vLLM wants nearly all of the memory, and refuses where that is not free.
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             space = max(1, min(4, memory // (4 * _GIB)))

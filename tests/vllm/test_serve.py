@@ -45,10 +45,11 @@ def foreground(env: dict[str, str], *flags: str) -> Iterator[subprocess.Popen[st
             process.kill()
 
 
-def recorded(state: Path) -> Record:
+def recorded(state: Path, memagent: subprocess.Popen[str]) -> Record:
     """The record, as soon as there is one."""
     while (record := read(state)) is None:
-        time.sleep(0.05)
+        assert memagent.poll() is None
+        time.sleep(0.01)
     return record
 
 
@@ -92,7 +93,7 @@ def test_the_foreground_ends_with_its_server_and_its_record(
     with foreground(env) as memagent:
         assert memagent.stdout is not None
         url = memagent.stdout.readline().strip()
-        record = recorded(state)
+        record = recorded(state, memagent)
         group = group_of(record)
         assert (record.url, record.model) == (url, "pocket")
         memagent.send_signal(signal.SIGTERM)
@@ -111,7 +112,7 @@ def test_what_a_killed_foreground_left_is_stopped(
         assert memagent.stdout is not None
         url = memagent.stdout.readline().strip()
         memagent.send_signal(signal.SIGKILL)
-    group = group_of(recorded(state))
+    group = group_of(recorded(state, memagent))
     # A fresh server, at last, that nobody has asked yet.
     doctor = run("doctor", "--url", url)
     assert re.search(r"^ok +cache +no request yet$", doctor.stdout, re.MULTILINE)
@@ -127,7 +128,7 @@ def test_an_interrupted_start_leaves_nothing(
     env: dict[str, str], state: Path, number: signal.Signals
 ) -> None:
     with foreground(env) as memagent:
-        group = group_of(recorded(state))
+        group = group_of(recorded(state, memagent))
         memagent.send_signal(number)
         output, said = memagent.communicate(timeout=60)
         assert memagent.returncode == 130, said
