@@ -6,6 +6,7 @@ The surprise of a span goes with its text by the triggers of the schema.
 
 from __future__ import annotations
 
+import json
 import re
 
 from memagent.memory.events import Events
@@ -30,6 +31,7 @@ def forget_range(store: Store, events: Events, source_id: int, start: int, end: 
     with store.write():
         gone = spans.text(source_id, start, end)
         _redact_answers(store, events, source_id, start, end)
+        _redact_reports(store, source_id, start, end)
         events.drop('source_id = ? AND start < ? AND "end" > ?', source_id, end, start)
         overlapping = 'source_id = ? AND start < ? AND "end" > ?'
         rows = store.rows(f"SELECT * FROM spans WHERE {overlapping}", source_id, end, start)
@@ -89,6 +91,23 @@ def _redact_answers(store: Store, events: Events, source_id: int, start: int, en
                 """UPDATE citations SET source_id = NULL, start = NULL, "end" = NULL,
                    verified = 0, claim = 'forgotten' WHERE answer_id = ? AND position = ?""",
                 [row["answer_id"], row["position"]],
+            )
+
+
+def _redact_reports(store: Store, source_id: int, start: int, end: int) -> None:
+    """Drop what a model wrote for itself with the text in view: further questions, headings."""
+    with store.write() as db:
+        for row in store.rows("SELECT id, explain FROM answers WHERE explain LIKE '%\"step\"%'"):
+            report = json.loads(row["explain"])
+            if not any(
+                line["source_id"] == source_id and line["start"] < end and line["end"] > start
+                for line in report["chosen"]
+            ):
+                continue
+            report |= {"questions": [], "trace": [], "outline": []}
+            report["log"]["shown"] = [[*place, ""] for *place, _ in report["log"]["shown"]]
+            db.execute(
+                "UPDATE answers SET explain = ? WHERE id = ?", [json.dumps(report), row["id"]]
             )
 
 

@@ -7,10 +7,11 @@ import jsonschema
 import pytest
 
 import memagent
-from memagent.agent import Agent
+from memagent.agent import Agent, load_answer
 from memagent.core import Answer
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.loops.outline import Point, read_points
+from memagent.memory.forget import forget_range
 from memagent.memory.items import Piece
 from memagent.memory.memory import Memory
 from memagent.session import ASK_SESSION, Session
@@ -60,6 +61,16 @@ def test_the_answer_sees_only_what_was_marked(memory: Memory) -> None:
     assert all(
         TEXT[point.citation.start : point.citation.end] == point.citation.text
         for point in answer.outline
+    )
+
+
+def test_headings_go_with_the_text_that_they_stand_over(memory: Memory) -> None:
+    answer, _ = ask(memory, json.dumps(OUTLINE), "It burned down [1].")
+    source = memory.sources.get("mill")
+    forget_range(memory.store, memory.events, source.id, 50, 60)
+    assert load_answer(memory, answer.id).outline == ()
+    assert b"Beginning" not in b"".join(
+        row["explain"].encode() for row in memory.store.rows("SELECT explain FROM answers")
     )
 
 
