@@ -201,6 +201,22 @@ def served(
     _print(measure(url, rows=rows, max_tokens=max_tokens, tell=say), json, out)
 
 
+@app.command()
+def loops(
+    data: Annotated[Path, typer.Option("--data", help="Histories with questions, as for recall.")],
+    url: options.Url = None,
+    engine: options.Engine = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Questions of each history.")] = 20,
+    json: options.Json = False,
+    out: Out = None,
+) -> None:
+    """Evidence before the engine by way to answer: one call, further questions, vote, outline."""
+    from memagent.bench.loops import measure
+
+    with options.open_workspace(url=url, engine=engine) as workspace:
+        _print(measure(workspace.engine, data, limit=limit, tell=say), json, out)
+
+
 def _print(report: Report, json: bool, out: Path | None) -> None:
     from memagent.bench.report import save
 
