@@ -57,9 +57,10 @@ def run(
 ) -> None:
     """Run rows such as {"id": 1, "op": "ask", "question": "..."}, each exactly once.
 
-    Operations: add (path, or text and name), ask (question), chat (session, text), search
-    (query), forget (source, start and end). A killed batch goes on with --resume. Exit code 6 if
-    rows failed, 4 if the server is lost: the rows without a result run with --resume.
+    Operations: add (path, or text and name), ask (question), chat (session, text), write
+    (session, outline, steps, seed), search (query), forget (source, start and end). A killed batch
+    goes on with --resume. Exit code 6 if rows failed, 4 if the server is lost: the rows without a
+    result run with --resume.
     """
     out = None if out == Path("-") else out
     if resume and out is None:
