@@ -62,6 +62,8 @@ def write(
     """
     if not auto and (outline == "-" or sys.stdin is None or not sys.stdin.isatty()):
         raise UsageError("choosing plans needs a terminal: let the seed choose with --auto")
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise UsageError(f"{out} is no place for a file: choose another --out")
     given = _outline(outline, text, follow)
     flags = {
         "namespace": namespace,
@@ -81,17 +83,24 @@ def write(
         check_writes(workspace.engine, "writing")
         book = Book(memory, _name(memory, session, outline, follow), given)
         writer = Writer(book, workspace.engine, workspace.settings, seed)
-        shown = _Shown(book, out, json)
-        if auto:
-            code = _by_seed(writer, steps, shown)
-        else:
-            from memagent.writing.interactive import converse
-
-            code = converse(writer, steps, shown.step, shown.save)
-        more = steps if steps and steps > len(book.paragraphs()) else None
-        kept = {"steps": more, "seed": seed or None, "out": out, **flags}
-        shown.end(code, _again(book.source.name, auto, kept))
+        code = _run(writer, steps, auto, _Shown(book, out, json), {"out": out, **flags})
     raise typer.Exit(code)
+
+
+def _run(
+    writer: Writer, steps: int | None, auto: bool, shown: _Shown, flags: Mapping[str, object]
+) -> int:
+    """Write, and say how to go on; returns the exit code."""
+    if auto:
+        code = _by_seed(writer, steps, shown)
+    else:
+        from memagent.writing.interactive import converse
+
+        code = converse(writer, steps, shown.step, shown.save)
+    more = steps if steps and steps > len(writer.book.paragraphs()) else None
+    kept = {"steps": more, "seed": writer.seed or None, **flags}
+    shown.end(code, _again(writer.book.source.name, auto, kept))
+    return code
 
 
 def _by_seed(writer: Writer, steps: int | None, shown: _Shown) -> int:
@@ -122,8 +131,6 @@ class _Shown:
         self.json = json
         self.error: MemagentError | None = None
         self.shown = 0
-        if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
-            raise UsageError(f"{out} is no place for a file: choose another --out")
 
     def step(self, step: Step) -> None:
         """Show a step that is stored."""

@@ -1,4 +1,4 @@
-"""`memagent write` on a pseudo-terminal: choosing, editing, taking back, Ctrl-C."""
+"""`memagent write` on a pseudo-terminal, and the running memory of a chat on one."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ import pexpect
 import pytest
 
 from memagent.memory.memory import Memory
+from memagent.memory.working import Working
 from memagent.writing.book import Book
 from tests.conftest import PROGRAM
 from tests.writing.scripts import OUTLINE, paragraph, reply, write_script
@@ -15,22 +16,29 @@ from tests.writing.scripts import OUTLINE, paragraph, reply, write_script
 # What prompt_toolkit writes when it is ready for keys.
 PROMPT = "\x1b[?2004h"
 CTRL_C = "\x03"
+_TEA = '{"drop": [], "add": [{"text": "Likes tea.", "reason": "told"}]}'
 Write = Callable[..., "pexpect.spawn[str]"]
 
 
 @pytest.fixture
 def write(env: dict[str, str], tmp_path: Path) -> Iterator[Write]:
-    """Start the program on a terminal with a text of four steps: `write("-s", "name")`."""
+    """Start the program on a terminal with a text of four steps: `write("write", "-s", "name")`."""
     started: list[pexpect.spawn[str]] = []
-    slow = {"match": "STEP-3 by boat", "text": reply(3), "delay": 60.0}
-    script = write_script(tmp_path / "script", 4, slow, {"match": "STEP-3 ", "text": reply(3)},
-                          {"match": "own way", "text": reply(4)})  # fmt: skip
+    lines = [
+        {"match": "STEP-3 by boat", "text": reply(3), "delay": 60.0},
+        {"match": "STEP-3 ", "text": reply(3)},
+        {"match": "own way", "text": reply(4)},
+        {"match": "^Hello", "text": "Good to know."},
+        {"match": "user: Hello, I like tea", "text": _TEA},
+        {"match": "user: Hello again", "error": "the server is busy"},
+    ]
+    script = write_script(tmp_path / "script", 4, *lines)
     plain = {k: v for k, v in env.items() if k not in ("EDITOR", "VISUAL", "COLUMNS")}
 
     def start(*arguments: str, **extra: str) -> "pexpect.spawn[str]":
         child: pexpect.spawn[str] = pexpect.spawn(
             str(PROGRAM),
-            ["write", *arguments],
+            list(arguments),
             env={**plain, **script, "TERM": "xterm-256color", **extra},  # type: ignore[arg-type]
             cwd=str(tmp_path),
             encoding="utf-8",
@@ -61,7 +69,7 @@ def _ended(child: "pexpect.spawn[str]") -> int | None:
 def test_a_person_chooses_edits_and_takes_back(
     write: Write, memory: Memory, tmp_path: Path
 ) -> None:
-    child = write("--text", OUTLINE, "-s", "tale", "--out", "tale.txt")
+    child = write("write", "--text", OUTLINE, "-s", "tale", "--out", "tale.txt")
     child.expect_exact("text tale, engine scripted; /help helps")
     child.expect_exact("On day 1 the keeper")
     child.expect_exact("3. STEP-2 by boat")
@@ -107,7 +115,7 @@ def test_a_person_chooses_edits_and_takes_back(
 
 
 def test_ctrl_c_twice_and_ctrl_d_leave(write: Write, memory: Memory) -> None:
-    child = write("--text", OUTLINE, "-s", "tale")
+    child = write("write", "--text", OUTLINE, "-s", "tale")
     _say(child, "STEP-3 by boat")
     time.sleep(1)
     child.send(CTRL_C)
@@ -116,10 +124,34 @@ def test_ctrl_c_twice_and_ctrl_d_leave(write: Write, memory: Memory) -> None:
     child.expect_exact("interrupted: 1 paragraphs are kept; go on with:")
     assert _ended(child) == 130
 
-    child = write("-c", TERM="dumb")
+    child = write("write", "-c", TERM="dumb")
     _say(child, "/undo", "(paragraph 1 is taken back)", "press Enter to open the text", prompt="> ")
     _say(child, "", "On day 1 the keeper", prompt="> ")
     child.expect_exact("> ")
     child.sendeof()
     assert _ended(child) == 0
     assert len(Book(memory, "tale").paragraphs()) == 1
+
+
+def test_the_memory_of_a_chat_is_kept_while_the_user_reads(write: Write, memory: Memory) -> None:
+    child = write("chat", "-s", "talk", MEMAGENT_WORKING_EVERY="1")
+    _say(child, "Hello, I like tea.", "Good to know.")
+    working = Working(memory.store, memory.sources.get("talk").id)
+    deadline = time.monotonic() + 60
+    while not working.version and time.monotonic() < deadline:
+        time.sleep(0.1)
+    _say(child, "/memory show", "1. Likes tea.  (turns 1-2)")
+    _say(child, "/memory undo", "(the memory is empty")
+    _say(child, "/quit", "continue with: memagent chat -s talk")
+    assert _ended(child) == 0
+
+    child = write("chat", "-s", "other", MEMAGENT_WORKING_EVERY="1")
+    _say(child, "Hello again.", "Good to know.")
+    # What fails is said above the prompt, and the turn is kept.
+    child.expect_exact("the working memory was not updated: the server is busy")
+    child.sendline("/session")
+    child.expect_exact("session other: 1 turns")
+    child.sendline("/quit")
+    assert _ended(child) == 0
+    spans = memory.spans.of(memory.sources.get("other").id)
+    assert [span.text for span in spans] == ["Hello again.", "Good to know."]

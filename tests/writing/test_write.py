@@ -87,6 +87,12 @@ def test_sixty_steps_keep_a_bounded_memory_and_what_was_put_into_it_first(
         "paragraph 60\ndropped 2: it is past\nadded 6: seen on day 60"
     )
 
+    # Without the line, the last step cannot be answered.
+    assert book.undo() == 60
+    book.working.replace(book.working.lines()[1:], "edit")
+    without = run("write", "-c", "--auto", "--steps", 60, "--json", **script)
+    assert json.loads(without.stdout)["paragraph"] != "It was 4711."
+
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_text(
     run: Run, env: dict[str, str], outline: Path, memory: Memory, tmp_path: Path
