@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -43,6 +45,14 @@ def posted(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 def text_of(chunks: list[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
+
+
+def is_idle(server: RealServer) -> bool:
+    """Whether the server has nothing to do, at the latest in a minute."""
+    deadline = time.monotonic() + 60
+    while server.metric("vllm:num_requests_running") > 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return server.metric("vllm:num_requests_running") == 0
 
 
 def test_connect_finds_model_context_and_capabilities(server: RealServer, attach: Attach) -> None:
@@ -110,11 +120,39 @@ def test_closing_the_stream_stops_the_generation(server: RealServer, attach: Att
     stream = attach(server.url).stream(ask(max_tokens=wanted))
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 60
-    while server.metric("vllm:num_requests_running") > 0 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert server.metric("vllm:num_requests_running") == 0
+    assert is_idle(server)
     assert 0 < server.metric("vllm:generation_tokens_total") - before < wanted
+
+
+def test_an_interrupt_before_the_first_token_stops_the_reading_of_the_prompt(
+    server: RealServer, attach: Attach
+) -> None:
+    engine = attach(server.url)
+
+    def long(first: str) -> Request:
+        # Begins in its own way, so that nothing of it is cached.
+        text = first + "key " * (CONTEXT * 60 // engine.count("key " * 100))
+        return Request((Message("user", text),), text, max_tokens=CONTEXT // 4)
+
+    began = time.monotonic()
+    stream = engine.stream(long("One "))
+    next(stream)
+    to_first_token = time.monotonic() - began
+    stream.close()  # type: ignore[attr-defined]
+    assert is_idle(server)
+    before = server.metric("vllm:generation_tokens_total")
+    main = threading.main_thread().ident
+    assert main is not None
+    request = long("Another ")
+    timer = threading.Timer(to_first_token / 3, signal.pthread_kill, (main, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(engine.stream(request))
+    # Would the other go on, it wrote beside this one.
+    after = list(engine.stream(ask()))[-1].usage
+    assert after is not None
+    assert is_idle(server)
+    assert server.metric("vllm:generation_tokens_total") - before == after.completion
 
 
 def test_logprobs_are_those_of_transformers(server: RealServer, attach: Attach) -> None:
