@@ -126,7 +126,7 @@ def _in_document(hit: Hit) -> bool:
 
 def _line(hit: Hit, number: int | None) -> dict[str, Any]:
     event = hit.event
-    line = {
+    line: dict[str, Any] = {
         "number": number,
         "source": event.source,
         "source_id": event.source_id,

@@ -68,5 +68,5 @@ class Joined(Dense):
         return sorted(found, key=lambda hit: -hit[1])[:depth]
 
     def of(self, ids: np.ndarray) -> np.ndarray:
-        first, second = (part.of(ids) for part in self.parts)
-        return first + second
+        found: np.ndarray = self.parts[0].of(ids) + self.parts[1].of(ids)
+        return found
