@@ -23,9 +23,7 @@ _FREE = frozenset(
     "address password passcode passphrase username nickname email colour color".split()
 )
 _FAVOURITE = frozenset("favourite favorite preferred".split())
-_EXACT = frozenset(
-    "code pin number birthday age height weight size salary rent budget".split()
-)
+_EXACT = frozenset("code pin number birthday age height weight size salary rent budget".split())
 # One at a time, but much else is said of them: only "new" and "now" tell that it is another one.
 _REPLACED = frozenset("boss manager supervisor landlord doctor dentist car job employer".split())
 
