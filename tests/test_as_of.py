@@ -91,7 +91,8 @@ def test_intervals_are_told(told: Run) -> None:
     assert older["valid"] == [{"start": 0, "end": 21, "from": january, "until": may}]
     shown = told("search", "gate code", "--explain")
     assert "in part superseded on 2026-05-01" in shown.stdout
-    assert "valid 2026-01-05 to 2026-05-01" in " ".join(shown.stdout.split())
+    assert "valid 2026-01-05 to 2026-05-01" in shown.stderr
+    assert "valid 2026-05-01 to now" in shown.stderr
     before = json.loads(told("search", "--json", "--as-of", "2026-03-01", "gate code").stdout)
     assert [hit["valid"] for hit in before["hits"]] == [[]]
 
