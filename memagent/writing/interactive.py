@@ -102,10 +102,11 @@ class _Desk:
             self._write(None)
             return
         plans = self.book.plans.lines()
-        if self.book.paragraphs():
+        begun = bool(self.book.paragraphs())
+        if begun and plans:
             self.screen.note("\n".join(f"{n}. {plan}" for n, plan in enumerate(plans, start=1)))
-            if not plans:
-                self.screen.note("(no plan: write one, or press Enter to go on)")
+        elif begun:
+            self.screen.note("(no plan: write one, or press Enter to go on)")
         else:
             self.screen.note("(no paragraph: press Enter to open the text)")
         line = self.reader.read(False)
@@ -113,7 +114,7 @@ class _Desk:
             self.code = 0
         elif line.startswith("/"):
             self._obey(line.strip())
-        elif not self.book.paragraphs():
+        elif not begun:
             self._write(None)
         elif plan := self._plan(line.strip(), plans):
             self._write(plan)

@@ -21,16 +21,20 @@ __all__ = ["Add", "Changes", "Drop", "StepReply", "Unusable", "parse_changes", "
 # Far above what is asked for: an engine that no schema binds may say more, within reason.
 _LONGEST = 600
 
+# What weak models put into bound strings, and SQLite's text functions stop at.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
 def _said(text: str) -> str:
-    if not text.strip():
+    kept = _CONTROL.sub("", text)
+    if not kept.strip():
         raise ValueError("it is empty")
-    text.encode()  # a lone surrogate is a ValueError
-    return text
+    kept.encode()  # a lone surrogate is a ValueError
+    return kept
 
 
 _Paragraph = Annotated[str, AfterValidator(_said)]
@@ -147,5 +151,5 @@ def _whole(text: str) -> str:
 
 
 def _encodable(text: str) -> str | None:
-    kept = text.encode("utf-8", "ignore").decode().strip()
+    kept = _CONTROL.sub("", text.encode("utf-8", "ignore").decode()).strip()
     return kept if any(character.isalnum() for character in kept) else None

@@ -139,7 +139,7 @@ def test_the_model_is_told_what_was_wrong_and_never_asked_without_end() -> None:
 @pytest.mark.parametrize(
     ("said", "saved"),
     [
-        ("Plain prose.", "Plain prose."),
+        ("Plain\x00 prose.", "Plain prose."),
         ('{"paragraph": "One. Two. Thr', "One. Two."),
         ('{"paragraph": "One tw', "One tw"),
         ('{"paragraph": "One. Two", "dr', "One. Two"),
@@ -156,6 +156,19 @@ def test_what_is_saved_of_a_broken_answer(said: str, saved: str | None) -> None:
     assert found == saved
     with pytest.raises(Unusable):
         parse_step(said, [])
+
+
+def test_control_characters_are_left_out_and_lines_are_lines() -> None:
+    said = parse_step(reply(2, paragraph=" a\x00\n\tb ", add=[{"text": "c\n d"}], drop=[]), [])
+    assert (said.paragraph, said.add[0].text) == ("a\n\tb", "c d")
+    for broken in (
+        {"paragraph": " \x00"},
+        {"plans": ["\n"]},
+        {"plans": []},
+        {"add": [{"text": ""}]},
+    ):
+        with pytest.raises(Unusable):
+            parse_step(reply(2, drop=[], **broken), [])
 
 
 def test_sentences_that_were_said_before_are_told_by_their_share() -> None:
