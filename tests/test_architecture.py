@@ -19,7 +19,9 @@ HEAVY = {
     "torch", "transformers", "sentence_transformers", "faiss", "langgraph", "openai", "vllm",
     "triton", "pypdfium2", "docx", "bs4", "lxml", "sentencex",
 }  # fmt: skip
-LANGGRAPH_FILES = {"memagent.nodes"}
+LANGGRAPH_FILES = {
+    "memagent.loops.outline", "memagent.loops.successive", "memagent.loops.vote", "memagent.nodes",
+}  # fmt: skip
 # Tensor code imports its tensors at the top; in return it is imported only where it is used.
 TENSOR_CODE = ("memagent.kernels.", "memagent.reader.network", "memagent.streaming.")
 

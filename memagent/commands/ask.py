@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from memagent.output import (
     visible,
     write,
 )
+
+if TYPE_CHECKING:
+    from memagent.core import Answer
 
 __all__ = ["ask", "read_text"]
 
@@ -79,18 +82,23 @@ def ask(
         if json:
             print_json(answer_object(answer, explain=explain))
         else:
-            write("\n")
-            if points := outline_text(answer):
-                write(f"\n{points}\n")
-            if lines := sources_text(answer):
-                console(stderr=True).print(visible(lines), style="dim", markup=False)
-            if explain:
-                print_explain(answer.explain)
+            _show_end(answer, explain)
         if not answer.citations and not memory.events.count_after():
             say(memory.empty)
         if answer.state == "partial":
             say("interrupted: what came so far is kept")
             raise typer.Exit(130)
+
+
+def _show_end(answer: Answer, explain: bool) -> None:
+    """What stands behind the words of an answer."""
+    write("\n")
+    if points := outline_text(answer):
+        write(f"\n{points}\n")
+    if lines := sources_text(answer):
+        console(stderr=True).print(visible(lines), style="dim", markup=False)
+    if explain:
+        print_explain(answer.explain)
 
 
 def read_text(argument: str | None) -> str:
