@@ -134,6 +134,21 @@ SHOWN = (
     ),
     ("segments", "windows_checked", "refined windows that their graph would cut alike", "{:,.0f}"),
     ("segments", "graph_over_refinement@512", "time of the graph over prefix sums", "{:.1f}"),
+    (
+        "served",
+        "throughput_ratio@32",
+        "batch of 32 rows at a time: tokens a second over a bare client's",
+        "{:.2f}",
+    ),
+    *(
+        (
+            "served",
+            f"cached_share@{window}",
+            f"conversation of 20 turns, window of {window:,}: prompt tokens from the prefix cache",
+            "{:.1%}",
+        )
+        for window in (32768, 8192)
+    ),
     ("faults", "kills", "processes killed at random moments", "{:.0f}"),
     ("faults", "lost", "acknowledged turns or spans lost", "{:.0f}"),
     ("faults", "integrity_failures", "damaged stores", "{:.0f}"),
@@ -141,6 +156,8 @@ SHOWN = (
     ("faults", "leaks", "texts seen from another namespace", "{:.0f}"),
     ("faults", "bytes_after_forget", "copies of a forgotten text left in the files", "{:.0f}"),
 )
+# What a bench needs first that asks a server.
+SERVED = dict.fromkeys(("served", "loops"), "memagent serve pocket --context 32768 --detach && ")
 TABLE = re.compile(r"(<!-- table: (\w+)(?:, ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -157,12 +174,12 @@ def table(bench: str, measure: str | None = None) -> str:
     machine = device if isinstance(device, str) else device.get("cpu", "")
     files = (
         report["data"]["file"].split(", ")
-        if bench in ("stream", "ingest", "reader", "recall", "segments")
+        if bench in ("stream", "ingest", "reader", "recall", "segments", "loops")
         else []
     )
     data = "".join(f" --data {name}" for name in files)
     ablate = " --ablate" if any(row.get("measure") == "ablation" for row in report["rows"]) else ""
-    command = f"memagent bench {bench}{ablate}{data} --json"
+    command = f"{SERVED.get(bench, '')}memagent bench {bench}{ablate}{data} --json"
     lines += ["", f"`{command}`, {report['date'][:10]}, {machine}."]
     return "\n".join(lines) + "\n"
 

@@ -67,10 +67,10 @@ def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
     """An answer as the JSON that schemas/answer.json describes."""
     from memagent.citations import dated
 
-    value = dataclasses.asdict(dated(answer))
-    if not explain:
-        del value["explain"]
-    return value
+    # The report is plain data already, and as a copy it would cost more than all the rest.
+    value = dataclasses.asdict(dataclasses.replace(dated(answer), explain={}))
+    del value["explain"]
+    return {**value, "explain": answer.explain} if explain else value
 
 
 def search_object(found: Recalled, limit: int, *, explain: bool = False) -> dict[str, Any]:

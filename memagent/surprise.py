@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memagent.errors import EngineError
-from memagent.memory.embed import fast_products, fingerprint
+from memagent.memory.embed import fingerprint
+from memagent.memory.processor import fast_products
 from memagent.memory.surprise import Surprise
 from memagent.models.bundled import pocket_lm
 from memagent.surprise_windows import WINDOW, in_windows

@@ -42,6 +42,7 @@ class Store:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
+        self._writing = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -80,7 +81,8 @@ class Store:
         """One transaction, committed to disk when the block ends, undone if it raises.
 
         It takes the write lock at once: a read first and a write later could meet another
-        process's commit in between, which SQLite refuses without waiting. Blocks may nest.
+        process's commit in between, which SQLite refuses without waiting. Blocks may nest. The
+        threads of a process queue up for it: SQLite would have them ask again and again.
         """
         with self.errors():
             db = self.db
@@ -88,13 +90,14 @@ class Store:
                 with db.atomic():
                     yield db
                 return
-            try:
-                db.conn.execute("BEGIN IMMEDIATE")
-                yield db
-                db.conn.execute("COMMIT")
-            except BaseException:
-                db.rollback()
-                raise
+            with self._writing:
+                try:
+                    db.conn.execute("BEGIN IMMEDIATE")
+                    yield db
+                    db.conn.execute("COMMIT")
+                except BaseException:
+                    db.rollback()
+                    raise
 
     @contextmanager
     def errors(self) -> Iterator[None]:

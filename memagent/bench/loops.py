@@ -112,6 +112,7 @@ def _row(
     own = np.array(covered[way])
     gain, low, high = paired_gain(own, np.array(covered["one call"]))
     return {
+        "measure": "ways",
         "way": way,
         "questions": len(own),
         "coverage": round(float(own.mean()), 4),

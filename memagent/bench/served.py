@@ -24,8 +24,10 @@ from memagent.batch.runner import Batch
 from memagent.bench.corpus import source_data
 from memagent.bench.report import CheckError, Report
 from memagent.documents.reader import read_stdin
+from memagent.engines.base import Engine
 from memagent.engines.metrics import read_metrics
 from memagent.engines.vllm import VllmEngine
+from memagent.errors import UsageError
 from memagent.ingest import ingest
 from memagent.memory.batches import Batches
 from memagent.session import Session
@@ -84,26 +86,29 @@ class _Pass:
 
 
 def measure(
-    url: str,
+    engine: Engine,
     *,
     rows: int = 128,
     max_tokens: int = 256,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Ask a running vLLM server; raises CheckError if a check fails, EngineError if it is lost."""
+    """Ask the vLLM server of `engine`. Raises CheckError if a check fails, EngineError if it is
+    lost, UsageError where it is no vLLM server."""
+    if not isinstance(engine, VllmEngine) or not engine.capabilities.prompt_logprobs:
+        raise UsageError("this bench needs a vLLM server: memagent serve starts one")
     with tempfile.TemporaryDirectory(prefix="memagent-bench-") as name:
         folder = Path(name)
         settings = Settings(store=folder / "memory.db", engine="vllm", max_tokens=max_tokens)
-        engine = _Recorded(url)
-        with _Desk(settings, engine) as desk:
+        recorded = _Recorded(engine.url)
+        with _Desk(settings, recorded) as desk:
             topics = _remember(desk)
-            tell(f"{len(topics)} documents stored; {rows} questions to {engine.model}")
+            tell(f"{len(topics)} documents stored; {rows} questions to {recorded.model}")
             table = list(_rounds(desk, topics, rows, tell))
             talks = [_talk(desk, "talk", topics, tell)]
-            if engine.context > _SMALL_WINDOW:
-                desk.given = _Recorded(url, _SMALL_WINDOW)
+            if recorded.context > _SMALL_WINDOW:
+                desk.given = _Recorded(engine.url, _SMALL_WINDOW)
                 talks.append(_talk(desk, "short talk", topics[::-1], tell))
-        windows = [engine.context, _SMALL_WINDOW][: len(talks)]
+        windows = [recorded.context, _SMALL_WINDOW][: len(talks)]
     return Report(
         bench="served",
         data=source_data(),
@@ -111,7 +116,7 @@ def measure(
         rows=[*table, *(row for talk in talks for row in talk)],
         notes=(
             f"{rows} questions, {CONCURRENCY} at a time, of up to {max_tokens} tokens each, "
-            f"answered by {engine.model} on vLLM with a window of {engine.context} tokens.",
+            f"answered by {recorded.model} on vLLM with a window of {recorded.context} tokens.",
             "The bare client sends the prompts that the product sent, by the same library; the "
             f"server has seen all of them once before. Ratios are the median of {_ROUNDS} rounds.",
             f"A conversation has {_TURNS} turns; cached are the tokens of its prompts that the "

@@ -187,7 +187,7 @@ def segments(
 
 @app.command()
 def served(
-    url: Annotated[str, typer.Option("--url", help="A running vLLM server.")],
+    url: options.Url = None,
     rows: Annotated[int, typer.Option("--rows", min=32, help="Questions of the batch.")] = 128,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")
@@ -198,7 +198,9 @@ def served(
     """Throughput of a batch over that of a bare client; share of prompts the server had cached."""
     from memagent.bench.served import measure
 
-    _print(measure(url, rows=rows, max_tokens=max_tokens, tell=say), json, out)
+    with options.open_workspace(url=url, engine="vllm") as workspace:
+        report = measure(workspace.engine, rows=rows, max_tokens=max_tokens, tell=say)
+    _print(report, json, out)
 
 
 @app.command()

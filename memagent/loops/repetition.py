@@ -39,7 +39,10 @@ def repeated_share(text: str, earlier: Iterable[str]) -> float:
 
 def runs_in_a_circle(text: str) -> bool:
     """Whether `text` ends with the same few sentences for the third time in a row."""
-    said = list(_sentences(text[-_LOOKED_AT:]))
+    end = text[-_LOOKED_AT:]
+    if end.count(end[-_SHORTEST // 2 :]) < 3:
+        return False  # which is nearly always so, and told at once
+    said = list(_sentences(end))
     return any(
         said[-length:] == said[-2 * length : -length] == said[-3 * length : -2 * length]
         and sum(map(len, said[-length:])) >= _SHORTEST

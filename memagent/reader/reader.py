@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memagent.memory.embed import Embedder, fast_products
+from memagent.memory.embed import Embedder
+from memagent.memory.processor import fast_products
 from memagent.models.bundled import pocket_reader
 from memagent.reader.weights import load_network
 from memagent.reader.windows import Window, load_tokenizer, tensors, windows
