@@ -88,8 +88,8 @@ class _Pass:
 def measure(
     engine: Engine,
     *,
-    rows: int = 128,
-    max_tokens: int = 256,
+    rows: int = 96,
+    max_tokens: int = 512,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Ask the vLLM server of `engine`. Raises CheckError if a check fails, EngineError if it is

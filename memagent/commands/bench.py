@@ -188,10 +188,10 @@ def segments(
 @app.command()
 def served(
     url: options.Url = None,
-    rows: Annotated[int, typer.Option("--rows", min=32, help="Questions of the batch.")] = 128,
+    rows: Annotated[int, typer.Option("--rows", min=32, help="Questions of the batch.")] = 96,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")
-    ] = 256,
+    ] = 512,
     json: options.Json = False,
     out: Out = None,
 ) -> None:
