@@ -32,6 +32,7 @@ bench: .venv/ready
 	$(if $(QUESTIONS),$(BIN)/memagent bench reader --out benchmarks/results $(QUESTIONS:%=--data %))
 	$(if $(HISTORIES),$(BIN)/memagent bench recall --ablate --out benchmarks/results --plot benchmarks/results $(HISTORIES:%=--data %))
 	$(if $(BOUNDARIES),$(BIN)/memagent bench segments --out benchmarks/results --plot benchmarks/results $(BOUNDARIES:%=--data %))
+	$(if $(SERVER),$(BIN)/memagent bench served --url $(SERVER) --out benchmarks/results)
 	$(BIN)/memagent bench faults --out benchmarks/results
 	$(BIN)/memagent bench kernels --out benchmarks/results --plot benchmarks/results
 	$(BIN)/memagent bench stream --out benchmarks/results --plot benchmarks/results $(BOOKS:%=--data %)

@@ -87,7 +87,8 @@ def test_working_memory_and_plan_are_edited_line_by_line(run: Run) -> None:
         "\n-likes tea\n",
         "memagent: the memory has no line 7: it has 2\n",
         "memagent: edit needs a terminal: say /memory add LINE or drop N\n",
-        "memagent: /memory does not know 'fly': say update, show, edit, add LINE, diff, undo or drop N\n",
+        "memagent: /memory does not know 'fly': say update, show, edit, add LINE, diff,"
+        " undo or drop N\n",
         "memagent: say what to add: /memory add LINE\n",
         "1. first step\n1. first step\n",
         "\n+first step\n",
