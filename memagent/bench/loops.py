@@ -47,7 +47,7 @@ def measure(
     engine: Engine,
     data: Path,
     *,
-    limit: int = 20,
+    limit: int = 8,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Ask up to `limit` questions of each history. Raises InputError, EngineError, CheckError."""

@@ -208,7 +208,7 @@ def loops(
     data: Annotated[Path, typer.Option("--data", help="Histories with questions, as for recall.")],
     url: options.Url = None,
     engine: options.Engine = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Questions of each history.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Questions of each history.")] = 8,
     json: options.Json = False,
     out: Out = None,
 ) -> None:
