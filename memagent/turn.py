@@ -120,11 +120,12 @@ class Turn:
         return Chunk(text, usage=used, uncertainty=uncertainty)
 
     def lines(self, kind: Literal["memory", "plan"]) -> Lines:
-        """The session's working memory or plan, as much of it as goes into a prompt."""
-        working = Working(self.memory.store, self.session.id, kind)
-        lines = working.sourced()
-        kept = lines[len(lines) - within(lines) :]
-        return Lines(tuple(line.text for line in kept), working.version)
+        """The session's working memory or plan, as of the turn's moment: what goes into a prompt."""
+        found = Working(self.memory.store, self.session.id, kind).newest(at=self.which.as_of)
+        if found is None:
+            return Lines()
+        kept = found.lines[len(found.lines) - within(found.lines) :]
+        return Lines(tuple(line.text for line in kept), found.number)
 
     def scope(self, since: int) -> Scope:
         """The memory of this turn, for engines that attend to it themselves."""

@@ -92,6 +92,11 @@ class Working:
         )
         return int(row["v"] or 0) if row else 0
 
+    def newest(self, *, at: str | None = None) -> Version | None:
+        """The newest version, or the one in force `at` a moment; None before the first."""
+        found = self._read("(? IS NULL OR created <= ?) ORDER BY version DESC LIMIT 1", at, at)
+        return found[0] if found else None
+
     def history(self) -> list[Version]:
         """Every version, oldest first."""
         return self._read("1 ORDER BY version")

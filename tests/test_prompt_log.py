@@ -8,6 +8,7 @@ from memagent.agent import Agent
 from memagent.core import Message, ToolCall
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.memory.embed import Embedder
+from memagent.memory.events import Filter
 from memagent.memory.forget import forget_range
 from memagent.memory.items import Piece
 from memagent.memory.memory import Memory
@@ -153,6 +154,22 @@ def test_working_memory_is_shown_where_it_changed(memory: Memory) -> None:
     assert "(empty)" in turns[3]
     last = prompts(engine)[-1]
     assert [m.content for m in last if m.role == "user"] == turns
+
+
+def test_as_of_a_moment_working_memory_is_what_it_was(memory: Memory) -> None:
+    told(memory)
+    agent, engine = agent_of(memory, "Fine.")
+    talk = Session(agent, "talk")
+    working = Working(memory.store, talk.source.id)
+    working.replace(["The user is a pilot."], "add", time="2026-01-01T00:00:00+00:00")
+    working.replace(["The user is a baker."], "edit", time="2026-05-01T00:00:00+00:00")
+    talk.tell(QUESTIONS[0], which=Filter(as_of="2026-03-01T00:00:00+00:00"))
+    talk.tell(QUESTIONS[0], which=Filter(as_of="2025-03-01T00:00:00+00:00"))
+    talk.tell(QUESTIONS[1])
+    turns = [prompt[-1].content for prompt in prompts(engine)]
+    assert "The user is a pilot." in turns[0]
+    assert "The user is" not in turns[1]
+    assert "The user is a baker." in turns[2]
 
 
 @pytest.mark.parametrize("back", ["undo", "retry"])
