@@ -120,7 +120,7 @@ class Turn:
         return Chunk(text, usage=used, uncertainty=uncertainty)
 
     def lines(self, kind: Literal["memory", "plan"]) -> Lines:
-        """What of the session's working memory or plan goes into a prompt, as of the turn's moment."""
+        """What goes into a prompt of working memory or plan, as of the turn's moment."""
         found = Working(self.memory.store, self.session.id, kind).newest(at=self.which.as_of)
         if found is None:
             return Lines()
