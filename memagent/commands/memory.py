@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Stored text: list, show, forget, rebuild, resegment, check.", no_args_is_help=True
+    help="Stored text and working memory: list, show, forget, rebuild, resegment, lines, edit.",
+    no_args_is_help=True,
 )
 
 Name = Annotated[str, typer.Argument(help="Name of a document or session.")]
