@@ -117,7 +117,7 @@ def test_an_answer_that_quotes_memory_is_not_remembered_as_an_event(memory: Memo
 
 def test_a_prompt_that_does_not_fit_loses_history_first_then_events(memory: Memory) -> None:
     remember(memory, *[f"Fact {n} about geese, ponds and meadows." for n in range(40)])
-    engine = ScriptedEngine(["A long answer. " * 40], context=1100)
+    engine = ScriptedEngine([" ".join(f"Part {n} of it." for n in range(30))], context=1100)
     agent = Agent(memory, engine, Settings(budget=400, max_tokens=300))
     talk = Session(agent, "talk")
     for n in range(4):
