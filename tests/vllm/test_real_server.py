@@ -96,7 +96,7 @@ def test_stream_is_the_servers_answer_in_pieces_with_its_usage(
         "temperature": 0.0,
     }
     whole = posted(f"{server.url}/v1/chat/completions", body)
-    assert len([chunk for chunk in chunks if chunk.text]) > 5
+    assert len([chunk for chunk in chunks if chunk.text]) > 1
     assert chunks[-1].finish == "length"
     assert text_of(chunks) == whole["choices"][0]["message"]["content"]
     assert chunks[-1].finish == whole["choices"][0]["finish_reason"]
