@@ -157,7 +157,9 @@ SHOWN = (
     ("faults", "bytes_after_forget", "copies of a forgotten text left in the files", "{:.0f}"),
 )
 # What a bench needs first that asks a server.
-SERVED = dict.fromkeys(("served", "loops"), "memagent serve pocket --context 32768 --detach && ")
+SERVED = dict.fromkeys(
+    ("served", "loops"), "`memagent serve pocket --context 32768 --detach`, then "
+)
 TABLE = re.compile(r"(<!-- table: (\w+)(?:, ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -179,8 +181,9 @@ def table(bench: str, measure: str | None = None) -> str:
     )
     data = "".join(f" --data {name}" for name in files)
     ablate = " --ablate" if any(row.get("measure") == "ablation" for row in report["rows"]) else ""
-    command = f"{SERVED.get(bench, '')}memagent bench {bench}{ablate}{data} --json"
-    lines += ["", f"`{command}`, {report['date'][:10]}, {machine}."]
+    command = f"memagent bench {bench}{ablate}{data} --json"
+    first = SERVED.get(bench, "")
+    lines += ["", f"{first}`{command}`, {report['date'][:10]}, {machine}."]
     return "\n".join(lines) + "\n"
 
 
