@@ -14,7 +14,7 @@ from memagent.engines.base import Engine
 from memagent.memory.events import Filter
 from memagent.memory.items import Source, Span
 from memagent.memory.memory import Memory
-from memagent.prompt_log import Log, event_at
+from memagent.prompt_log import Log
 from memagent.settings import Settings
 
 if TYPE_CHECKING:
@@ -192,13 +192,15 @@ def load_answer(memory: Memory, answer_id: int) -> Answer:
 def _outline(memory: Memory, explain: dict[str, Any]) -> Iterator[Point]:
     """The marked stretches of an answer, with the text that stands there now."""
     lines = {line["number"]: line for line in explain.get("chosen", ())}
-    for heading, number in explain.get("outline", ()):
-        line = lines[number]
-        event = event_at(memory, (line["source_id"], line["start"], line["end"]))
+    marks = [(heading, lines[number]) for heading, number in explain.get("outline", ())]
+    events = memory.events.at(
+        [(line["source_id"], line["start"], line["end"]) for _, line in marks]
+    )
+    for (heading, line), event in zip(marks, events, strict=True):
         yield Point(
             heading,
             Citation(
-                number=number,
+                number=line["number"],
                 verified=True,
                 text=event.text,
                 source=event.source,

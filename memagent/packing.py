@@ -13,23 +13,14 @@ from dataclasses import dataclass, replace
 from memagent.core import Message
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
-from memagent.memory.items import Event, Span
+from memagent.memory.items import Span
 from memagent.memory.recall.budget import Hit
-from memagent.prompt_log import Lines, Log, place_of
+from memagent.prompt_log import Lines, Log, Shown, place_of
 from memagent.prompts.load import render
 
-__all__ = ["Packed", "Shown", "pack"]
+__all__ = ["Packed", "pack"]
 
 _MARKERS = re.compile(r"\s*\[\d{1,4}(?:\s*,\s*\d{1,4})*\]")
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """An event as it stands in a prompt: its number, and what is to be known of it."""
-
-    number: int
-    event: Event
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +143,8 @@ def _said(log: Log) -> Iterator[Message]:
     for span in log.carried:
         # The numbers in these words are those of a log that is gone.
         yield _words(replace(span, text=_MARKERS.sub("", span.text)))
-    number = 0
     for each in log.exchanges:
-        shown = [Shown(number + n, event, note) for n, (event, note) in enumerate(each.shown, 1)]
-        number += len(shown) + len(each.looked_up)
-        yield _turn(each.turn.text, shown, each.again, each.memory, each.plan)
+        yield _turn(each.turn.text, each.shown, each.again, each.memory, each.plan)
         yield from map(_words, each.replies)
 
 

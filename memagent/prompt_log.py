@@ -16,7 +16,7 @@ from memagent.memory.items import Event, Source, Span
 from memagent.memory.memory import Memory
 from memagent.memory.working import Working
 
-__all__ = ["Exchange", "Lines", "Log", "event_at", "place_of", "read_log"]
+__all__ = ["Exchange", "Lines", "Log", "Shown", "place_of", "read_log"]
 
 Place = tuple[int, int, int]
 
@@ -30,17 +30,26 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """An event as it stands in a prompt: its number, and what is to be known of it."""
+
+    number: int
+    event: Event
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """A turn and what followed it, as they stand in the prompts after it.
 
-    `shown` are the events before the turn's words, each with its note, and `again` the numbers of
+    `shown` are the events before the turn's words, and `again` the numbers of
     earlier ones that were recalled for it as well. `looked_up` were found by tools: they have
     numbers and are not repeated. `memory` and `plan` are None where they were not shown.
     """
 
     turn: Span
     replies: tuple[Span, ...]
-    shown: tuple[tuple[Event, str], ...] = ()
+    shown: tuple[Shown, ...] = ()
     again: tuple[int, ...] = ()
     looked_up: tuple[Event, ...] = ()
     memory: Lines | None = None
@@ -97,25 +106,6 @@ def place_of(event: Event) -> Place:
     return event.source_id, event.start, event.end
 
 
-def event_at(memory: Memory, place: Place) -> Event:
-    """The event that stood at a place, with the text that stands there now."""
-    source_id, start, end = place
-    source, span = memory.sources.by_id(source_id), memory.spans.at(source_id, start)
-    return Event(
-        0,
-        source_id,
-        source.name,
-        source.kind,
-        start,
-        end,
-        memory.spans.text(source_id, start, end),
-        span.page,
-        span.section,
-        span.role,
-        span.time,
-    )
-
-
 def read_log(memory: Memory, session: Source, before: Span, recent: Sequence[Span]) -> Log:
     """The log as the newest answer before a turn left it; empty where none left one."""
     newest = _last_turn(memory, session, before)
@@ -135,7 +125,7 @@ def read_log(memory: Memory, session: Source, before: Span, recent: Sequence[Spa
 
 
 def _numbered(exchange: Exchange) -> Iterator[Event]:
-    yield from (event for event, _ in exchange.shown)
+    yield from (shown.event for shown in exchange.shown)
     yield from exchange.looked_up
 
 
@@ -148,18 +138,25 @@ def _last_turn(memory: Memory, session: Source, before: Span) -> Span | None:
 def _exchanges(memory: Memory, spans: Sequence[Span]) -> Iterator[Exchange]:
     starts = [place for place, span in enumerate(spans) if span.role == "user"]
     records = memory.answers.reports([spans[place].id for place in starts], "log")
-    for place, following in zip(starts, [*starts[1:], len(spans)], strict=True):
+    of_turns = [records.get(spans[place].id) for place in starts]
+    places = [
+        place[:3]
+        for record in of_turns
+        if record is not None
+        for place in (*record["shown"], *record["looked_up"])
+    ]
+    events = enumerate(memory.events.at(places), start=1)
+    for place, following, record in zip(starts, [*starts[1:], len(spans)], of_turns, strict=True):
         turn, replies = spans[place], tuple(spans[place + 1 : following])
-        record = records.get(turn.id)
         if record is None:
             yield Exchange(turn, replies)
             continue
         yield Exchange(
             turn,
             replies,
-            tuple((event_at(memory, place), note) for *place, note in record["shown"]),
+            tuple(Shown(*next(events), note) for *_, note in record["shown"]),
             tuple(record["again"]),
-            tuple(event_at(memory, place) for place in record["looked_up"]),
+            tuple(next(events)[1] for _ in record["looked_up"]),
             _lines(memory, turn, "memory", record["memory"]),
             _lines(memory, turn, "plan", record["plan"]),
         )

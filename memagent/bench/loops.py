@@ -24,7 +24,6 @@ from memagent.bench.sample import thinned
 from memagent.core import Answer
 from memagent.engines.base import Engine
 from memagent.memory.embed import Embedder
-from memagent.prompt_log import event_at
 from memagent.session import ASK_SESSION, Session
 from memagent.settings import Settings
 
@@ -97,8 +96,9 @@ def _ask(stored: Stored, engine: Engine, asked: Asked, how: Mapping[str, Any]) -
 def _shares(stored: Stored, answer: Answer) -> dict[int, float]:
     """The share of each turn that was before the engine."""
     found: dict[int, float] = {}
-    for line in answer.explain["chosen"]:
-        event = event_at(stored.memory, (line["source_id"], line["start"], line["end"]))
+    chosen = answer.explain["chosen"]
+    places = [(line["source_id"], line["start"], line["end"]) for line in chosen]
+    for event in stored.memory.events.at(places):
         for number, share in stored.turns_of(event):
             found[number] = min(found.get(number, 0.0) + share, 1.0)
     return found
