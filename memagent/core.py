@@ -85,10 +85,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call, as the engine counts them."""
+    """Tokens of a call, or of several, as the engine counts them."""
 
     prompt: int = 0
     completion: int = 0
+
+    def __add__(self, more: Usage) -> Usage:
+        return Usage(self.prompt + more.prompt, self.completion + more.completion)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from memagent.memory.recall.budget import Hit
 from memagent.packing import Packed
 from memagent.prompt_log import place_of
 from memagent.tools import TOOLS, ToolBox
-from memagent.turn import Turn, TurnState, added
+from memagent.turn import Turn, TurnState
 
 __all__ = [
     "MAX_ROUNDS",
@@ -85,9 +85,7 @@ def pack(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     """The prompt of the answer."""
     turn = runtime.context
     hits = state["recalled"].chosen
-    packed = turn.pack(
-        state["question"], hits, working=turn.lines("memory"), plan=turn.lines("plan")
-    )
+    packed = turn.pack(state["question"], hits)
     return {
         "packed": packed,
         "hits": hits if turn.engine.capabilities.attention else packed.hits,
@@ -126,12 +124,12 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                 if chunk.tool_calls and tools:
                     update["calls"] = chunk.tool_calls
                 if chunk.usage:
-                    update["usage"] = added(state["usage"], chunk.usage)
+                    update["usage"] = state["usage"] + chunk.usage
                 if _circles(turn, chunk.text, parts):
                     turn.memory.warn("the answer was stopped: it said the same again and again")
                     update["trace"] = (*state["trace"], {"step": "repetition"})
                     said = turn.engine.count("".join(parts))
-                    update["usage"] = added(state["usage"], Usage(state["packed"].tokens, said))
+                    update["usage"] = state["usage"] + Usage(state["packed"].tokens, said)
                     break
                 if chunk.attention:
                     update["attention"] = chunk.attention

@@ -6,11 +6,10 @@ The state holds ids and the current turn only; the transcript lives in the store
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from memagent.core import Chunk, Message, Request, Scope, State, ToolCall, Usage
+from memagent.core import Message, Request, Scope, State, ToolCall, Usage
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
 from memagent.memory.events import Filter
@@ -22,7 +21,7 @@ from memagent.packing import Packed, pack
 from memagent.prompt_log import Lines, Log
 from memagent.settings import Settings
 
-__all__ = ["Turn", "TurnState", "added"]
+__all__ = ["Turn", "TurnState"]
 
 
 @dataclass(frozen=True)
@@ -60,25 +59,10 @@ class Turn:
             skip=in_prompt,
         )
 
-    def pack(
-        self,
-        question: str,
-        hits: tuple[Hit, ...] | None,
-        *,
-        max_tokens: int | None = None,
-        working: Lines | None = None,
-        plan: Lines | None = None,
-    ) -> Packed:
-        """The prompt for these words, with room for `max_tokens`, by default those of the settings.
-
-        What an engine attends to by itself is not written into its prompt, and its window moves
-        with the answer.
-        """
-        room = self.settings.max_tokens if max_tokens is None else max_tokens
-        if self.engine.capabilities.attention:
-            hits, room = (None if hits is None else ()), 0
-        return pack(
-            self.engine, question, hits, self.log, working=working, plan=plan, max_tokens=room
+    def pack(self, question: str, hits: tuple[Hit, ...]) -> Packed:
+        """The prompt of an answer: the log, and what the turn adds to it."""
+        return self._packed(
+            question, hits, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
         )
 
     def aside(
@@ -90,12 +74,12 @@ class Turn:
         max_tokens: int,
         schema: dict[str, Any] | None = None,
         seed: int | None = None,
-    ) -> Chunk:
-        """What the engine writes for the agent itself, with these events in view."""
-        packed = self.pack(text, hits, max_tokens=max_tokens)
+    ) -> tuple[str, Usage]:
+        """What the engine writes for the agent itself, with these events in view; what it took."""
+        packed = self._packed(text, hits, max_tokens)
         attends = self.engine.capabilities.attention
         evidence = (hits or ()) if attends else packed.hits
-        return self.whole(
+        written = self.engine.whole(
             Request(
                 messages=packed.messages,
                 question=text,
@@ -107,19 +91,13 @@ class Turn:
                 schema=schema,
             )
         )
+        return written.text, written.usage or Usage()
 
-    def whole(self, request: Request) -> Chunk:
-        """The whole answer to a request, as one chunk."""
-        text, used, uncertainty = "", Usage(), None
-        with closing(self.engine.stream(request)) as chunks:  # type: ignore[type-var]
-            for chunk in chunks:
-                text += chunk.text
-                used = chunk.usage or used
-                if uncertainty is None:
-                    uncertainty = chunk.uncertainty
-        return Chunk(text, usage=used, uncertainty=uncertainty)
+    def scope(self, since: int) -> Scope:
+        """The memory of this turn, for engines that attend to it themselves."""
+        return Scope(self.memory, self.which, self.session.id, since)
 
-    def lines(self, kind: Literal["memory", "plan"]) -> Lines:
+    def _lines(self, kind: Literal["memory", "plan"]) -> Lines:
         """What goes into a prompt of working memory or plan, as of the turn's moment."""
         found = Working(self.memory.store, self.session.id, kind).newest(at=self.which.as_of)
         if found is None:
@@ -127,16 +105,21 @@ class Turn:
         kept = found.lines[len(found.lines) - within(found.lines) :]
         return Lines(tuple(line.text for line in kept), found.number)
 
-    def scope(self, since: int) -> Scope:
-        """The memory of this turn, for engines that attend to it themselves."""
-        return Scope(self.memory, self.which, self.session.id, since)
-
-
-def added(used: Usage, more: Usage | None) -> Usage:
-    """The tokens of two calls."""
-    if more is None:
-        return used
-    return Usage(used.prompt + more.prompt, used.completion + more.completion)
+    def _packed(
+        self,
+        question: str,
+        hits: tuple[Hit, ...] | None,
+        max_tokens: int,
+        working: Lines | None = None,
+        plan: Lines | None = None,
+    ) -> Packed:
+        # What an engine attends to by itself is not written into its prompt, and its window moves
+        # with the answer.
+        if self.engine.capabilities.attention:
+            hits, max_tokens = (None if hits is None else ()), 0
+        return pack(
+            self.engine, question, hits, self.log, working=working, plan=plan, max_tokens=max_tokens
+        )
 
 
 class TurnState(TypedDict, total=False):
@@ -163,6 +146,5 @@ class TurnState(TypedDict, total=False):
     answered: bool
     confidence: float | None
     usage: Usage
-    tokens: int
     attention: tuple[tuple[Event, float], ...]
     error: EngineError | None

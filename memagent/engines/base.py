@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
-from memagent.core import Chunk, Message, Request
+from memagent.core import Chunk, Message, Request, Usage
 
 __all__ = ["Capabilities", "Engine"]
 
@@ -43,6 +44,19 @@ class Engine(ABC):
 
         Raises EngineError when the server is down, slow or refuses the request.
         """
+
+    def whole(self, request: Request, on_text: Callable[[str], None] = lambda text: None) -> Chunk:
+        """The whole answer as one chunk with its usage and uncertainty; `on_text` gets it as it
+        comes. Raises as `stream` does."""
+        text: list[str] = []
+        used, uncertainty = Usage(), None
+        with closing(self.stream(request)) as chunks:  # type: ignore[type-var]
+            for chunk in chunks:
+                text.append(chunk.text)
+                on_text(chunk.text)
+                used = chunk.usage or used
+                uncertainty = chunk.uncertainty if uncertainty is None else uncertainty
+        return Chunk("".join(text), usage=used, uncertainty=uncertainty)
 
     @abstractmethod
     def count(self, text: str) -> int:

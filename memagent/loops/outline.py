@@ -17,23 +17,24 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
+from memagent.core import Usage
+from memagent.loops.tries import Unusable, ask
 from memagent.memory.items import Event
 from memagent.memory.recall.budget import OVERHEAD, Hit
 from memagent.memory.segment import estimate_tokens, sentences
 from memagent.prompts.load import render
-from memagent.turn import Turn, TurnState, added
+from memagent.turn import Turn, TurnState
 
-__all__ = ["Point", "outline", "read_points", "wanted"]
+__all__ = ["Mark", "outline", "read_marks", "wanted"]
 
 _MOST = 8  # points
 _HEADING = 80  # characters
-_TRIES = 3
 # Tokens that JSON of so many points can take, a token a character at worst but for the headings.
 _MAX_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Mark:
     """A heading over the sentences [first, last], counted from 1 over all that was recalled."""
 
     heading: str
@@ -65,33 +66,39 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     numbered = [sentence for hit in recalled.chosen for sentence in _sentences(hit)]
     if not numbered:
         return {}
-    usage, wrong = state["usage"], ""
-    points: list[Point] = []
-    tries = 0
-    while not points and tries < _TRIES:
-        tries += 1
-        said = turn.aside(
+    used = Usage()
+
+    def say(wrong: str, attempt: int) -> str:
+        nonlocal used
+        written, more = turn.aside(
             _prompt(state["question"], numbered, wrong),
             None,
             state["since"],
             max_tokens=min(_MAX_TOKENS, turn.engine.context // 4),
             schema=_schema(len(numbered)),
-            seed=tries,
+            seed=attempt,
         )
-        usage = added(usage, said.usage)
-        points, wrong = read_points(said.text, len(numbered))
-        if not wrong:
-            break
+        used += more
+        return written
+
+    def parse(text: str) -> list[Mark]:
+        marks, wrong = read_marks(text, len(numbered))
+        if wrong:
+            raise Unusable(wrong)
+        return marks
+
+    asked = ask(say, parse)
+    marks = asked.value or []
     trace = {
         "step": "outline",
-        "calls": tries,
+        "calls": len(asked.said),
         "sentences": len(numbered),
-        "points": len(points),
-        "failed": wrong or None,
+        "points": len(marks),
+        "failed": asked.wrong or None,
     }
-    update: TurnState = {"usage": usage, "trace": (*state["trace"], trace)}
-    if points:
-        hits = [hit for point in points for hit in _highlighted(point, numbered)]
+    update: TurnState = {"usage": state["usage"] + used, "trace": (*state["trace"], trace)}
+    if marks:
+        hits = [hit for mark in marks for hit in _highlighted(mark, numbered)]
         update["outlined"] = True
         update["recalled"] = replace(
             recalled, chosen=tuple(hits), spent=sum(hit.tokens for hit in hits)
@@ -99,27 +106,27 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     return update
 
 
-def read_points(text: str, count: int) -> tuple[list[Point], str]:
-    """The points of an outline over `count` sentences, and what is wrong with it, if anything."""
+def read_marks(text: str, count: int) -> tuple[list[Mark], str]:
+    """The marks of an outline over `count` sentences, and what is wrong with it, if anything."""
     begin, end = text.find("{"), text.rfind("}")
     try:
         found = json.loads(text[begin : end + 1])["points"]
-        points = [
-            Point(" ".join(str(each["heading"]).split())[:_HEADING], each["first"], each["last"])
+        marks = [
+            Mark(" ".join(str(each["heading"]).split())[:_HEADING], each["first"], each["last"])
             for each in found[:_MOST]
         ]
     except (ValueError, KeyError, TypeError):
         return [], 'it is no JSON of the form {"points": [{"heading", "first", "last"}]}'
     taken: set[int] = set()
-    for point in points:
-        if not (type(point.first) is type(point.last) is int):
+    for mark in marks:
+        if not (type(mark.first) is type(mark.last) is int):
             return [], '"first" and "last" must be numbers of sentences'
-        if not 1 <= point.first <= point.last <= count:
-            return [], f"{point.first} to {point.last} is no range of the sentences 1 to {count}"
-        if taken & (marked := set(range(point.first, point.last + 1))):
+        if not 1 <= mark.first <= mark.last <= count:
+            return [], f"{mark.first} to {mark.last} is no range of the sentences 1 to {count}"
+        if taken & (marked := set(range(mark.first, mark.last + 1))):
             return [], f"the sentence {min(taken & marked)} stands under two headings"
         taken |= marked
-    return points, ""
+    return marks, ""
 
 
 def _sentences(hit: Hit) -> Iterator[_Sentence]:
@@ -138,13 +145,13 @@ def _prompt(question: str, numbered: Sequence[_Sentence], wrong: str) -> str:
     return render("outline.md.j2", question=question, passages=passages, most=_MOST, wrong=wrong)
 
 
-def _highlighted(point: Point, numbered: Sequence[_Sentence]) -> list[Hit]:
+def _highlighted(mark: Mark, numbered: Sequence[_Sentence]) -> list[Hit]:
     """The marked stretch of each event that it touches, as an event of its own."""
     marked: dict[int, list[_Sentence]] = {}
-    for sentence in numbered[point.first - 1 : point.last]:
+    for sentence in numbered[mark.first - 1 : mark.last]:
         marked.setdefault(sentence.hit.event.id, []).append(sentence)
     return [
-        _stretch(group[0].hit, group[0].start, group[-1].end, point.heading)
+        _stretch(group[0].hit, group[0].start, group[-1].end, mark.heading)
         for group in marked.values()
     ]
 

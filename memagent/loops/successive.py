@@ -18,7 +18,7 @@ from langgraph.runtime import Runtime
 from memagent.memory.recall.budget import Hit, Recalled, choose
 from memagent.memory.segment import estimate_tokens
 from memagent.prompts.load import render
-from memagent.turn import Turn, TurnState, added
+from memagent.turn import Turn, TurnState
 
 __all__ = ["follow_up", "goes_on", "share"]
 
@@ -46,9 +46,9 @@ def follow_up(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     budget = found[0].budget
     prompt = render("next_question.md.j2", question=state["question"], asked=asked)
     hits = share(found, min(budget, _IN_VIEW)).chosen
-    written = turn.aside(prompt, hits, state["since"], max_tokens=_NEXT_QUESTION)
-    usage = added(state["usage"], written.usage)
-    following = _question(written.text)
+    written, used = turn.aside(prompt, hits, state["since"], max_tokens=_NEXT_QUESTION)
+    usage = state["usage"] + used
+    following = _question(written)
     before = [state["question"], *asked]
     # Weak models say parts of the instruction again, its example above all.
     if following is None or following in prompt or _words(following) in map(_words, before):

@@ -16,9 +16,9 @@ from dataclasses import replace
 
 from langgraph.runtime import Runtime
 
-from memagent.core import Chunk, Request
+from memagent.core import Chunk, Request, Usage
 from memagent.memory.recall.budget import Hit
-from memagent.turn import Turn, TurnState, added
+from memagent.turn import Turn, TurnState
 
 __all__ = ["chunks", "says_nothing", "vote", "votes"]
 
@@ -43,7 +43,7 @@ def vote(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     heard = _hear(turn, state, groups)
     used = state["usage"]
     for each in heard:
-        used = added(used, each.usage)
+        used += each.usage or Usage()
     uncertain = [float("inf") if each.uncertainty is None else each.uncertainty for each in heard]
     answers = [not says_nothing(each.text) for each in heard]
     # Where no chunk holds an answer, what matched the question best is asked once more.
@@ -95,29 +95,23 @@ def says_nothing(text: str) -> bool:
 
 def _hear(turn: Turn, state: TurnState, groups: Sequence[Sequence[Hit]]) -> list[Chunk]:
     """How the answer of each chunk begins."""
-
-    def begin(group: Sequence[Hit]) -> Chunk:
-        packed = turn.pack(
-            state["question"],
-            tuple(group),
-            working=turn.lines("memory"),
-            plan=turn.lines("plan"),
+    prompts = [turn.pack(state["question"], tuple(group)) for group in groups]
+    requests = [
+        Request(
+            messages=packed.messages,
+            question=state["question"],
+            evidence=tuple(hit.event for hit in packed.hits),
+            asked=turn.asked,
+            max_tokens=_FIRST_WORDS,
+            temperature=turn.settings.temperature,
+            uncertainty=True,
         )
-        return turn.whole(
-            Request(
-                messages=packed.messages,
-                question=state["question"],
-                evidence=tuple(hit.event for hit in packed.hits),
-                asked=turn.asked,
-                max_tokens=_FIRST_WORDS,
-                temperature=turn.settings.temperature,
-                uncertainty=True,
-            )
-        )
-
+        for packed in prompts
+    ]
+    # The threads only wait for the engine: they may outlive the turn, and its store, on Ctrl-C.
     pool = ThreadPoolExecutor(len(groups))
     try:
-        return list(pool.map(begin, groups))
+        return list(pool.map(turn.engine.whole, requests))
     finally:
         # Ctrl-C does not wait for the few words that are still to come.
         pool.shutdown(wait=False, cancel_futures=True)

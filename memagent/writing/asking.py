@@ -1,29 +1,17 @@
-"""Asking a model for JSON: a few tries, each told what was wrong with the one before.
-
-Never more than a few: what cannot be had is said, and the caller goes on without it.
-"""
+"""How a model is called for a piece of writing, so that the same seed gives the same again."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from memagent.core import Message, Request
 from memagent.engines.base import Engine
 from memagent.errors import UsageError
-from memagent.writing.reply import Unusable
 
-__all__ = ["ATTEMPTS", "Asked", "Call", "ask", "check_writes", "seed_of"]
-
-ATTEMPTS = 3
-
-# Characters of what was wrong that the model is told.
-_WRONG = 160
-
-_T = TypeVar("_T")
+__all__ = ["Call", "check_writes", "seed_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +36,7 @@ class Call:
             seed=seed_of(*self.seed, attempt),
             schema=schema if self.engine.capabilities.structured else None,
         )
-        parts = []
-        with closing(self.engine.stream(request)) as chunks:  # type: ignore[type-var]
-            for chunk in chunks:
-                parts.append(chunk.text)
-                self.on_text(chunk.text)
-        return "".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked(Generic[_T]):
-    """What was answered: a `value`, or None with all that was `said` and what was `wrong` last."""
-
-    value: _T | None
-    said: tuple[str, ...]
-    wrong: str
-
-
-def ask(
-    call: Call,
-    build: Callable[[str], tuple[Message, ...]],
-    schema: dict[str, Any],
-    parse: Callable[[str], _T],
-) -> Asked[_T]:
-    """Ask with the prompt that `build` makes of what was wrong before, at most three times."""
-    said: list[str] = []
-    wrong = ""
-    for attempt in range(1, ATTEMPTS + 1):
-        said.append(call.say(build(wrong), schema, attempt))
-        try:
-            return Asked(parse(said[-1]), tuple(said), "")
-        except Unusable as error:
-            wrong = str(error)[:_WRONG]
-    return Asked(None, tuple(said), wrong)
+        return self.engine.whole(request, self.on_text).text
 
 
 def seed_of(*parts: int) -> int:

@@ -13,10 +13,11 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from memagent.loops.tries import Unusable
 from memagent.memory.segment import sentences
 from memagent.writing.shape import PLANS
 
-__all__ = ["Add", "Changes", "Drop", "StepReply", "Unusable", "parse_changes", "parse_step", "rest"]
+__all__ = ["Add", "Changes", "Drop", "StepReply", "parse_changes", "parse_step", "rest"]
 
 # Far above what is asked for: an engine that no schema binds may say more, within reason.
 _LONGEST = 600
@@ -40,10 +41,6 @@ def _said(text: str) -> str:
 _Paragraph = Annotated[str, AfterValidator(_said)]
 _Line = Annotated[str, Field(max_length=_LONGEST), AfterValidator(_one_line), AfterValidator(_said)]
 _Reason = Annotated[str, AfterValidator(_one_line)]
-
-
-class Unusable(Exception):  # noqa: N818 - it is an answer that is told, not an error of the program
-    """An answer that is not what was asked for; the message tells the model why."""
 
 
 class _Model(BaseModel):

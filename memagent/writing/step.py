@@ -14,10 +14,11 @@ from memagent.core import Message
 from memagent.engines.base import Engine
 from memagent.errors import EngineError, InputError
 from memagent.loops.repetition import MOST_REPEATED, repeated_share
+from memagent.loops.tries import ATTEMPTS, Unusable, ask
 from memagent.memory.working import MOST_LINES, MOST_WORDS
 from memagent.prompts.load import render
-from memagent.writing.asking import ATTEMPTS, Call, ask
-from memagent.writing.reply import StepReply, Unusable, parse_step, rest
+from memagent.writing.asking import Call
+from memagent.writing.reply import StepReply, parse_step, rest
 from memagent.writing.shape import PLANS, Shape, measured, step_schema
 
 __all__ = ["Scene", "Written", "answer_tokens", "write_step"]
@@ -89,7 +90,7 @@ def write_step(call: Call, scene: Scene, written: Sequence[str]) -> Written:
     def parse(text: str) -> StepReply:
         return parse_step(text, numbers)
 
-    asked = ask(call, build, schema, parse)
+    asked = ask(lambda wrong, attempt: call.say(build(wrong), schema, attempt), parse)
     first = _told(scene, asked.value, asked.said, asked.wrong, written)
     if first.repeated <= MOST_REPEATED:
         return first

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from memagent.core import Message
 from memagent.engines.base import Engine
 from memagent.errors import EngineError, InputError, MemagentError, NotFoundError
+from memagent.loops.tries import ask
 from memagent.memory.items import Span
 from memagent.memory.memory import Memory
 from memagent.memory.working import MOST_LINES, MOST_WORDS, Working
 from memagent.output import say
 from memagent.prompts.load import render
 from memagent.settings import Settings
-from memagent.writing.asking import Call, ask, check_writes
+from memagent.writing.asking import Call, check_writes
 from memagent.writing.memory import changed, numbered
 from memagent.writing.reply import Changes, parse_changes
 from memagent.writing.shape import changes_schema, measured
@@ -66,12 +67,12 @@ def update(
     def parse(text: str) -> Changes:
         return parse_changes(text, numbers)
 
-    asked = ask(
-        call,
-        lambda wrong: prompt.messages(lines, turns, wrong),
-        changes_schema(shape, numbers),
-        parse,
-    )
+    schema = changes_schema(shape, numbers)
+
+    def say_it(wrong: str, attempt: int) -> str:
+        return call.say(prompt.messages(lines, turns, wrong), schema, attempt)
+
+    asked = ask(say_it, parse)
     if asked.value is None:
         raise InputError(
             f"the {working.kind} is unchanged: {len(asked.said)} answers of the model were "

@@ -10,7 +10,7 @@ import memagent
 from memagent.agent import Agent, load_answer
 from memagent.core import Answer
 from memagent.engines.scripted import Reply, ScriptedEngine
-from memagent.loops.outline import Point, read_points
+from memagent.loops.outline import Mark, read_marks
 from memagent.memory.forget import forget_range
 from memagent.memory.items import Piece
 from memagent.memory.memory import Memory
@@ -129,14 +129,14 @@ def test_an_empty_outline_is_an_answer_too(memory: Memory) -> None:
     ],
 )
 def test_what_cannot_be_an_outline_says_why(text: str, wrong: str) -> None:
-    points, said = read_points(text, 5)
+    points, said = read_marks(text, 5)
     assert points == []
     assert wrong in said
 
 
 def test_prose_around_an_outline_does_no_harm() -> None:
     said = 'Here: {"points": [{"heading": " a\\nb ", "first": 5, "last": 5}]} I hope it helps.'
-    assert read_points(said, 5) == ([Point("a b", 5, 5)], "")
+    assert read_marks(said, 5) == ([Mark("a b", 5, 5)], "")
 
 
 def test_the_program_shows_the_outline_behind_the_answer(run: Run, tmp_path: Path) -> None:

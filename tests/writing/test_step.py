@@ -11,13 +11,14 @@ from memagent.engines.base import Capabilities
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.errors import EngineError, InputError, UsageError
 from memagent.loops.repetition import repeated_share
+from memagent.loops.tries import Unusable
 from memagent.memory.memory import Memory
 from memagent.memory.working import MOST_LINES, MOST_WORDS, Line
 from memagent.settings import Settings
 from memagent.writing.asking import Call
 from memagent.writing.book import Book
 from memagent.writing.memory import changed, numbered
-from memagent.writing.reply import Changes, Unusable, parse_step, rest
+from memagent.writing.reply import Changes, parse_step, rest
 from memagent.writing.shape import measured, step_schema
 from memagent.writing.step import Scene, answer_tokens, write_step
 from memagent.writing.writer import GO_ON, Writer
