@@ -13,11 +13,9 @@ import pytest
 from memagent.memory.memory import Memory
 from memagent.memory.working import Working
 from tests.conftest import PROGRAM
+from tests.terminals import CTRL_C, PROMPT, ended, say, spawn
 
-# What prompt_toolkit writes when it is ready for keys.
-PROMPT = "\x1b[?2004h"
 HINT = "(press Ctrl-C again or Ctrl-D to leave)"
-CTRL_C = "\x03"
 Chat = Callable[..., "pexpect.spawn[str]"]
 
 
@@ -28,14 +26,13 @@ def chat(env: dict[str, str], tmp_path: Path) -> Iterator[Chat]:
     plain = {k: v for k, v in env.items() if k not in ("EDITOR", "VISUAL", "NO_COLOR", "COLUMNS")}
 
     def start(*arguments: str, program: str = str(PROGRAM), **extra: str) -> "pexpect.spawn[str]":
-        child: pexpect.spawn[str] = pexpect.spawn(
-            program,
-            ["chat", *arguments] if program == str(PROGRAM) else list(arguments),
-            env={**plain, "TERM": "xterm-256color", **extra},  # type: ignore[arg-type]
-            cwd=str(tmp_path),
-            encoding="utf-8",
+        own = program == str(PROGRAM)
+        child = spawn(
+            ["chat", *arguments] if own else arguments,
+            {**plain, "TERM": "xterm-256color", **extra},
+            tmp_path,
+            program=program,
             timeout=90,
-            dimensions=(40, 120),
         )
         started.append(child)
         return child
@@ -48,20 +45,6 @@ def chat(env: dict[str, str], tmp_path: Path) -> Iterator[Chat]:
 def _scripted(path: Path, *lines: dict[str, Any]) -> dict[str, str]:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return {"MEMAGENT_ENGINE": "scripted", "MEMAGENT_SCRIPT": str(path)}
-
-
-def _say(child: "pexpect.spawn[str]", text: str, *answers: str, prompt: str = PROMPT) -> None:
-    child.expect_exact(prompt)
-    child.sendline(text)
-    for answer in answers:
-        child.expect_exact(answer)
-
-
-def _ended(child: "pexpect.spawn[str]") -> int | None:
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.signalstatus is None
-    return child.exitstatus
 
 
 def _turns(memory: Memory, name: str) -> list[tuple[str | None, str]]:
@@ -84,22 +67,22 @@ def test_ctrl_c_stops_an_answer_keeps_the_part_and_leaves_when_pressed_twice(
             {"text": "an \x1b]0;title\x07 escape", "match": "odd"},
         ),
     )
-    _say(child, "waits", "waits")
+    say(child, "waits", "waits")
     # Loading counts as well: the turn is on disk before anything else happens.
     time.sleep(1)
     child.send(CTRL_C)
     child.expect_exact("(stopped; the turn is kept)")
-    _say(child, "a slow one", "beta")
+    say(child, "a slow one", "beta")
     child.send(CTRL_C)
     child.expect_exact("(stopped; the part is kept)")
-    _say(child, "waits again", "again")
+    say(child, "waits again", "again")
     time.sleep(1)
     child.send(CTRL_C)
     child.expect_exact("(stopped; the turn is kept)")
-    _say(child, "a lost one", "the server is down; the turn is kept, and /retry asks again")
-    _say(child, "/retry", "there again")
-    _say(child, "odd", "an ␛]0;title␇ escape")
-    _say(child, "/sess\t", "stops: 5 turns")
+    say(child, "a lost one", "the server is down; the turn is kept, and /retry asks again")
+    say(child, "/retry", "there again")
+    say(child, "odd", "an ␛]0;title␇ escape")
+    say(child, "/sess\t", "stops: 5 turns")
 
     # A line that was begun is cleared, and the hint comes on an empty one only.
     child.expect_exact(PROMPT)
@@ -113,13 +96,13 @@ def test_ctrl_c_stops_an_answer_keeps_the_part_and_leaves_when_pressed_twice(
     child.send(CTRL_C)
     child.expect_exact(HINT)
 
-    _say(child, "slow again", "alpha")
+    say(child, "slow again", "alpha")
     child.send(CTRL_C)
     # Two interrupts at the very same time are one to the kernel.
     time.sleep(0.2)
     child.send(CTRL_C)
     child.expect_exact("continue with: memagent chat -s stops")
-    assert _ended(child) == 130
+    assert ended(child) == 130
     turns = _turns(memory, "stops")
     assert [text for role, text in turns if role == "user"] == [
         "waits", "a slow one", "waits again", "a lost one", "odd", "slow again",
@@ -139,39 +122,39 @@ def test_blocks_editing_forgetting_and_ctrl_d(
     child = chat(EDITOR=f"'{editor}'", NO_COLOR="1")
     child.expect_exact("engine pocket; /help lists the commands")
     for line in ('"""', "The spare key hangs", "/behind the clock.", '"""'):
-        _say(child, line)
+        say(child, line)
     child.expect_exact("Kept, word for word.")
     for line in ('"""', "given up"):
-        _say(child, line)
+        say(child, line)
     child.expect_exact(PROMPT)
     child.send(CTRL_C)
     child.expect_exact("(the block was dropped)")
-    _say(child, "/memory add first", "1. first")
-    _say(child, "/memory edit", "2. added outside")
-    _say(child, "/forget last", "/behind the clock.", "Forget this for good? [y/N]")
+    say(child, "/memory add first", "1. first")
+    say(child, "/memory edit", "2. added outside")
+    say(child, "/forget last", "/behind the clock.", "Forget this for good? [y/N]")
     child.sendline("")
     child.expect_exact("(nothing was forgotten)")
     child.expect_exact(PROMPT)
     child.sendeof()
     child.expect_exact("continue with: memagent chat -s")
-    assert _ended(child) == 0
+    assert ended(child) == 0
 
     child = chat("-n", "other")
     child.expect_exact(PROMPT)
     child.sendeof()
-    assert _ended(child) == 0
+    assert ended(child) == 0
     assert "continue with" not in (child.before or ""), "nothing was said in it"
 
     child = chat("-s", "later")
-    _say(child, "Where does the spare key hang?", "“The spare key hangs", "[1]", "characters 0-")
-    _say(child, "/memory edit", "Escape and Enter")
+    say(child, "Where does the spare key hang?", "“The spare key hangs", "[1]", "characters 0-")
+    say(child, "/memory edit", "Escape and Enter")
     child.send("typed here\x1b\r")
     child.expect_exact("1. typed here")
-    _say(child, "/forget 1", "Forget this for good? [y/N]")
+    say(child, "/forget 1", "Forget this for good? [y/N]")
     child.sendline("y")
     child.expect_exact("(forgot ")
-    _say(child, "/quit", "continue with: memagent chat -s later")
-    assert _ended(child) == 0
+    say(child, "/quit", "continue with: memagent chat -s later")
+    assert ended(child) == 0
     assert Working(memory.store, memory.sources.get("later").id).lines() == ["typed here"]
     history = (Path(env["MEMAGENT_STATE"]) / "chat_history").read_text()
     assert "Where does the spare key" in history and "hangs" not in history
@@ -193,17 +176,17 @@ def test_a_dumb_terminal_gets_plain_text_and_a_model_must_ask_before_it_forgets(
     child = chat("-s", "plain", TERM="dumb", **script)
     seen = []
     child.logfile_read = type("Log", (), {"write": seen.append, "flush": lambda self: None})()
-    _say(child, "first", "Elm Street 7.", "Forget it? [y/N] ", prompt="> ")
+    say(child, "first", "Elm Street 7.", "Forget it? [y/N] ", prompt="> ")
     child.sendline("n")
     child.expect_exact("not done")
-    _say(child, "second", "Elm Street 7.", "Forget it? [y/N] ", prompt="> ")
+    say(child, "second", "Elm Street 7.", "Forget it? [y/N] ", prompt="> ")
     child.sendline("y")
     child.expect_exact("it is gone")
     child.expect_exact("> ")
     child.send(CTRL_C)
     child.expect_exact(HINT)
     child.send(CTRL_C)
-    assert _ended(child) == 130
+    assert ended(child) == 130
     assert "\x1b" not in "".join(seen)
     assert "Traceback" not in "".join(seen)
     assert memory.spans.text(told.id) == "█" * 32
@@ -217,8 +200,8 @@ def test_answers_can_be_redirected_while_a_person_types(
         "-c", f"'{PROGRAM}' chat -s r > answers.txt; echo code $?", program="/bin/sh", **script
     )
     child.expect_exact("session r, engine scripted")
-    _say(child, "anything")
-    _say(child, "/session", "session r: 1 turns")
+    say(child, "anything")
+    say(child, "/session", "session r: 1 turns")
     child.expect_exact(PROMPT)
     child.sendeof()
     child.expect_exact("code 0")

@@ -9,14 +9,11 @@ import pexpect
 import pytest
 
 from memagent.memory.memory import Memory
-from tests.conftest import PROGRAM, Run
+from tests.conftest import Run
+from tests.terminals import CTRL_C, PROMPT, spawn
 from tests.vllm.serving import RealServer
 
 pytestmark = pytest.mark.vllm
-
-# What prompt_toolkit writes when it is ready for keys.
-PROMPT = "\x1b[?2004h"
-CTRL_C = "\x03"
 
 
 @pytest.fixture
@@ -33,14 +30,7 @@ def child(server: RealServer, env: dict[str, str], run: Run) -> Iterator[pexpect
         "MEMAGENT_BUDGET": "12000",
         "TERM": "xterm-256color",
     }
-    started: pexpect.spawn[str] = pexpect.spawn(
-        str(PROGRAM),
-        ["chat", "-s", "talk"],
-        env={**env, **extra},  # type: ignore[arg-type]
-        encoding="utf-8",
-        timeout=120,
-        dimensions=(40, 120),
-    )
+    started = spawn(["chat", "-s", "talk"], {**env, **extra})
     yield started
     started.close(force=True)
 

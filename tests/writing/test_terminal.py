@@ -10,12 +10,9 @@ import pytest
 from memagent.memory.memory import Memory
 from memagent.memory.working import Working
 from memagent.writing.book import Book
-from tests.conftest import PROGRAM
+from tests.terminals import CTRL_C, ended, say, spawn
 from tests.writing.scripts import OUTLINE, paragraph, reply, write_script
 
-# What prompt_toolkit writes when it is ready for keys.
-PROMPT = "\x1b[?2004h"
-CTRL_C = "\x03"
 _TEA = '{"drop": [], "add": [{"text": "Likes tea.", "reason": "told"}]}'
 Write = Callable[..., "pexpect.spawn[str]"]
 
@@ -36,34 +33,14 @@ def write(env: dict[str, str], tmp_path: Path) -> Iterator[Write]:
     plain = {k: v for k, v in env.items() if k not in ("EDITOR", "VISUAL", "COLUMNS")}
 
     def start(*arguments: str, **extra: str) -> "pexpect.spawn[str]":
-        child: pexpect.spawn[str] = pexpect.spawn(
-            str(PROGRAM),
-            list(arguments),
-            env={**plain, **script, "TERM": "xterm-256color", **extra},  # type: ignore[arg-type]
-            cwd=str(tmp_path),
-            encoding="utf-8",
-            timeout=120,
-            dimensions=(60, 160),
-        )
+        settings = {**plain, **script, "TERM": "xterm-256color", **extra}
+        child = spawn(arguments, settings, tmp_path, size=(60, 160))
         started.append(child)
         return child
 
     yield start
     for child in started:
         child.close(force=True)
-
-
-def _say(child: "pexpect.spawn[str]", text: str, *answers: str, prompt: str = PROMPT) -> None:
-    child.expect_exact(prompt)
-    child.sendline(text)
-    for answer in answers:
-        child.expect_exact(answer)
-
-
-def _ended(child: "pexpect.spawn[str]") -> int | None:
-    child.expect(pexpect.EOF)
-    child.close()
-    return child.exitstatus
 
 
 def test_a_person_chooses_edits_and_takes_back(
@@ -73,32 +50,32 @@ def test_a_person_chooses_edits_and_takes_back(
     child.expect_exact("text tale, engine scripted; /help helps")
     child.expect_exact("On day 1 the keeper")
     child.expect_exact("3. STEP-2 by boat")
-    _say(child, "/help", "edit the newest paragraph")
-    _say(child, "7", "there is no plan 7: there are 3")
-    _say(child, "/fly", "no command /fly: /help lists them")
-    _say(child, "/memory add The keeper is Orla.", "2. The keeper is Orla.")
-    _say(child, "2", "On day 2 the keeper", "3. STEP-3 by boat")
-    _say(child, "/undo", "(paragraph 2 is taken back)", "3. STEP-2 by boat")
-    _say(child, "e 1")
+    say(child, "/help", "edit the newest paragraph")
+    say(child, "7", "there is no plan 7: there are 3")
+    say(child, "/fly", "no command /fly: /help lists them")
+    say(child, "/memory add The keeper is Orla.", "2. The keeper is Orla.")
+    say(child, "2", "On day 2 the keeper", "3. STEP-3 by boat")
+    say(child, "/undo", "(paragraph 2 is taken back)", "3. STEP-2 by boat")
+    say(child, "e 1")
     child.expect_exact("STEP-2 by day")
     child.sendline(" and night")
     child.expect_exact("On day 2 the keeper")
-    _say(child, "/edit", "Escape and Enter")
+    say(child, "/edit", "Escape and Enter")
     child.send(" He slept.\x1b\r")
     child.expect_exact("(the next paragraph goes on from this one)")
-    _say(child, "/plan drop 1", "2. STEP-3 by boat")
+    say(child, "/plan drop 1", "2. STEP-3 by boat")
 
     # A paragraph that is stopped leaves nothing, and its plans are there again.
-    _say(child, "2")
+    say(child, "2")
     time.sleep(1)
     child.send(CTRL_C)
     child.expect_exact("(stopped; nothing of this paragraph is kept)")
     child.expect_exact("1. STEP-3 by night")
-    _say(child, "1", "On day 3 the keeper")
-    _say(child, "my own way", "On day 4 the keeper")
-    _say(child, "/text", "He slept.", "On day 4 the keeper")
-    _say(child, "/quit", "4 paragraphs are kept; go on with: memagent write -c -s tale")
-    assert _ended(child) == 0
+    say(child, "1", "On day 3 the keeper")
+    say(child, "my own way", "On day 4 the keeper")
+    say(child, "/text", "He slept.", "On day 4 the keeper")
+    say(child, "/quit", "4 paragraphs are kept; go on with: memagent write -c -s tale")
+    assert ended(child) == 0
 
     book = Book(memory, "tale")
     texts = [paragraph(1), paragraph(2) + " He slept.", paragraph(3), paragraph(4)]
@@ -116,42 +93,42 @@ def test_a_person_chooses_edits_and_takes_back(
 
 def test_ctrl_c_twice_and_ctrl_d_leave(write: Write, memory: Memory) -> None:
     child = write("write", "--text", OUTLINE, "-s", "tale")
-    _say(child, "STEP-3 by boat")
+    say(child, "STEP-3 by boat")
     time.sleep(1)
     child.send(CTRL_C)
     time.sleep(0.2)
     child.send(CTRL_C)
     child.expect_exact("interrupted: 1 paragraphs are kept; go on with:")
-    assert _ended(child) == 130
+    assert ended(child) == 130
 
     child = write("write", "-c", TERM="dumb")
-    _say(child, "/undo", "(paragraph 1 is taken back)", "press Enter to open the text", prompt="> ")
-    _say(child, "", "On day 1 the keeper", prompt="> ")
+    say(child, "/undo", "(paragraph 1 is taken back)", "press Enter to open the text", prompt="> ")
+    say(child, "", "On day 1 the keeper", prompt="> ")
     child.expect_exact("> ")
     child.sendeof()
-    assert _ended(child) == 0
+    assert ended(child) == 0
     assert len(Book(memory, "tale").paragraphs()) == 1
 
 
 def test_the_memory_of_a_chat_is_kept_while_the_user_reads(write: Write, memory: Memory) -> None:
     child = write("chat", "-s", "talk", MEMAGENT_WORKING_EVERY="1")
-    _say(child, "Hello, I like tea.", "Good to know.")
+    say(child, "Hello, I like tea.", "Good to know.")
     working = Working(memory.store, memory.sources.get("talk").id)
     deadline = time.monotonic() + 60
     while not working.version and time.monotonic() < deadline:
         time.sleep(0.1)
-    _say(child, "/memory show", "1. Likes tea.  (turns 1-2)")
-    _say(child, "/memory undo", "(the memory is empty")
-    _say(child, "/quit", "continue with: memagent chat -s talk")
-    assert _ended(child) == 0
+    say(child, "/memory show", "1. Likes tea.  (turns 1-2)")
+    say(child, "/memory undo", "(the memory is empty")
+    say(child, "/quit", "continue with: memagent chat -s talk")
+    assert ended(child) == 0
 
     child = write("chat", "-s", "other", MEMAGENT_WORKING_EVERY="1")
-    _say(child, "Hello again.", "Good to know.")
+    say(child, "Hello again.", "Good to know.")
     # What fails is said above the prompt, and the turn is kept.
     child.expect_exact("the working memory was not updated: the server is busy")
     child.sendline("/session")
     child.expect_exact("session other: 1 turns")
     child.sendline("/quit")
-    assert _ended(child) == 0
+    assert ended(child) == 0
     spans = memory.spans.of(memory.sources.get("other").id)
     assert [span.text for span in spans] == ["Hello again.", "Good to know."]
