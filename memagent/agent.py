@@ -14,6 +14,7 @@ from memagent.engines.base import Engine
 from memagent.memory.events import Filter
 from memagent.memory.items import Source, Span
 from memagent.memory.memory import Memory
+from memagent.memory.places import events_at
 from memagent.prompt_log import Log
 from memagent.settings import Settings
 
@@ -193,9 +194,8 @@ def _outline(memory: Memory, explain: dict[str, Any]) -> Iterator[Point]:
     """The marked stretches of an answer, with the text that stands there now."""
     lines = {line["number"]: line for line in explain.get("chosen", ())}
     marks = [(heading, lines[number]) for heading, number in explain.get("outline", ())]
-    events = memory.events.at(
-        [(line["source_id"], line["start"], line["end"]) for _, line in marks]
-    )
+    places = [(line["source_id"], line["start"], line["end"]) for _, line in marks]
+    events = events_at(memory.store, memory.sources.namespace_id, places)
     for (heading, line), event in zip(marks, events, strict=True):
         yield Point(
             heading,

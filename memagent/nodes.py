@@ -18,9 +18,9 @@ from memagent.loops.outline import wanted
 from memagent.loops.repetition import runs_in_a_circle
 from memagent.loops.successive import goes_on, share
 from memagent.loops.vote import says_nothing, votes
+from memagent.memory.places import place_of
 from memagent.memory.recall.budget import Hit
 from memagent.packing import Packed
-from memagent.prompt_log import place_of
 from memagent.tools import TOOLS, ToolBox
 from memagent.turn import Turn, TurnState
 

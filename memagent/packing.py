@@ -14,8 +14,9 @@ from memagent.core import Message
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
 from memagent.memory.items import Span
+from memagent.memory.places import place_of
 from memagent.memory.recall.budget import Hit
-from memagent.prompt_log import Lines, Log, Shown, place_of
+from memagent.prompt_log import Lines, Log, Shown
 from memagent.prompts.load import render
 
 __all__ = ["Packed", "pack"]

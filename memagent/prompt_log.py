@@ -14,11 +14,10 @@ from typing import Literal
 
 from memagent.memory.items import Event, Source, Span
 from memagent.memory.memory import Memory
+from memagent.memory.places import events_at
 from memagent.memory.working import Working
 
-__all__ = ["Exchange", "Lines", "Log", "Shown", "place_of", "read_log"]
-
-Place = tuple[int, int, int]
+__all__ = ["Exchange", "Lines", "Log", "Shown", "read_log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +100,6 @@ class Log:
         return Log(carried=self.recent, recent=self.recent)
 
 
-def place_of(event: Event) -> Place:
-    """Where an event stands; unlike its id this outlasts cutting the text anew."""
-    return event.source_id, event.start, event.end
-
-
 def read_log(memory: Memory, session: Source, before: Span, recent: Sequence[Span]) -> Log:
     """The log as the newest answer before a turn left it; empty where none left one."""
     newest = _last_turn(memory, session, before)
@@ -145,7 +139,7 @@ def _exchanges(memory: Memory, spans: Sequence[Span]) -> Iterator[Exchange]:
         if record is not None
         for place in (*record["shown"], *record["looked_up"])
     ]
-    events = enumerate(memory.events.at(places), start=1)
+    events = enumerate(events_at(memory.store, memory.sources.namespace_id, places), start=1)
     for place, following, record in zip(starts, [*starts[1:], len(spans)], of_turns, strict=True):
         turn, replies = spans[place], tuple(spans[place + 1 : following])
         if record is None:

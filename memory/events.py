@@ -16,10 +16,10 @@ from memagent.memory.store import Store
 from memagent.memory.surprise import UnscoredError
 from memagent.memory.surprises import Surprises
 
-__all__ = ["EARLIER", "Events", "Filter"]
+__all__ = ["EARLIER", "FIELDS", "Events", "Filter"]
 
-# The fields of an Event, in its order.
-_FIELDS = """e.id, e.source_id, src.name, src.kind, e.start, e."end",
+# The fields of an Event, in its order, from events `e`, their spans `s` and sources `src`.
+FIELDS = """e.id, e.source_id, src.name, src.kind, e.start, e."end",
     substr(s.text, e.start - s.start + 1, e."end" - e.start), s.page, s.section, s.role, s.time"""
 _FROM = """FROM events e JOIN spans s ON s.id = e.span_id
     JOIN sources src ON src.id = e.source_id"""
@@ -151,7 +151,7 @@ class Events:
         conditions, values = which.sql()
         # The plus: a row is found by its id at once, not by way of the index of namespaces.
         rows = self.store.tuples(
-            f"""SELECT substr(s.text, 1, {_OPENING}), {_FIELDS} {_FROM}
+            f"""SELECT substr(s.text, 1, {_OPENING}), {FIELDS} {_FROM}
                 WHERE +e.namespace_id {self._inside}
                 AND e.id IN (SELECT value FROM json_each(?)) {conditions} ORDER BY e.id""",
             json.dumps(ids),
@@ -175,22 +175,6 @@ class Events:
     def of(self, source_id: int) -> list[Event]:
         """The events of a source in the order of its text."""
         return self._read("e.source_id = ? ORDER BY e.start", source_id)
-
-    def at(self, places: Sequence[Sequence[int]]) -> list[Event]:
-        """What stands at places (source id, start, end) of one span each, as events without an id,
-        in their order. Unlike an id, a place outlasts cutting the text anew."""
-        rows = self.store.tuples(
-            f"""SELECT {_FIELDS} FROM (
-                    SELECT key AS place, 0 AS id, value ->> 0 AS source_id, value ->> 1 AS start,
-                           value ->> 2 AS "end" FROM json_each(?)
-                ) e JOIN sources src ON src.id = e.source_id
-                JOIN spans s ON s.source_id = e.source_id
-                    AND s.start <= e.start AND s."end" > e.start
-                WHERE src.namespace_id = ? ORDER BY e.place""",
-            json.dumps([list(place) for place in places]),
-            self.namespace_id,
-        )
-        return [Event(*row) for row in rows]
 
     def beside(self, event: Event, which: Filter) -> list[Event]:
         """The event before and the one after in the same source, of those that pass the filter."""
@@ -258,7 +242,7 @@ class Events:
         return [
             Event(*row)
             for row in self.store.tuples(
-                f"SELECT {_FIELDS} {_FROM} WHERE e.namespace_id {self._inside} AND {condition}",
+                f"SELECT {FIELDS} {_FROM} WHERE e.namespace_id {self._inside} AND {condition}",
                 *parameters,
             )
         ]

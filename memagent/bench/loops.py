@@ -24,6 +24,7 @@ from memagent.bench.sample import thinned
 from memagent.core import Answer
 from memagent.engines.base import Engine
 from memagent.memory.embed import Embedder
+from memagent.memory.places import events_at
 from memagent.session import ASK_SESSION, Session
 from memagent.settings import Settings
 
@@ -98,7 +99,8 @@ def _shares(stored: Stored, answer: Answer) -> dict[int, float]:
     found: dict[int, float] = {}
     chosen = answer.explain["chosen"]
     places = [(line["source_id"], line["start"], line["end"]) for line in chosen]
-    for event in stored.memory.events.at(places):
+    memory = stored.memory
+    for event in events_at(memory.store, memory.sources.namespace_id, places):
         for number, share in stored.turns_of(event):
             found[number] = min(found.get(number, 0.0) + share, 1.0)
     return found
