@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memagent.errors import NotFoundError, UsageError
-from memagent.memory.events import Filter
-from memagent.memory.items import Event, Source, Span
+from memagent.memory.items import Source, Span
 from memagent.memory.memory import Memory
+from memagent.memory.segment import estimate_tokens
 from memagent.memory.working import Line, Working
 from memagent.writing.memory import changed, numbered
 from memagent.writing.step import Scene, Written
@@ -85,7 +85,7 @@ class Book:
         return "".join(span.text + "\n\n" for span in self.paragraphs()).rstrip("\n") + "\n"
 
     def scene(self, plan: str | None, budget: int) -> Scene:
-        """What the next step goes by. Stored paragraphs are recalled under `budget` tokens."""
+        """What the next step goes by. Stored paragraphs may take `budget` tokens."""
         paragraphs = self.paragraphs()
         memory = numbered(self.working.sourced())
         return Scene(
@@ -194,23 +194,31 @@ class Book:
         return standing[-1]
 
     def _near(self, plan: str, paragraphs: list[Span], budget: int) -> tuple[str, ...]:
-        """Stored paragraphs nearest to the plan, the nearest first; the outline counts as one."""
-        previous = paragraphs[-1]
+        """Stored paragraphs nearest to the plan, the nearest first; the outline counts as one.
+
+        By their vectors alone: how rare a word is in the whole store would make the same text go
+        on in another way beside other texts.
+        """
+        import numpy as np
+
+        self.memory.catch_up()
+        self.memory.sync_index()
         texts = [self.outline, *paragraphs[:-1]]
-
-        def span_of(event: Event) -> Span | None:
-            return next((s for s in texts if s.start <= event.start < s.end), None)
-
-        found = self.memory.recall(
-            plan,
-            budget=budget,
-            which=Filter(sources=(self.source.id,)),
-            skip=lambda event: event.start >= previous.start or span_of(event) is None,
-        )
+        events = [
+            (event, span)
+            for event in self.memory.events.of(self.source.id)
+            if (span := next((s for s in texts if s.start <= event.start < s.end), None))
+        ]
+        ids = np.array([event.id for event, _ in events], dtype=np.int64)
+        nearness = self.memory.dense.of(ids) @ self.memory.embedder.encode([plan])[0]
         near: dict[int, str] = {}
-        for hit in found.best:
-            span = span_of(hit.event)
-            if span is not None:
-                # An outline may be long: what is near of it is enough.
-                near.setdefault(span.id, hit.event.text if span is self.outline else span.text)
-        return tuple(near.values())[:_NEAR]
+        for place in np.argsort(-nearness, kind="stable"):
+            event, span = events[place]
+            # An outline may be long: what is near of it is enough.
+            text = event.text if span is self.outline else span.text
+            if span.id not in near and (tokens := estimate_tokens(text)) <= budget:
+                near[span.id] = text
+                budget -= tokens
+            if len(near) == _NEAR:
+                break
+        return tuple(near.values())

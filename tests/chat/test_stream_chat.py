@@ -26,7 +26,8 @@ from memagent.memory.memory import Memory
 from memagent.models.bundled import pocket_lm
 from memagent.session import Session
 from memagent.settings import Settings
-from tests.conftest import PROGRAM, Run
+from tests.conftest import Run
+from tests.terminals import spawn
 
 QUESTION = "Where does the cook keep the pepper?"
 PEPPER = "The cook keeps the pepper in a blue tin behind the stove."
@@ -132,15 +133,10 @@ def test_ctrl_c_keeps_the_part_and_the_stream_stands_where_it_stood(
     env: dict[str, str], kitchen: Memory, tmp_path: Path
 ) -> None:
     plain = {k: v for k, v in env.items() if k not in ("COLUMNS", "NO_COLOR")}
-    child: pexpect.spawn[str] = pexpect.spawn(
-        str(PROGRAM),
-        ["chat", "-s", "talk", *STREAM, "--max-tokens", "200"],
-        env={**plain, "TERM": "xterm-256color"},  # type: ignore[arg-type]
-        cwd=str(tmp_path),
-        encoding="utf-8",
-        timeout=90,
-        dimensions=(40, 120),
-    )
+    # The likeliest words of so small a model run in a circle, and would be stopped for that.
+    settings = {**plain, "TERM": "xterm-256color", "MEMAGENT_TEMPERATURE": "1"}
+    arguments = ["chat", "-s", "talk", *STREAM, "--max-tokens", "200"]
+    child = spawn(arguments, settings, tmp_path, timeout=90)
     try:
         child.expect_exact(READY)
         child.sendline(f"Tell me all about it. {QUESTION}")
