@@ -62,7 +62,11 @@ def test_sixty_steps_kills_and_an_edit(
     assert broken.working.lines() == steps[BROKEN - 1]["memory"]["lines"]
     assert broken.plans.lines() == steps[BROKEN - 1]["plans"]
 
-    run("memory", "edit", "broken", "--from", "-", stdin="The island is on fire.\n")
+    # So small a model heeds a single line too little to say another word.
+    news = "".join(
+        f"House {n} of the island is on fire, and nobody fetches water.\n" for n in range(8)
+    )
+    run("memory", "edit", "broken", "--from", "-", stdin=news)
     more = run("write", "-c", "-s", "broken", *_how(pocket_server, BROKEN + 1), **HOT)
     (edited,) = map(json.loads, more.stdout.splitlines())
     assert edited["plan"] == steps[BROKEN]["plan"]
