@@ -5,11 +5,11 @@ VLLM := .venv-vllm/bin/python
 
 .PHONY: demo test test-vllm lint bench clean vllm-cpu
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml benchmarks/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memagent needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[cpu,dev]'
+	$(BIN)/pip install --quiet --editable '.[cpu,dev]' --editable ./benchmarks
 	touch $@
 
 demo: .venv/ready
@@ -18,13 +18,10 @@ demo: .venv/ready
 test: lint
 	$(BIN)/pytest -m "not vllm"
 
-# Types are checked on the built package: checkers do not follow the editable install's map.
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build
-	$(BIN)/pip install --quiet --no-deps --target build/typed .
-	MYPYPATH=build/typed $(BIN)/mypy -p memagent
+	$(BIN)/mypy -p memagent -p memagent_bench
 
 bench: .venv/ready
 	$(BIN)/memagent bench store --out benchmarks/results

@@ -9,15 +9,10 @@ PYTHON=${PYTHON:-python3}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
 
-# The import names of an installation, made of links; links keep the way to the checkout's commit.
-FARM=$(mktemp -d)
-trap 'rm -rf "$FARM"' EXIT
-mkdir "$FARM/memagent"
-for entry in "$ROOT"/memagent/* "$ROOT/kernels" "$ROOT/memory" "$ROOT/prompts"; do
-    ln -s "$entry" "$FARM/memagent/"
-done
-export PYTHONPATH="$FARM" PYTHONDONTWRITEBYTECODE=1
-cd "$FARM" # in the checkout, its folder `kernels` would hide the distribution of that name
+# A checkout needs no installation: memagent/ links to the other folders. Outside the checkout its
+# folder `kernels` does not hide the distribution of that name, which Transformers may import.
+export PYTHONPATH="$ROOT:$ROOT/benchmarks" PYTHONDONTWRITEBYTECODE=1
+cd "$OUT"
 
 # Tests that need what is not here are left out: the common conftest wants a store and an embedder.
 if [ -d "$ROOT/tests/kernels" ] && "$PYTHON" -c "import pytest" 2>/dev/null; then
@@ -30,9 +25,9 @@ fi
 import sys
 from pathlib import Path
 
-from memagent.bench.kernels.measure import measure, plot
-from memagent.bench.report import save
 from memagent.errors import InputError, MemagentError
+from memagent_bench.kernels.measure import measure, plot
+from memagent_bench.report import save
 
 size, out = sys.argv[1], Path(sys.argv[2])
 try:

@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 
 from memagent import Session, Settings
-from memagent.documents.reader import open_document
-from memagent.ingest import ingest
-from memagent.workspace import Workspace
+from memagent.agent.workspace import Workspace
+from memagent.documents.ingest import ingest
+from memagent.documents.open import open_document
 
 folder = Path(tempfile.mkdtemp())
 report = folder / "report.txt"

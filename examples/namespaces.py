@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 
 from memagent import Settings
-from memagent.memory.events import Filter
-from memagent.workspace import Workspace
+from memagent.agent.workspace import Workspace
+from memagent.memory.store.events import Filter
 
 folder = Path(tempfile.mkdtemp())
 with Workspace(Settings(store=folder / "memory.db"), print) as workspace:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from memagent import Agent, Session, Settings
-from memagent.core import Chunk, Request
+from memagent.agent.workspace import Workspace
 from memagent.engines.base import Capabilities, Engine
-from memagent.workspace import Workspace
+from memagent.types import Chunk, Request
 
 
 class Shout(Engine):

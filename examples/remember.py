@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from memagent import Session, Settings
-from memagent.workspace import Workspace
+from memagent.agent.workspace import Workspace
 
 folder = Path(tempfile.mkdtemp())
 settings = Settings(store=folder / "memory.db", engine="pocket")

@@ -10,22 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memagent.agent import Agent
-    from memagent.core import Answer, Citation
+    from memagent.agent.graph import Agent
+    from memagent.agent.session import Session
     from memagent.engines.scripted import ScriptedEngine
-    from memagent.memory.memory import Memory
-    from memagent.session import Session
+    from memagent.memory.namespace import Memory
     from memagent.settings import Settings
+    from memagent.types import Answer, Citation
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Agent": "memagent.agent",
-    "Answer": "memagent.core",
-    "Citation": "memagent.core",
-    "Memory": "memagent.memory.memory",
+    "Agent": "memagent.agent.graph",
+    "Answer": "memagent.types",
+    "Citation": "memagent.types",
+    "Memory": "memagent.memory.namespace",
     "ScriptedEngine": "memagent.engines.scripted",
-    "Session": "memagent.session",
+    "Session": "memagent.agent.session",
     "Settings": "memagent.settings",
 }
 

@@ -1,14 +1,6 @@
-"""Every error a user can meet; the memory's own are defined below it and shown here too."""
+"""Every error a user can meet: one line that says what to do, and an exit code."""
 
 from __future__ import annotations
-
-from memagent.memory.errors import (
-    InputError,
-    MemagentError,
-    NotFoundError,
-    StoreError,
-    UsageError,
-)
 
 __all__ = [
     "EngineError",
@@ -19,6 +11,34 @@ __all__ = [
     "StoreError",
     "UsageError",
 ]
+
+
+class MemagentError(Exception):
+    """Base of every error shown to a user: the message is one line with the cure in it."""
+
+    exit_code = 1
+
+
+class InputError(MemagentError):
+    """A file, a row or a value that cannot be used."""
+
+
+class UsageError(MemagentError):
+    """A command line or a setting that makes no sense."""
+
+    exit_code = 2
+
+
+class NotFoundError(MemagentError):
+    """A source, session or namespace that does not exist."""
+
+    exit_code = 3
+
+
+class StoreError(MemagentError):
+    """The store cannot be opened, read or written."""
+
+    exit_code = 5
 
 
 class EngineError(MemagentError):

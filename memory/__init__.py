@@ -1,1 +1,1 @@
-"""Episodic memory over one SQLite file; knows nothing of kernels, prompts or the agent."""
+"""Memory: storage, segmentation, index and recall of verbatim text."""

@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memagent.memory.events import Events
-from memagent.memory.items import Event
-from memagent.memory.segment import short_sentences
-from memagent.memory.segment_surprise import SurprisingSentences
+from memagent.memory.segmentation.sentences import short_sentences
+from memagent.memory.segmentation.surprising import SurprisingSentences
+from memagent.memory.store.events import Events
+from memagent.types import Event
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,1 +1,1 @@
-"""Prompt templates, one file each; knows nothing of memory, kernels or the agent."""
+"""Prompt templates and their loader."""

@@ -12,9 +12,9 @@ import pytest
 if not os.path.exists("/dev/nvidia0"):  # noqa: PTH110
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from memagent.memory.embed import Embedder
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.store.database import Store
 
 PROGRAM = Path(sys.executable).with_name("memagent")
 Run = Callable[..., subprocess.CompletedProcess[str]]

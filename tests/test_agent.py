@@ -4,18 +4,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from memagent.agent import Agent, load_answer
-from memagent.core import Chunk, Request, ToolCall, Usage
+from memagent.agent.graph import Agent, load_answer
+from memagent.agent.session import ASK_SESSION, Session, newest
+from memagent.agent.steps import MAX_ROUNDS
 from memagent.engines.base import Capabilities, Engine
-from memagent.engines.pocket import ACKNOWLEDGED, NOT_FOUND, PocketEngine
+from memagent.engines.pocket.engine import ACKNOWLEDGED, NOT_FOUND, PocketEngine
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.errors import EngineError, NotFoundError
-from memagent.memory.embed import Embedder
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.nodes import MAX_ROUNDS
-from memagent.session import ASK_SESSION, Session, newest
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
 from memagent.settings import Settings
+from memagent.types import Chunk, Piece, Request, ToolCall, Usage
 
 FACT = "The spare key hangs behind the red door."
 

@@ -20,10 +20,11 @@ HEAVY = {
     "triton", "pypdfium2", "docx", "bs4", "lxml", "sentencex",
 }  # fmt: skip
 LANGGRAPH_FILES = {
-    "memagent.loops.outline", "memagent.loops.successive", "memagent.loops.vote", "memagent.nodes",
+    "memagent.agent.steps", "memagent.agent.strategies.follow_up",
+    "memagent.agent.strategies.outline", "memagent.agent.strategies.vote",
 }  # fmt: skip
 # Tensor code imports its tensors at the top; in return it is imported only where it is used.
-TENSOR_CODE = ("memagent.kernels.", "memagent.reader.network", "memagent.streaming.")
+TENSOR_CODE = ("memagent.kernels.", "memagent.engines.pocket.network", "memagent.streaming.")
 
 
 def _modules() -> dict[str, Path]:

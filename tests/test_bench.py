@@ -8,13 +8,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-import memagent
-from memagent.bench.corpus import Corpus, source_data
-from memagent.bench.report import Report, percentile, save
+import memagent_bench
 from memagent.errors import InputError
+from memagent_bench.corpus import Corpus, source_data
+from memagent_bench.report import Report, percentile, save
 from tests.conftest import Run
 
-SCHEMA = json.loads((Path(memagent.__file__).parent / "schemas" / "bench.json").read_text())
+SCHEMA = json.loads((Path(memagent_bench.__file__).parent / "schemas" / "bench.json").read_text())
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memagent.bench.bootstrap import paired_gain
+from memagent_bench.bootstrap import paired_gain
 
 
 def test_a_gain_that_every_question_has_is_certain() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-import memagent
+import memagent_bench
 from tests.conftest import Run
 
-SCHEMA = json.loads((Path(memagent.__file__).parent / "schemas" / "bench.json").read_text())
+SCHEMA = json.loads((Path(memagent_bench.__file__).parent / "schemas" / "bench.json").read_text())
 STAGES = {"store", "surprise", "segmentation", "embedding", "index"}
 
 

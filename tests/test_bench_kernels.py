@@ -11,19 +11,19 @@ import jsonschema
 import pytest
 import torch
 
-import memagent
-from memagent.bench import plots
-from memagent.bench.kernels import rivals
-from memagent.bench.kernels.chunk import Chunk, History
-from memagent.bench.kernels.clock import HostClock, Times
-from memagent.bench.kernels.measure import measure
-from memagent.bench.kernels.setup import GPU, TINY, Findings, Setup, relative_error
-from memagent.bench.report import CheckError
+import memagent_bench
 from memagent.errors import InputError
 from memagent.kernels import vectorised
+from memagent_bench import plots
+from memagent_bench.kernels import rivals
+from memagent_bench.kernels.chunk import Chunk, History
+from memagent_bench.kernels.clock import HostClock, Times
+from memagent_bench.kernels.measure import measure
+from memagent_bench.kernels.setup import GPU, TINY, Findings, Setup, relative_error
+from memagent_bench.report import CheckError
 from tests.conftest import Run
 
-SCHEMA = json.loads((Path(memagent.__file__).parent / "schemas" / "bench.json").read_text())
+SCHEMA = json.loads((Path(memagent_bench.__file__).parent / "schemas" / "bench.json").read_text())
 AT_EACH = (
     "decode_us",
     "decode_full_us",

@@ -6,13 +6,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-import memagent
-from memagent.bench.loops import WAYS, measure
-from memagent.core import Request
+import memagent_bench
 from memagent.engines.scripted import Line, ScriptedEngine
+from memagent.types import Request
+from memagent_bench.loops import WAYS, measure
 from tests.conftest import Run
 
-SCHEMA = Path(memagent.__file__).parent / "schemas" / "bench.json"
+SCHEMA = Path(memagent_bench.__file__).parent / "schemas" / "bench.json"
 
 
 @pytest.fixture

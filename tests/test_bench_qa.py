@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from memagent.bench.qa.fairytale import fairytale
-from memagent.bench.qa.files import held_out
-from memagent.bench.qa.friends import friends
-from memagent.bench.qa.items import find_all
-from memagent.bench.qa.score import exact, f1
 from memagent.errors import InputError
+from memagent_bench.qa.fairytale import fairytale
+from memagent_bench.qa.files import held_out
+from memagent_bench.qa.friends import friends
+from memagent_bench.qa.items import find_all
+from memagent_bench.qa.score import exact, f1
 
 SQUAD = {
     "data": [

@@ -6,12 +6,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from memagent.bench import reader as bench
-from memagent.bench.report import CheckError
-from memagent.reader.reader import Found, Reader
+from memagent.engines.pocket.reader import Found, Reader
+from memagent_bench import reader as bench
+from memagent_bench.report import CheckError
 from tests.conftest import Run
 
-SCHEMA = Path(bench.__file__).parents[1] / "schemas" / "bench.json"
+SCHEMA = Path(bench.__file__).parent / "schemas" / "bench.json"
 TOWNS = (
     "Ostrava",
     "Lindholm",

@@ -8,17 +8,17 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from memagent.bench import recall as package
-from memagent.bench.recall.ablation import OWN_WAY, Windows, ablated, segmenters
-from memagent.bench.recall.files import read_histories
-from memagent.bench.recall.items import Asked, Turn
-from memagent.bench.recall.score import coverage, filled
-from memagent.bench.recall.stored import Stored
 from memagent.errors import InputError
-from memagent.memory.embed import Embedder
+from memagent.memory.index.embedder import Embedder
+from memagent_bench import recall as package
+from memagent_bench.recall.ablation import OWN_WAY, Windows, ablated, segmenters
+from memagent_bench.recall.files import read_histories
+from memagent_bench.recall.items import Asked, Turn
+from memagent_bench.recall.score import coverage, filled
+from memagent_bench.recall.stored import Stored
 from tests.conftest import Run
 
-SCHEMA = Path(package.__file__).parents[2] / "schemas" / "bench.json"
+SCHEMA = Path(package.__file__).parents[1] / "schemas" / "bench.json"
 SAID = {
     1: [
         ("Ada", "I planted the quinces behind the mill."),

@@ -9,16 +9,18 @@ import jsonschema
 import numpy as np
 import pytest
 
-from memagent.bench import segments as package
-from memagent.bench.report import CheckError
-from memagent.bench.segments import graph
-from memagent.bench.segments.baselines import fixed, shuffled, shuffled_by_length
-from memagent.bench.segments.files import read_marked
-from memagent.bench.segments.items import Document, sizes_of
-from memagent.bench.segments.judge import DRAWS, Judge
-from memagent.bench.segments.measure import measure
-from memagent.bench.segments.score import cohesion, pk, precision_recall_f1, window_diff
-from memagent.bench.segments.ways import (
+from memagent.errors import InputError
+from memagent.memory.segmentation.scorer import Surprise
+from memagent_bench import segments as package
+from memagent_bench.report import CheckError
+from memagent_bench.segments import graph
+from memagent_bench.segments.baselines import fixed, shuffled, shuffled_by_length
+from memagent_bench.segments.files import read_marked
+from memagent_bench.segments.items import Document, sizes_of
+from memagent_bench.segments.judge import DRAWS, Judge
+from memagent_bench.segments.measure import measure
+from memagent_bench.segments.score import cohesion, pk, precision_recall_f1, window_diff
+from memagent_bench.segments.ways import (
     WAYS,
     dips,
     most_modular,
@@ -26,11 +28,9 @@ from memagent.bench.segments.ways import (
     strongest,
     unit_surprise,
 )
-from memagent.errors import InputError
-from memagent.memory.surprise import Surprise
 from tests.conftest import Run
 
-SCHEMA = Path(package.__file__).parents[2] / "schemas" / "bench.json"
+SCHEMA = Path(package.__file__).parents[1] / "schemas" / "bench.json"
 GARDEN = [
     "The quinces behind the mill ripen late in the autumn .",
     "A gardener prunes the pear trees before the frost .",

@@ -7,13 +7,13 @@ import jsonschema
 import pytest
 import torch
 
-from memagent.bench.report import CheckError, save
-from memagent.bench.stream import again, measure, passkey, setup, timing
 from memagent.errors import InputError
 from memagent.models.bundled import pocket_lm
+from memagent_bench.report import CheckError, save
+from memagent_bench.stream import again, measure, passkey, setup, timing
 from tests.conftest import Run
 
-SCHEMA = Path(measure.__file__).parents[2] / "schemas" / "bench.json"
+SCHEMA = Path(measure.__file__).parents[1] / "schemas" / "bench.json"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_texts_are_read_in_each_form_or_refused(tmp_path: Path) -> None:
 
 
 def test_tokens_are_judged_once_each_in_the_models_own_window() -> None:
-    from memagent.bench.stream.along import own_window
+    from memagent_bench.stream.along import own_window
 
     subject = setup.load(pocket_lm())
     ids = torch.randint(2, 2000, (1, 1300), generator=torch.Generator().manual_seed(1))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memagent.memory.boundaries import Boundaries
+from memagent.memory.segmentation.boundaries import Boundaries
 
 
 def plain(

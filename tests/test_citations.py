@@ -1,7 +1,7 @@
 """Citations are what stands in the store, or they are marked unverified."""
 
-from memagent.citations import check, locate
-from memagent.memory.items import Event
+from memagent.agent.citations import check, locate
+from memagent.types import Event
 
 
 def _event(text: str, start: int = 100, source_id: int = 7) -> Event:

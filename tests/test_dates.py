@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from memagent.memory.memory import Memory
-from memagent.memory.recall.dates import Days, closeness, day_of, days_named
+from memagent.memory.namespace import Memory
+from memagent.memory.recall.language.dates import Days, closeness, day_of, days_named
 
 ORDER = ("first", "second", "other", "odd", "small")
 DONE = ("heard", "seen", "done", "written")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from memagent.cli import app
+from memagent.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

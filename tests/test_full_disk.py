@@ -44,10 +44,10 @@ def test_adding_to_a_full_disk_loses_nothing_and_goes_on_later(
     assert big.startswith(stored)
     assert stored
     # The text alone: embedding a list this long takes minutes and is not the point.
-    from memagent.documents.reader import open_document
-    from memagent.ingest import ingest
+    from memagent.agent.workspace import Workspace
+    from memagent.documents.ingest import ingest
+    from memagent.documents.open import open_document
     from memagent.settings import Settings
-    from memagent.workspace import Workspace
 
     with Workspace(Settings(store=small_disk / "memory.db"), print) as workspace:
         document = open_document(tmp_path / "big.txt", name="big.txt")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from memagent.documents.reader import open_document
+from memagent.documents.ingest import ingest
+from memagent.documents.open import open_document
 from memagent.errors import InputError
-from memagent.ingest import ingest
-from memagent.memory.memory import Memory
+from memagent.memory.namespace import Memory
 
 
 def _names(memory: Memory) -> dict[str, str]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from memagent.memory.embed import Embedder
-from memagent.memory.events import Filter
-from memagent.memory.items import Piece, Source
-from memagent.memory.memory import Memory
-from memagent.memory.recall.features import Rankings
-from memagent.memory.store import Store
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.recall.signals import Rankings
+from memagent.memory.store.database import Store
+from memagent.memory.store.events import Filter
+from memagent.types import Piece, Source
 
 FACTS = [
     "The lighthouse of Kap Arnar was built in 1874 from red granite.",

@@ -4,18 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from memagent.agent import Agent
-from memagent.core import Message, ToolCall
+from memagent.agent.graph import Agent
+from memagent.agent.session import Session
 from memagent.engines.scripted import Reply, ScriptedEngine
-from memagent.memory.embed import Embedder
-from memagent.memory.events import Filter
-from memagent.memory.forget import forget_range
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
-from memagent.memory.working import Working
-from memagent.session import Session
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.store.database import Store
+from memagent.memory.store.events import Filter
+from memagent.memory.store.forget import forget_range
+from memagent.memory.store.working import Working
 from memagent.settings import Settings
+from memagent.types import Message, Piece, ToolCall
 
 FACTS = [
     f"The {name} {what}."

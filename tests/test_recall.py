@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from memagent.memory.events import Filter
-from memagent.memory.memory import Memory
-from memagent.memory.recall.clues import in_first_person, named, speaker, tells_time
+from memagent.memory.namespace import Memory
+from memagent.memory.recall.language.speakers import in_first_person, named, speaker, tells_time
 from memagent.memory.recall.pool import Pool
+from memagent.memory.store.events import Filter
 
 
 def say(memory: Memory, session: str, *turns: str, time: str = "2026-02-01T12:00:00+00:00") -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from memagent.bench.segments.graph import cumulated_modularity, graph_modularity, windows
-from memagent.memory.refine import best_cut, modularity
+from memagent.memory.segmentation.refine import best_cut, modularity
+from memagent_bench.segments.graph import cumulated_modularity, graph_modularity, windows
 
 WINDOWS = list(windows(1000))
 GRAPHS = [graph_modularity(keys) for keys in WINDOWS]

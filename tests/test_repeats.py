@@ -2,9 +2,9 @@
 
 import pytest
 
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.memory.recall.repeats import Repeats
+from memagent.memory.namespace import Memory
+from memagent.memory.recall.near_duplicates import Repeats
+from memagent.types import Piece
 
 SAID = "The gate code is 4711, and the key hangs behind the door of the shed."
 

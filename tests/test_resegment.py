@@ -10,11 +10,11 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 
-from memagent.bench import killing
-from memagent.memory.memory import Memory
-from memagent.memory.segment_surprise import SurprisingSentences
-from memagent.memory.surprise import Score, score
-from memagent.surprise import ModelSurprise
+from memagent.memory.namespace import Memory
+from memagent.memory.segmentation.scorer import Score, score
+from memagent.memory.segmentation.surprising import SurprisingSentences
+from memagent.scorers.local import ModelSurprise
+from memagent_bench import killing
 from tests.conftest import Run
 from tests.test_cli import one_line
 from tests.test_surprises import TEXT, add, places
@@ -79,7 +79,7 @@ def test_one_document_is_cut_by_another_rule_without_the_model(run: Run, tmp_pat
     after = events(tmp_path)
     was, now = len(before["notes"]), len(after["notes"])
     assert f"memagent: resegmented notes: {was} events before, {now} now\n" in told.stderr
-    assert "memagent.memory.boundaries" in told.stderr
+    assert "memagent.memory.segmentation.boundaries" in told.stderr
     assert LOADED not in told.stderr
     assert after["other"] == before["other"]
     assert now > was

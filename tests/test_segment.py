@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memagent.memory.segment import Sentences, estimate_tokens, sentences
+from memagent.memory.segmentation.sentences import Sentences, estimate_tokens, sentences
 
 TEXT = """Dr. Smith arrived at 3.15 p.m. He was late. "Why now?" she asked.
 

@@ -10,15 +10,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memagent.memory.embed import Embedder
-from memagent.memory.forget import BLOCK, forget_range
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.memory.segment import estimate_tokens, sentences
-from memagent.memory.segment_surprise import SurprisingSentences
-from memagent.memory.store import Store
-from memagent.memory.surprise import Score, Surprise, score
-from memagent.surprise import ModelSurprise
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.segmentation.scorer import Score, Surprise, score
+from memagent.memory.segmentation.sentences import estimate_tokens, sentences
+from memagent.memory.segmentation.surprising import SurprisingSentences
+from memagent.memory.store.database import Store
+from memagent.memory.store.forget import BLOCK, forget_range
+from memagent.scorers.local import ModelSurprise
+from memagent.types import Piece
 from tests.conftest import Run
 
 CALM = "The day was as calm as the days before it had been."

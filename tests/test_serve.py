@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from memagent.serving.last_words import last_line, last_words
+from memagent.serving.failure_log import last_line, last_words
 from memagent.serving.record import Record, began, read, write
-from memagent.serving.wish import Wish
+from memagent.serving.server_spec import Wish
 from tests.conftest import Run
 from tests.engines.loopback import Loopback, reply
 from tests.test_cli import one_line

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from memagent.errors import StoreError
-from memagent.memory.items import Piece
-from memagent.memory.migrations import migrations
-from memagent.memory.sources import Sources
-from memagent.memory.spans import Spans
-from memagent.memory.store import Store
+from memagent.memory.store.database import Store
+from memagent.memory.store.migrations import migrations
+from memagent.memory.store.sources import Sources
+from memagent.memory.store.spans import Spans
+from memagent.types import Piece
 
 TABLES = {
     "answers": "id namespace_id session_id question_span answer_span engine state found usage "
@@ -148,9 +148,9 @@ def test_two_processes_create_and_fill_one_store(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from memagent.memory.store import Store\n"
-        "from memagent.memory.sources import Sources\n"
-        "from memagent.memory.spans import Spans\n"
+        "from memagent.memory.store.database import Store\n"
+        "from memagent.memory.store.sources import Sources\n"
+        "from memagent.memory.store.spans import Spans\n"
         "store = Store(Path(sys.argv[1]))\n"
         "session = Sources(store, 'default').session('talk')\n"
         "for n in range(50):\n"

@@ -10,17 +10,16 @@ import jsonschema
 import pytest
 
 import memagent
-from memagent.agent import Agent
-from memagent.core import Answer, Usage
-from memagent.engines.pocket import PocketEngine
+from memagent.agent.graph import Agent
+from memagent.agent.session import ASK_SESSION, Session
+from memagent.engines.pocket.engine import PocketEngine
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.errors import EngineError
-from memagent.memory.embed import Embedder
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
-from memagent.session import ASK_SESSION, Session
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.store.database import Store
 from memagent.settings import Settings
+from memagent.types import Answer, Piece, Usage
 from tests.conftest import Run
 
 QUESTION = "Which animal is kept by the winner of the regatta of 1987?"

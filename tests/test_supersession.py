@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from memagent.memory.embed import Embedder
-from memagent.memory.events import Filter
-from memagent.memory.forget import forget_range, forget_source
-from memagent.memory.items import Piece, Source
-from memagent.memory.memory import Memory
-from memagent.memory.recall.budget import Recalled
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.recall.selection import Recalled
 from memagent.memory.recall.supersession import supersede
-from memagent.memory.store import Store
+from memagent.memory.store.database import Store
+from memagent.memory.store.events import Filter
+from memagent.memory.store.forget import forget_range, forget_source
+from memagent.types import Piece, Source
 
 JANUARY, MAY, JUNE = (f"2026-{month}-05T10:00:00+00:00" for month in ("01", "05", "06"))
 SPRING, SUMMER = (

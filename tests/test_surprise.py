@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from memagent.models.bundled import pocket_lm
-from memagent.surprise import ModelSurprise
+from memagent.scorers.local import ModelSurprise
 
 LONG = "\n\n".join(topics[name] for name in ("if", "try", "with", "while", "for", "function"))[
     :6000
@@ -45,7 +45,7 @@ def test_it_is_that_of_stock_transformers(
 ) -> None:
     expected = stock(LONG)
     (fast,) = scorer.score([LONG])
-    monkeypatch.setattr("memagent.surprise.fast_products", lambda device: nullcontext())
+    monkeypatch.setattr("memagent.scorers.local.fast_products", lambda device: nullcontext())
     (exact,) = scorer.score([LONG])
     np.testing.assert_allclose(exact.nats, expected, atol=2e-3)
     # In bfloat16, where the processor has it.

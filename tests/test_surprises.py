@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memagent.memory.errors import UsageError
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.memory.segment_surprise import SurprisingSentences
-from memagent.memory.surprise import AbsentScorer, Surprise, UnscoredError, score
-from memagent.memory.surprises import pack, unpack
-from memagent.surprise import ModelSurprise
+from memagent.errors import UsageError
+from memagent.memory.namespace import Memory
+from memagent.memory.segmentation.scorer import AbsentScorer, Surprise, UnscoredError, score
+from memagent.memory.segmentation.surprising import SurprisingSentences
+from memagent.memory.store.surprises import pack, unpack
+from memagent.scorers.local import ModelSurprise
+from memagent.types import Piece
 from tests.conftest import Run
 
 TEXT = topics["with"]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memagent.memory.embed import Embedder
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
-from memagent.memory.token_codes import TokenCodes
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.index.token_codes import TokenCodes
+from memagent.memory.namespace import Memory
+from memagent.memory.store.database import Store
 
 TEXTS = (
     "Her brother plays the oboe in an orchestra.",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memagent.models.bundled import pocket_lm
-from memagent.token_ranges import ranges
+from memagent.scorers.offsets import ranges
 
 TEXTS = [
     "",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memagent.memory.validity import Statement, statements, superseders
+from memagent.memory.recall.language.validity import Statement, statements, superseders
 
 
 def superseded(*said: str) -> bool:

@@ -1,1 +1,1 @@
-"""Scripted batches: rows in, results out, each exactly once."""
+"""Scripted batches: rows in, one result a row out."""

@@ -11,19 +11,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from memagent.agent import Agent, load_answer
+from memagent.agent.filters import build_filter, moment
+from memagent.agent.graph import Agent, load_answer
+from memagent.agent.session import ASK_SESSION, Session
+from memagent.agent.workspace import Workspace
 from memagent.batch.rows import Row
-from memagent.core import Answer
+from memagent.cli.render.output import answer_object, search_object
 from memagent.errors import NotFoundError, UsageError
-from memagent.filters import build_filter, moment
-from memagent.memory.batches import Batches
-from memagent.memory.events import Filter
-from memagent.memory.forget import BLOCK, forget_range, forget_source
-from memagent.memory.items import Source, Span
-from memagent.memory.memory import Memory
-from memagent.output import answer_object, search_object
-from memagent.session import ASK_SESSION, Session
-from memagent.workspace import Workspace
+from memagent.memory.namespace import Memory
+from memagent.memory.store.batches import Batches
+from memagent.memory.store.events import Filter
+from memagent.memory.store.forget import BLOCK, forget_range, forget_source
+from memagent.types import Answer, Source, Span
 
 __all__ = ["Operations"]
 
@@ -62,8 +61,8 @@ class Operations:
             self.workspace.memory(name).catch_up()
 
     def _add(self, memory: Memory, row: Row) -> dict[str, Any]:
-        from memagent.documents.reader import open_document, read_stdin
-        from memagent.ingest import ingest
+        from memagent.documents.ingest import ingest
+        from memagent.documents.open import open_document, read_stdin
 
         limit = self.workspace.settings.max_mb * 1024 * 1024
         fields = row.fields

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from memagent.agent.workspace import Workspace
 from memagent.batch.operations import Operations
 from memagent.batch.results import Results
 from memagent.batch.rows import Row
 from memagent.errors import InputError, MemagentError, ServerDownError, StoreError
-from memagent.memory.batches import Batches
-from memagent.workspace import Workspace
+from memagent.memory.store.batches import Batches
 
 __all__ = ["Batch"]
 

@@ -7,6 +7,6 @@ libraries behind them are imported when the first document of that format is rea
 from __future__ import annotations
 
 from memagent.documents.discover import discover
-from memagent.documents.reader import MAX_BYTES, Document, open_document, read_stdin
+from memagent.documents.open import MAX_BYTES, Document, open_document, read_stdin
 
 __all__ = ["MAX_BYTES", "Document", "discover", "open_document", "read_stdin"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from operator import itemgetter
 
-from memagent.memory.items import Piece
+from memagent.types import Piece
 
 __all__ = ["LIMIT", "Line", "chunks", "sections"]
 

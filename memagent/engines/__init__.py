@@ -1,1 +1,1 @@
-"""Backbones behind one interface, one file each; `auto.py` chooses among them."""
+"""Backbones: everything that can answer a turn."""

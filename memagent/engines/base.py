@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from memagent.core import Chunk, Message, Request, Usage
+from memagent.types import Chunk, Message, Request, Usage
 
 __all__ = ["Capabilities", "Engine"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memagent.core import Chunk, Request, ToolCall, Usage
 from memagent.engines.base import Capabilities, Engine
 from memagent.errors import EngineError, InputError
+from memagent.types import Chunk, Request, ToolCall, Usage
 
 __all__ = ["Line", "Reply", "ScriptedEngine"]
 

@@ -1,1 +1,1 @@
-"""Models that the package ships: files that stock transformers classes load, and where they lie."""
+"""The bundled models."""

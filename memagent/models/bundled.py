@@ -18,5 +18,5 @@ def pocket_lm_landmark() -> Path:
 
 
 def pocket_reader() -> Path:
-    """The folder of the span reader's weights, for `memagent.reader`."""
+    """The folder of the span reader's weights, for `memagent.engines.pocket`."""
     return Path(__file__).parent / "pocket_reader"

@@ -1,1 +1,1 @@
-"""Model servers of one's own: starting vLLM, stopping it, and remembering where it is."""
+"""Model servers started, attached and stopped by memagent."""

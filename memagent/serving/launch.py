@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from memagent.engines.plain_http import get
 from memagent.errors import EngineError, MemagentError, NotFoundError
-from memagent.serving.last_words import last_line, last_words
+from memagent.serving.failure_log import last_line, last_words
+from memagent.serving.http import get
 from memagent.serving.record import Record, began, check_vacant, forget, write
-from memagent.serving.wish import Wish
+from memagent.serving.server_spec import Wish
 
 __all__ = ["attend", "started", "stop", "stoppable", "wait"]
 

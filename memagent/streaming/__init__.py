@@ -1,1 +1,1 @@
-"""Long history inside one model: paged keys and values, selectors, positions, the binding."""
+"""Paged KV memory of one model: sinks, recalled events and a local window."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from memagent.memory.boundaries import Boundaries
-from memagent.memory.refine import best_cut
+from memagent.memory.segmentation.boundaries import Boundaries
+from memagent.memory.segmentation.refine import best_cut
 from memagent.streaming.config import Segmentation
 
 if TYPE_CHECKING:

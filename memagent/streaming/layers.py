@@ -13,11 +13,11 @@ from torch import Tensor
 
 from memagent.kernels.api import attend_pages
 from memagent.kernels.rope import rotate
+from memagent.streaming.attention_mass import Masses
 from memagent.streaming.binding import Layer
 from memagent.streaming.cache import LayerCache
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.events import EventLog
-from memagent.streaming.masses import Masses
 from memagent.streaming.selectors.base import Far
 from memagent.streaming.selectors.table import SELECTORS
 from memagent.streaming.stretches import Stretches

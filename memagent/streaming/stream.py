@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from memagent.streaming.attention_mass import Masses
 from memagent.streaming.binding import bind, fingerprint, running
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.events import EventLog
 from memagent.streaming.layers import Layers
-from memagent.streaming.masses import Masses
 from memagent.streaming.tiers import DiskTier, HostTier, TextTier, Tier
 
 if TYPE_CHECKING:

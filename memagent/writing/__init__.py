@@ -1,1 +1,1 @@
-"""Writing long text step by step: memory, plans and paragraphs (RecurrentGPT)."""
+"""Long text written step by step with a text memory (RecurrentGPT)."""

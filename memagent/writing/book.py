@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memagent.errors import NotFoundError, UsageError
-from memagent.memory.items import Source, Span
-from memagent.memory.memory import Memory
-from memagent.memory.segment import estimate_tokens
-from memagent.memory.working import Line, Working
-from memagent.writing.memory import changed, numbered
+from memagent.memory.namespace import Memory
+from memagent.memory.segmentation.sentences import estimate_tokens
+from memagent.memory.store.working import Line, Working
+from memagent.types import Source, Span
+from memagent.writing.line_changes import changed, numbered
 from memagent.writing.step import Scene, Written
 
 __all__ = ["Book", "newest_book"]

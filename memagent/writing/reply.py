@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from memagent.loops.tries import Unusable
-from memagent.memory.segment import sentences
+from memagent.engines.structured_retry import Unusable
+from memagent.memory.segmentation.sentences import sentences
 from memagent.writing.shape import PLANS
 
 __all__ = ["Add", "Changes", "Drop", "StepReply", "parse_changes", "parse_step", "rest"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
-from memagent.memory.working import MOST_LINES
+from memagent.memory.store.working import MOST_LINES
 
 __all__ = ["PLANS", "Shape", "changes_schema", "measured", "step_schema"]
 

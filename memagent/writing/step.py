@@ -10,14 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from memagent.core import Message
+from memagent.agent.strategies.repetition import MOST_REPEATED, repeated_share
 from memagent.engines.base import Engine
+from memagent.engines.structured_retry import ATTEMPTS, Unusable, ask
 from memagent.errors import EngineError, InputError
-from memagent.loops.repetition import MOST_REPEATED, repeated_share
-from memagent.loops.tries import ATTEMPTS, Unusable, ask
-from memagent.memory.working import MOST_LINES, MOST_WORDS
+from memagent.memory.store.working import MOST_LINES, MOST_WORDS
 from memagent.prompts.load import render
-from memagent.writing.asking import Call
+from memagent.types import Message
+from memagent.writing.generation import Call
 from memagent.writing.reply import StepReply, parse_step, rest
 from memagent.writing.shape import PLANS, Shape, measured, step_schema
 

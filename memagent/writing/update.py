@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from memagent.core import Message
+from memagent.cli.render.output import say
 from memagent.engines.base import Engine
+from memagent.engines.structured_retry import ask
 from memagent.errors import EngineError, InputError, MemagentError, NotFoundError
-from memagent.loops.tries import ask
-from memagent.memory.items import Span
-from memagent.memory.memory import Memory
-from memagent.memory.working import MOST_LINES, MOST_WORDS, Working
-from memagent.output import say
+from memagent.memory.namespace import Memory
+from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Working
 from memagent.prompts.load import render
 from memagent.settings import Settings
-from memagent.writing.asking import Call, check_writes
-from memagent.writing.memory import changed, numbered
+from memagent.types import Message, Span
+from memagent.writing.generation import Call, check_writes
+from memagent.writing.line_changes import changed, numbered
 from memagent.writing.reply import Changes, parse_changes
 from memagent.writing.shape import changes_schema, measured
 from memagent.writing.step import answer_tokens

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from memagent.engines.base import Engine
-from memagent.memory.items import Span
 from memagent.settings import Settings
-from memagent.writing.asking import Call, check_writes, seed_of
+from memagent.types import Span
 from memagent.writing.book import Book
+from memagent.writing.generation import Call, check_writes, seed_of
 from memagent.writing.step import Written, answer_tokens, write_step
 
 __all__ = ["GO_ON", "STEPS", "Step", "Writer"]

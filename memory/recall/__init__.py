@@ -1,1 +1,1 @@
-"""Ways of finding events, one per file."""
+"""From a question to events under a token budget."""

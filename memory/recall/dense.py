@@ -6,8 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memagent.memory.index import IndexState, VectorIndex
-from memagent.memory.vectors import Vectors
+from memagent.memory.index.vector_index import IndexState, VectorIndex
+from memagent.memory.store.vectors import Vectors
 
 if TYPE_CHECKING:
     import numpy as np

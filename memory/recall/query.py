@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memagent.memory.embed import Reading
-from memagent.memory.recall.dates import Days
+from memagent.memory.index.embedder import Reading
+from memagent.memory.recall.language.dates import Days
 
 __all__ = ["Query"]
 

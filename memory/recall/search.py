@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
 
-from memagent.memory.embed import Embedder
-from memagent.memory.events import Events, Filter
-from memagent.memory.items import Event
-from memagent.memory.recall.budget import OVERHEAD, Hit, Via
-from memagent.memory.recall.clues import in_first_person, named, names_in
-from memagent.memory.recall.dates import day_of, days_named, moments, told
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.index.token_codes import TokenCodes
 from memagent.memory.recall.dense import Dense
-from memagent.memory.recall.features import Rankings, Signs, features, rough
 from memagent.memory.recall.fuse import fuse
+from memagent.memory.recall.language.dates import day_of, days_named, moments, told
+from memagent.memory.recall.language.speakers import in_first_person, named, names_in
 from memagent.memory.recall.lexical import Lexical, content_words
-from memagent.memory.recall.linear import weighed
 from memagent.memory.recall.pool import Pool
 from memagent.memory.recall.query import Query
-from memagent.memory.token_codes import TokenCodes
+from memagent.memory.recall.ranker import weighed
+from memagent.memory.recall.selection import OVERHEAD, Hit, Via
+from memagent.memory.recall.signals import Rankings, Signs, features, rough
+from memagent.memory.store.events import Events, Filter
+from memagent.types import Event
 
 __all__ = ["Search"]
 

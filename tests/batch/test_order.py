@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from memagent.agent.workspace import Workspace
 from memagent.batch.results import Results
 from memagent.batch.rows import Row, read_rows
 from memagent.batch.runner import Batch
-from memagent.core import Request
 from memagent.engines.base import Engine
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.errors import EngineError, MemagentError, ServerDownError, StoreError
-from memagent.memory.batches import Batches
-from memagent.memory.embed import Embedder
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.store.batches import Batches
 from memagent.settings import Settings
-from memagent.workspace import Workspace
+from memagent.types import Request
 from tests.batch.batches import Rows, as_lines, results_of
 
 KEEPER = "The keeper of the lighthouse is Ansel Grubb. He has two dogs.\n"

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from memagent.agent import Agent
-from memagent.chat.blocks import Entries, Entry
-from memagent.chat.history import ChatHistory
-from memagent.chat.screen import visible
-from memagent.core import Chunk, Request, ToolCall
+from memagent.agent.graph import Agent
+from memagent.agent.session import Session
+from memagent.cli.chat.blocks import Entries, Entry
+from memagent.cli.chat.history import ChatHistory
+from memagent.cli.chat.screen import visible
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import InputError
-from memagent.memory.memory import Memory
-from memagent.session import Session
+from memagent.memory.namespace import Memory
+from memagent.types import Chunk, Request, ToolCall
 
 Lines = list[str | InputError]
 

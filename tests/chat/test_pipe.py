@@ -5,9 +5,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from memagent.chat.history import ChatHistory
-from memagent.memory.memory import Memory
-from memagent.session import newest
+from memagent.agent.session import newest
+from memagent.cli.chat.history import ChatHistory
+from memagent.memory.namespace import Memory
 from tests.conftest import PROGRAM, Run
 
 

@@ -11,21 +11,21 @@ import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer
 
-from memagent.agent import Agent
-from memagent.chat.commands import obey
-from memagent.chat.conversation import Conversation
-from memagent.chat.history import ChatHistory
-from memagent.chat.interrupts import Interrupts
-from memagent.chat.plain import Plain
-from memagent.chat.screen import Screen
-from memagent.engines.stream import StreamEngine
-from memagent.engines.stream_memory import StreamMemory
-from memagent.memory.events import Filter
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
+from memagent.agent.graph import Agent
+from memagent.agent.session import Session
+from memagent.cli.chat.commands import obey
+from memagent.cli.chat.conversation import Conversation
+from memagent.cli.chat.history import ChatHistory
+from memagent.cli.chat.interrupts import Interrupts
+from memagent.cli.chat.plain import Plain
+from memagent.cli.chat.screen import Screen
+from memagent.engines.stream.engine import StreamEngine
+from memagent.engines.stream.memory import StreamMemory
+from memagent.memory.namespace import Memory
+from memagent.memory.store.events import Filter
 from memagent.models.bundled import pocket_lm
-from memagent.session import Session
 from memagent.settings import Settings
+from memagent.types import Piece
 from tests.conftest import Run
 from tests.terminals import spawn
 
@@ -50,7 +50,7 @@ def chat(
     kitchen: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Conversation]:
     """A conversation over the bundled model, without a process."""
-    monkeypatch.setattr("memagent.engines.stream_sizes._HOT_BYTES", 1 << 24)
+    monkeypatch.setattr("memagent.engines.stream.sizes._HOT_BYTES", 1 << 24)
     engine = StreamEngine.load(str(pocket_lm()), budget=400)
     session = Session(Agent(kitchen, engine, Settings(engine="stream", max_tokens=8)), "talk")
     with Interrupts() as interrupts:

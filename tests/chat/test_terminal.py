@@ -10,8 +10,8 @@ from typing import Any
 import pexpect
 import pytest
 
-from memagent.memory.memory import Memory
-from memagent.memory.working import Working
+from memagent.memory.namespace import Memory
+from memagent.memory.store.working import Working
 from tests.conftest import PROGRAM
 from tests.terminals import CTRL_C, PROMPT, ended, say, spawn
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from memagent.core import Message, Request
-from memagent.engines.vllm import VllmEngine
+from memagent.engines.openai.engine import VllmEngine
+from memagent.types import Message, Request
 
 __all__ = ["NO_TEMPLATE", "Attach", "ask"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from memagent.engines.vllm import VllmEngine
+from memagent.engines.openai.engine import VllmEngine
 from tests.engines.asking import Attach
 from tests.engines.loopback import Loopback
 

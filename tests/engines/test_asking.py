@@ -2,7 +2,7 @@
 
 import pytest
 
-from memagent.engines.asking import Turn, turn_of
+from memagent.engines.pocket.question_intent import Turn, turn_of
 
 
 @pytest.mark.parametrize(

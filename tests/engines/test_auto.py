@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from memagent.engines import auto
+from memagent.engines import registry as auto
 from memagent.engines.base import Engine
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import EngineError, UsageError

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from memagent.core import Chunk, Message, Request, ToolCall, Usage
 from memagent.engines.scripted import Line, ScriptedEngine
 from memagent.errors import EngineError, InputError
-from memagent.memory.items import Event
+from memagent.types import Chunk, Event, Message, Request, ToolCall, Usage
 
 
 def ask(question: str = "Where?", **fields: Any) -> Request:

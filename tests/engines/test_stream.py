@@ -9,18 +9,17 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from memagent.agent import Agent
-from memagent.core import Answer, Chunk, Message, Request, Scope
-from memagent.engines.stream import StreamEngine
+from memagent.agent.graph import Agent
+from memagent.agent.session import ASK_SESSION, Session
+from memagent.engines.stream.engine import StreamEngine
 from memagent.errors import EngineError
-from memagent.memory.embed import Embedder
-from memagent.memory.events import Filter
-from memagent.memory.items import Piece, Source
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.store.database import Store
+from memagent.memory.store.events import Filter
 from memagent.models.bundled import pocket_lm
-from memagent.session import ASK_SESSION, Session
 from memagent.settings import Settings
+from memagent.types import Answer, Chunk, Message, Piece, Request, Scope, Source
 from tests.conftest import Run
 
 QUESTION = "Where does the cook keep the pepper?"
@@ -39,7 +38,7 @@ def loaded() -> tuple[Any, Any]:
 @pytest.fixture
 def engine(loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
     """Make engines over the bundled model: `engine(budget=100)`."""
-    monkeypatch.setattr("memagent.engines.stream_sizes._HOT_BYTES", 1 << 24)
+    monkeypatch.setattr("memagent.engines.stream.sizes._HOT_BYTES", 1 << 24)
     made: list[StreamEngine] = []
 
     def make(**sizes: Any) -> StreamEngine:

@@ -11,18 +11,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from memagent.agent import Agent
-from memagent.core import Answer
-from memagent.engines.stream import StreamEngine
-from memagent.engines.stream_memory import StreamMemory
-from memagent.memory.embed import Embedder
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
+from memagent.agent.graph import Agent
+from memagent.agent.session import ASK_SESSION, Session
+from memagent.engines.stream.engine import StreamEngine
+from memagent.engines.stream.memory import StreamMemory
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.store.database import Store
 from memagent.models.bundled import pocket_lm
-from memagent.session import ASK_SESSION, Session
 from memagent.settings import Settings
 from memagent.streaming.stream import Stream
+from memagent.types import Answer, Piece
 from tests.conftest import Run
 from tests.streaming.models import make
 
@@ -43,7 +42,7 @@ def parts() -> tuple[Any, Any]:
 @pytest.fixture
 def engine(parts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
     """Make engines over the bundled model; each has locks of its own, as in another process."""
-    monkeypatch.setattr("memagent.engines.stream_sizes._HOT_BYTES", 1 << 24)
+    monkeypatch.setattr("memagent.engines.stream.sizes._HOT_BYTES", 1 << 24)
     made: list[StreamEngine] = []
 
     def one(*others: Any) -> StreamEngine:

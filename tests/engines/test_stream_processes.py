@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from memagent.agent import load_answer
-from memagent.engines.stream import StreamEngine
-from memagent.memory.embed import Embedder
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
+from memagent.agent.graph import load_answer
+from memagent.agent.session import ASK_SESSION
+from memagent.engines.stream.engine import StreamEngine
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.store.database import Store
 from memagent.models.bundled import pocket_lm
-from memagent.session import ASK_SESSION
 from tests.conftest import PROGRAM, Run
 from tests.engines.test_stream_memory import (
     PARROT,
@@ -37,7 +37,7 @@ MakeEngine = Callable[[], StreamEngine]
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
     """Make engines of the same sizes as the program's."""
-    monkeypatch.setattr("memagent.engines.stream_sizes._HOT_BYTES", 1 << 24)
+    monkeypatch.setattr("memagent.engines.stream.sizes._HOT_BYTES", 1 << 24)
     made: list[StreamEngine] = []
 
     def one() -> StreamEngine:

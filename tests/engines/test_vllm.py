@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from memagent.core import Message
-from memagent.engines.openai_server import server_root
-from memagent.engines.openai_tokens import estimated_tokens
-from memagent.engines.openai_wire import plain_prompt
-from memagent.engines.vllm import VllmEngine
+from memagent.engines.openai.engine import VllmEngine
+from memagent.engines.openai.server import server_root
+from memagent.engines.openai.tokens import estimated_tokens
+from memagent.engines.openai.wire import plain_prompt
 from memagent.errors import EngineError, UsageError
+from memagent.types import Message
 from tests.engines.asking import NO_TEMPLATE, Attach
 from tests.engines.loopback import Loopback, reply
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from memagent.core import Chunk, Request
-from memagent.engines.openai_retry import TRIES
-from memagent.engines.vllm import VllmEngine
+from memagent.engines.openai.engine import VllmEngine
+from memagent.engines.openai.retry import TRIES
 from memagent.errors import EngineError, ServerDownError
+from memagent.types import Chunk, Request
 from tests.engines.asking import Attach, ask
 from tests.engines.loopback import Loopback, cut, deltas, drop, events, reply, silence
 

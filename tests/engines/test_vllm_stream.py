@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memagent.core import Chunk, Message, Request, ToolCall, Usage
+from memagent.types import Chunk, Message, Request, ToolCall, Usage
 from tests.engines.asking import NO_TEMPLATE, Attach, ask
 from tests.engines.loopback import Loopback, deltas, endless, events, reply
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memagent.memory.index import VectorIndex
+from memagent.memory.index.vector_index import VectorIndex
 from tests.index.truth import DIM, Truth, synced
 
 

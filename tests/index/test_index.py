@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from memagent.memory.index import IndexState
+from memagent.memory.index.vector_index import IndexState
 from tests.index.truth import Truth, assert_exact, clustered, synced
 
 

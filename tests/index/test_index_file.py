@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from memagent.memory.index import VectorIndex
-from memagent.memory.index_file import Header, TornError, read, write
+from memagent.memory.index.file import Header, TornError, read, write
+from memagent.memory.index.vector_index import VectorIndex
 from tests.index.truth import DIM, Truth, assert_exact, clustered, synced
 
 
@@ -128,7 +128,7 @@ def test_a_writer_that_is_killed_leaves_the_old_file_and_no_litter_for_long(
     code = f"""
         import os, signal
         from pathlib import Path
-        from memagent.memory.index_file import Header, write
+        from memagent.memory.index.file import Header, write
         os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
         write(Path({str(stored)!r}), Header("1-minilm.faiss", {DIM}, 0, 9, 9), b"x" * 100_000)
     """

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memagent.memory.index import measure_recall
-from memagent.memory.nearest import Nearest
+from memagent.memory.index.nearest import Nearest
+from memagent.memory.index.vector_index import measure_recall
 from tests.index.truth import DIM, Truth, clustered, synced
 
 
@@ -111,8 +111,8 @@ def test_without_faiss_there_is_one_line_with_the_cure(tmp_path):
         import sys
         from pathlib import Path
         sys.modules["faiss"] = None
-        from memagent.memory.errors import InputError
-        from memagent.memory.index import IndexState, VectorIndex
+        from memagent.errors import InputError
+        from memagent.memory.index.vector_index import IndexState, VectorIndex
         index = VectorIndex(Path({str(tmp_path)!r}) / "1-x.faiss", 4, on_warning=print)
         try:
             index.sync(IndexState(0, 0, 0), lambda after: [])
@@ -132,7 +132,7 @@ def test_opening_an_index_imports_neither_faiss_nor_numpy(tmp_path: Path):
     code = f"""
         import sys
         from pathlib import Path
-        from memagent.memory.index import VectorIndex
+        from memagent.memory.index.vector_index import VectorIndex
         VectorIndex(Path({str(tmp_path)!r}) / "1-x.faiss", 4, on_warning=print)
         print(sorted({{"faiss", "numpy"}} & set(sys.modules)))
     """

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memagent.memory.index import IndexState
+from memagent.memory.index.vector_index import IndexState
 
 DIM = 32
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from memagent.agent import Agent
+from memagent.agent.graph import Agent
+from memagent.agent.session import Session
+from memagent.agent.strategies.repetition import runs_in_a_circle
 from memagent.engines.scripted import ScriptedEngine
-from memagent.loops.repetition import runs_in_a_circle
-from memagent.memory.memory import Memory
-from memagent.session import Session
+from memagent.memory.namespace import Memory
 from memagent.settings import Settings
 
 ONE = "The harbour was silent that night."

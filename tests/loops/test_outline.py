@@ -7,15 +7,14 @@ import jsonschema
 import pytest
 
 import memagent
-from memagent.agent import Agent, load_answer
-from memagent.core import Answer
+from memagent.agent.graph import Agent, load_answer
+from memagent.agent.session import ASK_SESSION, Session
+from memagent.agent.strategies.outline import Mark, read_marks
 from memagent.engines.scripted import Reply, ScriptedEngine
-from memagent.loops.outline import Mark, read_marks
-from memagent.memory.forget import forget_range
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.session import ASK_SESSION, Session
+from memagent.memory.namespace import Memory
+from memagent.memory.store.forget import forget_range
 from memagent.settings import Settings
+from memagent.types import Answer, Piece
 from tests.conftest import Run
 
 TEXT = (

@@ -4,16 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from memagent.agent import Agent
-from memagent.core import Answer, Request
-from memagent.engines.pocket import PocketEngine
+from memagent.agent.graph import Agent
+from memagent.agent.session import ASK_SESSION, Session
+from memagent.engines.pocket.engine import PocketEngine
 from memagent.engines.scripted import Line, ScriptedEngine
 from memagent.errors import EngineError
-from memagent.memory.embed import Embedder
-from memagent.memory.items import Piece
-from memagent.memory.memory import Memory
-from memagent.session import ASK_SESSION, Session
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
 from memagent.settings import Settings
+from memagent.types import Answer, Piece, Request
 
 KEY = "The spare key of the boathouse hangs behind the red door."
 OTHERS = [

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from memagent.engines.pocket.nearest_sentences import Nearest
+from memagent.engines.pocket.network import best_spans
+from memagent.engines.pocket.reader import Found, Reader
+from memagent.engines.pocket.windows import load_tokenizer, windows
 from memagent.errors import MemagentError
-from memagent.memory.embed import Embedder
+from memagent.memory.index.embedder import Embedder
 from memagent.models.bundled import pocket_reader
-from memagent.reader.nearest import Nearest
-from memagent.reader.network import best_spans
-from memagent.reader.reader import Found, Reader
-from memagent.reader.windows import load_tokenizer, windows
 
 GATE = "We met at the station. The gate code is 4711. It rained all day."
 FALCON = "Project Falcon was delayed because the supplier was late. Mei leads it since Monday."

@@ -1,14 +1,10 @@
-"""The modules of training/, which is no package, for the tests of them."""
+"""The training modules, for the tests that use many of them."""
 
 import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "training"
 NAMES = (
     "blocks", "calibrate", "card", "choice", "cloze", "data", "lessons", "lm_card", "negatives",
     "questions", "reader", "reader_card", "sequences", "settings", "statements",
@@ -16,12 +12,8 @@ NAMES = (
 
 
 @pytest.fixture(scope="module")
-def training() -> Iterator[SimpleNamespace]:
-    """They are imported by their bare names, as the commands do, and forgotten afterwards."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in NAMES:
-            sys.modules.pop(name, None)
+def training() -> SimpleNamespace:
+    """The modules by name."""
+    return SimpleNamespace(
+        **{name: importlib.import_module(f"memagent_bench.training.{name}") for name in NAMES}
+    )

@@ -1,9 +1,5 @@
 """The attentions of the training against PyTorch's own and the law, forwards and backwards."""
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,21 +7,13 @@ import torch
 
 from memagent.kernels.reference import landmark
 from memagent.kernels.rope import rotate
-
-TRAINING = Path(__file__).parents[2] / "training"
+from memagent_bench.training import attention, blocks, grouped
 
 
 @pytest.fixture(scope="module")
-def training() -> Iterator[SimpleNamespace]:
-    """The modules of the folder, which is no package."""
-    names = ("attention", "blocks", "grouped")
-    sys.path.insert(0, str(TRAINING))
-    try:
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    finally:
-        sys.path.remove(str(TRAINING))
-        for name in names:
-            sys.modules.pop(name, None)
+def training() -> SimpleNamespace:
+    """The modules by name."""
+    return SimpleNamespace(attention=attention, blocks=blocks, grouped=grouped)
 
 
 def _tensors(time: int) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:

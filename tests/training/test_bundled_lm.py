@@ -1,10 +1,7 @@
 """The language models that the training made and the package bundles."""
 
 import copy
-import importlib
-import importlib.util
 import math
-import sys
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -15,6 +12,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from memagent.models.bundled import pocket_lm, pocket_lm_landmark
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.stream import Stream
+from memagent_bench.training import evaluate
 
 ROOT = Path(__file__).parents[2]
 LANDMARK = 2048
@@ -108,16 +106,12 @@ def _landmarks() -> StreamConfig:
 def test_the_training_reads_landmarks_as_a_stream_does(
     marked: LlamaForCausalLM, tokenizer: AutoTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(ROOT / "training")
-    evaluate = importlib.import_module("evaluate")
     ids = _ids(tokenizer, PARAGRAPH * 4)[:, :380]
     wanted = evaluate.Reader(copy.deepcopy(marked), LANDMARK).logits(ids)
     stream = Stream(copy.deepcopy(marked), _landmarks())
     for end in (*range(120, 132), 378, 379, 380):  # the last of a block and the first of the next
         stream.read(ids[:, stream.length - stream.length // 64 : end])
         torch.testing.assert_close(stream.logits, wanted[:, end - 1], atol=1e-3, rtol=0)
-    for name in ("evaluate", "grouped", "blocks", "data", "sequences", "settings"):
-        sys.modules.pop(name, None)
 
 
 @torch.inference_mode()

@@ -92,8 +92,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _start(
     made: Path, out: str, *others: str | Path, config: str = "lm.toml"
 ) -> subprocess.Popen[str]:
-    command = [sys.executable, "training/lm.py", "--config", made / config, *others]
-    command += ["--books", made / "books", "--out", made / out]
+    command = [
+        sys.executable,
+        "-m",
+        "memagent_bench.training.lm",
+        "--config",
+        made / config,
+        *others,
+    ]
+    command += ["--config", made / config, "--books", made / "books", "--out", made / out]
     return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE)
 
 
@@ -170,8 +177,8 @@ def test_a_second_stage_goes_on_from_the_first_and_learns_landmarks(
 def test_a_wrong_configuration_is_refused(made: Path, tmp_path: Path) -> None:
     config = tmp_path / "lm.toml"
     config.write_text(CONFIG.replace("until = 1.0", "until = 0.9"))
-    command = [sys.executable, "training/lm.py", "--config", config]
-    command += ["--books", made / "books", "--out", tmp_path / "out"]
+    command = [sys.executable, "-m", "memagent_bench.training.lm", "--config", config]
+    command += ["--config", made / config, "--books", made / "books", "--out", tmp_path / "out"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "the last must end at 1.0" in ended.stderr

@@ -16,11 +16,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from memagent.bench.qa.items import Item
-from memagent.memory.embed import Embedder
-from memagent.reader.reader import Reader
-from memagent.reader.weights import load_network
-from memagent.reader.windows import load_tokenizer
+from memagent.engines.pocket.reader import Reader
+from memagent.engines.pocket.weights import load_network
+from memagent.engines.pocket.windows import load_tokenizer
+from memagent.memory.index.embedder import Embedder
+from memagent_bench.qa.items import Item
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -215,8 +215,14 @@ def test_an_answer_keeps_its_words_as_tokens(training: SimpleNamespace, embedder
 
 
 def _start(sets: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "training/reader.py", "--config", sets / "reader.toml"]
-    command += ["--data", sets, "--out", out]
+    command = [
+        sys.executable,
+        "-m",
+        "memagent_bench.training.reader",
+        "--config",
+        sets / "reader.toml",
+    ]
+    command += ["--config", sets / "reader.toml", "--data", sets, "--out", out]
     return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE)
 
 
@@ -252,7 +258,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(
 def test_a_wrong_configuration_is_refused(sets: Path, tmp_path: Path) -> None:
     config = tmp_path / "reader.toml"
     config.write_text(CONFIG.replace("dropout", "drop_out"))
-    command = [sys.executable, "training/reader.py", "--config", config]
+    command = [sys.executable, "-m", "memagent_bench.training.reader", "--config", config]
     command += ["--data", sets, "--out", tmp_path / "out"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from memagent.memory.recall.linear import WEIGHTS
+from memagent.memory.recall.ranker import WEIGHTS
 
-TRAINING = Path(__file__).parents[2] / "training"
+TRAINING = Path(__file__).parents[2] / "benchmarks/memagent_bench/training"
 SAID = (
     ("Ada", "I planted quinces behind the mill."),
     ("Bo", "My brother repairs clocks in Perrin."),

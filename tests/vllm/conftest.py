@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from memagent.engines.vllm import VllmEngine
+from memagent.engines.openai.engine import VllmEngine
 from memagent.models.bundled import pocket_lm
 from tests.vllm.serving import CONTEXT, POCKET_CONTEXT, RealServer, make_model, serving
 

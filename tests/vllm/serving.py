@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from memagent.engines.metrics import read_metrics
+from memagent.engines.openai.metrics import read_metrics
 from memagent.serving.record import began
 from tests.conftest import PROGRAM
 

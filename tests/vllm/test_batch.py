@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from memagent.engines.metrics import read_metrics
+from memagent.engines.openai.metrics import read_metrics
 from tests.batch.batches import results_of
 from tests.conftest import PROGRAM, Run
 from tests.vllm.serving import RealServer, serving

@@ -8,13 +8,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-import memagent
+import memagent_bench
 from tests.conftest import Run
 from tests.vllm.serving import CONTEXT, RealServer
 
 pytestmark = pytest.mark.vllm
 
-SCHEMA = Path(memagent.__file__).parent / "schemas" / "bench.json"
+SCHEMA = Path(memagent_bench.__file__).parent / "schemas" / "bench.json"
 
 
 def test_a_small_run_is_whole_and_its_prompts_are_cached(server: RealServer, run: Run) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
-from memagent.memory.memory import Memory
+from memagent.memory.namespace import Memory
 from tests.conftest import Run
 from tests.terminals import CTRL_C, PROMPT, spawn
 from tests.vllm.serving import RealServer

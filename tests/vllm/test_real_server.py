@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from memagent.core import Chunk, Message, Request
-from memagent.engines.vllm import VllmEngine
+from memagent.engines.openai.engine import VllmEngine
 from memagent.errors import EngineError
+from memagent.types import Chunk, Message, Request
 from tests.vllm.serving import CONTEXT, RealServer
 
 pytestmark = pytest.mark.vllm

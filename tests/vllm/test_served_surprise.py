@@ -12,11 +12,11 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 
-from memagent.engines.vllm import VllmEngine
-from memagent.memory.segment_surprise import SurprisingSentences
-from memagent.served_surprise import ServedSurprise
-from memagent.surprise import ModelSurprise
-from memagent.surprise_windows import WINDOW
+from memagent.engines.openai.engine import VllmEngine
+from memagent.memory.segmentation.surprising import SurprisingSentences
+from memagent.scorers.local import ModelSurprise
+from memagent.scorers.served import ServedSurprise
+from memagent.scorers.windows import WINDOW
 from tests.conftest import Run
 from tests.vllm.serving import CONTEXT, RealServer
 
@@ -51,7 +51,7 @@ TEXTS = {
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelSurprise]:
     """The bundled model by Transformers, in float32 as it is served."""
-    monkeypatch.setattr("memagent.surprise.fast_products", lambda device: nullcontext())
+    monkeypatch.setattr("memagent.scorers.local.fast_products", lambda device: nullcontext())
     yield ModelSurprise()
 
 

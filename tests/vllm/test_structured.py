@@ -9,9 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from memagent.core import Chunk, Message, Request
-from memagent.engines.openai_wire import TOP, chat_messages, entropy, plain_prompt
-from memagent.engines.vllm import VllmEngine
+from memagent.engines.openai.engine import VllmEngine
+from memagent.engines.openai.wire import TOP, chat_messages, entropy, plain_prompt
+from memagent.types import Chunk, Message, Request
 from tests.vllm.serving import RealServer
 
 pytestmark = pytest.mark.vllm

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from memagent.memory.memory import Memory
-from memagent.memory.working import MOST_LINES, MOST_WORDS
+from memagent.memory.namespace import Memory
+from memagent.memory.store.working import MOST_LINES, MOST_WORDS
 from memagent.writing.book import Book
 from tests.batch.batches import conforms
 from tests.conftest import PROGRAM, Run

@@ -8,11 +8,11 @@ import pytest
 
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import EngineError, InputError, NotFoundError, UsageError
-from memagent.memory.answers import CitationRow
-from memagent.memory.forget import forget_range, forget_source
-from memagent.memory.memory import Memory
-from memagent.memory.store import Store
-from memagent.memory.working import Line, Working
+from memagent.memory.namespace import Memory
+from memagent.memory.store.answers import CitationRow
+from memagent.memory.store.database import Store
+from memagent.memory.store.forget import forget_range, forget_source
+from memagent.memory.store.working import Line, Working
 from memagent.settings import Settings
 from memagent.writing.update import keep_up, update
 from tests.batch.batches import as_lines, conforms, results_of
@@ -250,7 +250,7 @@ def test_batches_write_and_keep_the_memory_of_chats(
 
 
 def test_an_engine_that_only_quotes_is_told_apart(memory: Memory) -> None:
-    from memagent.engines.pocket import PocketEngine
+    from memagent.engines.pocket.engine import PocketEngine
 
     _say(memory, "s", "x")
     pocket = PocketEngine(memory.embedder)

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from memagent.core import Request
+from memagent.agent.strategies.repetition import repeated_share
 from memagent.engines.base import Capabilities
 from memagent.engines.scripted import Reply, ScriptedEngine
+from memagent.engines.structured_retry import Unusable
 from memagent.errors import EngineError, InputError, UsageError
-from memagent.loops.repetition import repeated_share
-from memagent.loops.tries import Unusable
-from memagent.memory.memory import Memory
-from memagent.memory.working import MOST_LINES, MOST_WORDS, Line
+from memagent.memory.namespace import Memory
+from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Line
 from memagent.settings import Settings
-from memagent.writing.asking import Call
+from memagent.types import Request
 from memagent.writing.book import Book
-from memagent.writing.memory import changed, numbered
+from memagent.writing.generation import Call
+from memagent.writing.line_changes import changed, numbered
 from memagent.writing.reply import Changes, parse_step, rest
 from memagent.writing.shape import measured, step_schema
 from memagent.writing.step import Scene, answer_tokens, write_step

@@ -7,8 +7,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from memagent.memory.memory import Memory
-from memagent.memory.working import Working
+from memagent.memory.namespace import Memory
+from memagent.memory.store.working import Working
 from memagent.writing.book import Book
 from tests.terminals import CTRL_C, ended, say, spawn
 from tests.writing.scripts import OUTLINE, paragraph, reply, write_script

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from memagent.memory.memory import Memory
-from memagent.memory.working import MOST_LINES, MOST_WORDS, Working
+from memagent.memory.namespace import Memory
+from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Working
 from memagent.writing.book import Book
 from tests.batch.batches import conforms
 from tests.conftest import PROGRAM, Run

@@ -1,1 +1,1 @@
-"""Which pages and events of the far history a layer attends to, one way a file."""
+"""Ways to select far pages, one a file."""

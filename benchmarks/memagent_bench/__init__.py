@@ -1,0 +1,1 @@
+"""Benchmarks, measurements and model training for memagent."""

@@ -1,0 +1,180 @@
+"""Time of one layer's attention over a history: full, selected, and what others need for it.
+
+Knows nothing of how pages are laid out or of which machine this is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from memagent_bench.kernels import rivals
+from memagent_bench.kernels.chunk import KINDS, Chunk, History, Lists
+from memagent_bench.kernels.clock import Times
+from memagent_bench.kernels.plain import check_chunk
+from memagent_bench.kernels.setup import BUDGETS, Findings, Setup, relative_error
+from memagent_bench.report import CheckError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["measure_decode", "measure_prefill"]
+
+
+def measure_decode(setup: Setup, findings: Findings, history: History) -> None:
+    """One token: the full list, the best SDPA, selection and attention, the weight that is kept."""
+    chunk, keys, metrics = Chunk(setup, history, 1), history.keys, findings.metrics
+    sets = len(history.layers)
+    full = setup.clock.best(lambda n: chunk.attend(n, chunk.full), sets)
+    us = findings.time("decode full list", full, keys=keys, bytes=history.bytes)
+    metrics[f"decode_full_us@{keys}"] = round(us, 2)
+    if findings.ceiling:
+        metrics[f"dense_share@{keys}"] = findings.rows[-1]["share"]
+    q, k, v = chunk.dense(0)
+    sdpa = _best_dense(setup, findings, "decode", chunk, (q, k, v))
+    step = _selected(setup, findings, "decode", chunk)
+    check_chunk(setup, findings, chunk, (q, k, v))
+    metrics[f"decode_us@{keys}"] = round(step, 2)
+    metrics[f"decode_sdpa_us@{keys}"] = round(sdpa, 2)
+    metrics[f"decode_over_sdpa@{keys}"] = round(step / sdpa, 4)
+    if setup.sizes.flex:
+        _flex(setup, findings, "decode", chunk, (q, k, v))
+    del q, k, v
+    _kept(findings, chunk)
+
+
+def measure_prefill(setup: Setup, findings: Findings, history: History) -> None:
+    """A chunk of tokens at the end of the history, with one selection for all of them."""
+    chunk, keys, metrics = Chunk(setup, history, setup.sizes.chunk), history.keys, findings.metrics
+    q, k, v = chunk.dense(0)
+    sdpa = _best_dense(setup, findings, "prefill", chunk, (q, k, v))
+    step = _selected(setup, findings, "prefill", chunk)
+    check_chunk(setup, findings, chunk, (q, k, v))
+    each = setup.clock.best(lambda n: chunk.select(n, reduce="max"), len(history.layers))
+    findings.time("prefill selection, best token", each, keys=keys)
+    metrics[f"prefill_us@{keys}"] = round(step, 2)
+    metrics[f"prefill_sdpa_us@{keys}"] = round(sdpa, 2)
+    metrics[f"prefill_speedup@{keys}"] = round(sdpa / step, 3)
+    if setup.sizes.flex:
+        _flex(setup, findings, "prefill", chunk, (q, k, v))
+
+
+def _best_dense(
+    setup: Setup,
+    findings: Findings,
+    label: str,
+    chunk: Chunk,
+    plain: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> float:
+    """A row for every SDPA backend; the time of the fastest that gives what the full list gives."""
+    keys = chunk.history.keys
+    ours = chunk.attend(0, chunk.full, last=1).out[:, :, 0]
+    found: list[tuple[float, str]] = []
+    for name, run in rivals.dense(*plain):
+        try:
+            error = relative_error(run()[:, :, -1], ours)
+            if not error <= BUDGETS[setup.sizes.dtype]:
+                raise ValueError(f"error {error:.2e} against the full list")
+            times = setup.clock.best(_again(run))
+        except (RuntimeError, ValueError) as refused:
+            reason = rivals.refusal(refused)
+            findings.rows.append({"name": f"{label} {name}", "keys": keys, "refused": reason})
+            continue
+        work = {"bytes": chunk.history.bytes} if label == "decode" else {"flops": _flops(chunk)}
+        findings.time(f"{label} {name}", times, keys=keys, more={"error": error}, **work)
+        found.append((times.us, name))
+    if not found:
+        raise CheckError("no SDPA backend gives what the full list gives")
+    us, name = min(found)
+    findings.rows.append(
+        {"name": f"{label} best sdpa", "keys": keys, "us": round(us, 2), "is": name}
+    )
+    return us
+
+
+def _again(run: rivals.Run) -> Callable[[int], torch.Tensor]:
+    """A rival has one set of inputs: they are larger than any cache."""
+    return lambda n: run()
+
+
+def _flops(chunk: Chunk, pages: int | None = None) -> float:
+    """Of full attention; with `pages`, of a list whose last pages are seen causally."""
+    sizes = chunk.setup.sizes
+    if pages is None:
+        seen = float(chunk.history.keys)
+    else:
+        seen = pages * sizes.page - (chunk.tokens - 1) / 2
+    return 4.0 * sizes.heads * sizes.dim * chunk.tokens * seen
+
+
+def _selected(setup: Setup, findings: Findings, label: str, chunk: Chunk) -> float:
+    """Selection, attention and both together, by mean and by bound; the time by mean."""
+    sizes, keys, sets = setup.sizes, chunk.history.keys, len(chunk.history.layers)
+    row = sizes.kv_heads * sizes.dim * chunk.q[0].element_size()
+    pages = chunk.chosen.pages.shape[-1]
+    read = 2 * pages * sizes.page * row
+    for n in range(sets):
+        chunk.select(n)
+    attention = setup.clock.best(lambda n: chunk.attend(n, chunk.chosen), sets)
+    us = findings.time(
+        f"{label} selected, attention",
+        attention,
+        keys=keys,
+        bytes=read,
+        flops=_flops(chunk, pages) if chunk.tokens > 1 else None,
+    )
+    findings.metrics[f"{label}_attention_us@{keys}"] = round(us, 2)
+    together: dict[str, Times] = {}
+    for kind in KINDS:
+        summary = len(chunk.keys[0][kind]) * chunk.far * row
+        select = setup.clock.best(partial(chunk.select, kind=kind), sets)
+        us = findings.time(f"{label} selection by {kind}", select, keys=keys, bytes=summary)
+        findings.metrics[f"{label}_selection_{kind}_us@{keys}"] = round(us, 2)
+        together[kind] = setup.clock.best(partial(chunk.step, kind=kind), sets)
+        findings.time(
+            f"{label} selected by {kind}", together[kind], keys=keys, bytes=read + summary
+        )
+    return together["mean"].us
+
+
+def _kept(findings: Findings, chunk: Chunk) -> None:
+    """The share of full attention's weight on what was read, on random and on planted keys."""
+    keys = chunk.history.keys
+    for data in ("random", "planted"):
+        if data == "planted":
+            chunk.plant(0)
+        for kind in KINDS:
+            share = round(chunk.kept(0, kind), 4)
+            row = {"name": f"weight kept, {data} keys, by {kind}", "keys": keys, "mass": share}
+            findings.rows.append(row)
+            suffix = "" if kind == "mean" else "_bound"
+            findings.metrics[f"mass_kept_{data}{suffix}@{keys}"] = share
+
+
+def _flex(
+    setup: Setup,
+    findings: Findings,
+    label: str,
+    chunk: Chunk,
+    plain: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    """FlexAttention over one head's list for all heads, which it must be given; or a note."""
+    keys, page = chunk.history.keys, setup.sizes.page
+    own = chunk.local - setup.sizes.window // page
+    chunk.select(0)
+    parts = [getattr(chunk.chosen, name)[:, :1].contiguous() for name in Lists.__slots__]
+    lists = Lists(*parts)
+    try:
+        mask = rivals.flex_mask(chunk.tokens, keys, lists.pages[0, 0], page, own)
+        run = rivals.flex(*plain, mask)
+        error = relative_error(run(), chunk.attend(0, lists).out)
+        findings.check(f"{label} flex", setup.sizes.dtype, error)
+        times = setup.clock.best(_again(run))
+    except Exception as refused:  # whatever a compiler says: a rival less is no failure
+        findings.note(f"FlexAttention, {label} at {keys:,} keys: {rivals.refusal(refused)}")
+        return
+    us = findings.time(f"{label} flex, same list", times, keys=keys)
+    findings.metrics[f"{label}_flex_us@{keys}"] = round(us, 2)
+    ours = setup.clock.best(lambda n: chunk.attend(0, lists))
+    findings.time(f"{label} selected, attention, one list for all heads", ours, keys=keys)

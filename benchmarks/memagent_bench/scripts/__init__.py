@@ -1,0 +1,1 @@
+"""Stand-alone comparisons and the tables of the documentation."""

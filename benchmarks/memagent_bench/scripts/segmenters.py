@@ -1,0 +1,163 @@
+"""Evidence coverage of the ways to cut text into events, on FairytaleQA at equal token budgets.
+
+Each story is one document and its questions are asked of it; a question is covered if one of its
+answers, where its words stand in the section they were asked of, lies inside the recalled text.
+Beside the two segmenters of the product: the rule of surprise with noise for surprise.
+"""
+
+import argparse
+import csv
+import io
+import tempfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from memagent.documents.split import chunks
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.namespace import Memory
+from memagent.memory.segmentation.scorer import Surprise
+from memagent.memory.segmentation.sentences import Segmenter, Sentences, estimate_tokens
+from memagent.memory.segmentation.surprising import SurprisingSentences
+from memagent.memory.store.database import Store
+from memagent.memory.store.events import Filter
+from memagent.scorers.local import ModelSurprise
+from memagent.types import Event, Piece
+from memagent_bench.qa.fairytale import fairytale
+from memagent_bench.qa.files import read_texts
+from memagent_bench.qa.items import Item
+from memagent_bench.report import CheckError, Report, save, sha256_of
+
+BUDGETS = (300, 600, 1200)
+
+
+class Noise:
+    """Surprise drawn from the text's checksum: the control."""
+
+    id = "noise"
+
+    def score(self, texts: Sequence[str]) -> list[Surprise]:
+        found = []
+        for text in texts:
+            places = np.arange(len(text), dtype=np.int64)
+            random = np.random.default_rng(zlib.crc32(text.encode()))
+            nats = random.exponential(3.0, len(text)).astype(np.float32)
+            found.append(Surprise(np.stack((places, places + 1), 1), nats))
+        return found
+
+
+class KeptVectors(Embedder):
+    """The embedder, which embeds no text twice: the segmenters share questions and events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[str, np.ndarray] = {}
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        new = [text for text in dict.fromkeys(texts) if text not in self._kept]
+        self._kept.update(zip(new, super().encode(new), strict=True))
+        return np.stack([self._kept[text] for text in texts])
+
+
+def stories(files: Mapping[str, str], part: str) -> dict[str, str]:
+    """The text of every story of a split: its sections, an empty line between them."""
+    found = {}
+    for path, text in sorted(files.items()):
+        *_, kind, split, name = PurePosixPath(path).parts
+        if (kind, split) == ("section-stories", part):
+            sections = (row["text"].strip() for row in csv.DictReader(io.StringIO(text)))
+            found[name.removesuffix("-story.csv")] = "\n\n".join(sections)
+    return found
+
+
+def covered(events: Iterable[Event], text: str, spans: Iterable[tuple[int, int]]) -> bool:
+    """Whether one of the spans lies inside events that follow one another."""
+    ranges: list[tuple[int, int]] = []
+    for event in sorted(events, key=lambda event: event.start):
+        if text[event.start : event.end] != event.text:
+            raise CheckError(f"{event.place}: the recalled text is not that of the story")
+        if ranges and not text[ranges[-1][1] : event.start].strip():
+            ranges[-1] = (ranges[-1][0], event.end)
+        else:
+            ranges.append((event.start, event.end))
+    return any(a <= start and end <= b for start, end in spans for a, b in ranges)
+
+
+def coverage(
+    segmenter: Segmenter, embedder: Embedder, texts: Mapping[str, str], items: Sequence[Item]
+) -> dict[str, float]:
+    """Share of the questions covered at each budget, and the sizes of the events."""
+    hits: dict[int, int] = defaultdict(int)
+    asked = 0
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "memory.db")
+        memory = Memory(store, "default", embedder, Path(folder) / "index", print, segmenter)
+        for name, text in texts.items():
+            source, _ = memory.sources.begin_document(name, name, None, "text/plain")
+            memory.add_pieces(source, map(Piece, chunks([text])), lambda spans, chars: None)
+        memory.catch_up()
+        sources = {name: memory.sources.get(name).id for name in texts}
+        sizes = [estimate_tokens(e.text) for i in sources.values() for e in memory.events.of(i)]
+        for item in items:
+            text, which = texts[item.group], Filter(sources=(sources[item.group],))
+            at = text.find(item.passage)
+            if at < 0 or not item.spans:
+                continue
+            asked += 1
+            spans = [(at + start, at + end) for start, end in item.spans]
+            for budget in BUDGETS:
+                found = memory.recall(item.question, budget=budget, which=which)
+                if found.spent > budget:
+                    raise CheckError(f"{found.spent} of {budget} tokens were spent")
+                hits[budget] += covered(found.events, text, spans)
+        memory.close()
+        store.close()
+    return {
+        "questions": asked,
+        "events": len(sizes),
+        "tokens_per_event": round(sum(sizes) / len(sizes), 1),
+        **{f"coverage@{budget}": round(hits[budget] / asked, 4) for budget in BUDGETS},
+    }
+
+
+def main() -> None:
+    """Measure both segmenters and the control, and write segmenters.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the archive of FairytaleQA")
+    parser.add_argument("--part", default="val", help="val or train")
+    parser.add_argument("--every", type=int, default=1, help="one story in so many")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    files = dict(read_texts(given.data, ".csv"))
+    texts = dict(list(stories(files, given.part).items())[:: given.every])
+    items = [item for item in fairytale(files, given.part) if item.group in texts]
+    embedder = KeptVectors()
+    rows = []
+    for name, segmenter in (
+        ("sentences", Sentences()),
+        ("surprise", SurprisingSentences(ModelSurprise())),
+        ("noise", SurprisingSentences(Noise())),
+    ):
+        row = {"segmenter": name, "id": segmenter.id}
+        rows.append({**row, **coverage(segmenter, embedder, texts, items)})
+        print(rows[-1], flush=True)
+    metrics = {
+        f"{row['segmenter']}_{name}": value
+        for row in rows
+        for name, value in row.items()
+        if isinstance(value, int | float)
+    }
+    notes = (
+        f"split {given.part}, {len(texts)} stories; questions without an answer that stands word "
+        "for word in their sections are left out",
+        "noise: the rule of surprise over random numbers",
+    )
+    about = {"file": given.data.name, "sha256": sha256_of(given.data)}
+    print(save(Report("segmenters", about, metrics, rows, notes).as_object(), given.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The turn as a LangGraph graph: recall, prompt, answer, citations, storage."""

@@ -1,0 +1,148 @@
+"""Checking by machine that what an answer quotes stands in the events it was given.
+
+Knows nothing of engines: any text with markers like [2] and quotes in "quotation marks" is
+checked the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from memagent.memory.store.answers import CitationRow
+from memagent.types import Answer, Citation, Event
+
+__all__ = ["attended", "check", "dated", "locate"]
+
+_MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
+_OPENERS = '"“«„'
+_QUOTE = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|«([^»\n]+)»')
+_CLOSER = re.compile(r'["”»“][\s.,;:!?)]*\Z')
+_LEAST_WORDS = 4
+# Of what got attention: the share of the most attended that is worth a citation, and how many.
+_LEAST_SHARE = 0.25
+_MOST_ATTENDED = 5
+
+
+def check(text: str, events: Sequence[Event], question: str = "") -> list[CitationRow]:
+    """The citations of `text`, where `events[n - 1]` is what [n] means.
+
+    A quote before a marker is looked for in the event marked, then in the others; found, its
+    exact place is cited. A marker without a quote cites its whole event. What is not found, and a
+    marker that means nothing, is unverified. A longer quote without a marker is looked for too,
+    unless it repeats the question.
+    """
+    rows: list[CitationRow] = []
+    behind = 0
+    for marker in _MARKER.finditer(text):
+        before = text[behind : marker.start()]
+        for number in (int(part) for part in marker[1].split(",")):
+            rows.append(_marked(number, marker[0], before, events))
+        behind = marker.end()
+    cited = {row.claim or _slice(row, events) for row in rows}
+    for match in _QUOTE.finditer(text):
+        quote = next(group for group in match.groups() if group)
+        if len(quote.split()) < _LEAST_WORDS or _known(quote, cited) or locate(quote, question):
+            continue
+        rows.append(_anywhere(quote, events) or CitationRow(0, False, claim=quote))
+    return list(dict.fromkeys(rows))
+
+
+def attended(
+    attention: Sequence[tuple[Event, float]], events: Sequence[Event], known: Sequence[CitationRow]
+) -> list[CitationRow]:
+    """Citations of the events that got most attention and are not among the `known` ones.
+
+    `attention` is largest first. An event among `events` keeps its number there; the others are
+    numbered behind them.
+    """
+    number = {event.id: place for place, event in enumerate(events, start=1)}
+    cited = {(row.source_id, row.number) for row in known if row.verified}
+    rows = []
+    for event, share in attention[:_MOST_ATTENDED]:
+        if share < _LEAST_SHARE * attention[0][1]:
+            break
+        place = number.setdefault(event.id, len(number) + 1)
+        if (event.source_id, place) not in cited:
+            rows.append(replace(_row(place, event, (0, len(event.text))), share=round(share, 4)))
+    return rows
+
+
+def dated(answer: Answer) -> Answer:
+    """The answer with the intervals of the statements that it cites, as recall knew them then."""
+    lines = [line for line in answer.explain.get("chosen", ()) if line.get("valid")]
+    return replace(answer, citations=tuple(_dated(cited, lines) for cited in answer.citations))
+
+
+def locate(quote: str, text: str) -> tuple[int, int] | None:
+    """Where the words of `quote` stand in `text` as (start, end); white space may differ."""
+    words = quote.split()
+    if not words:
+        return None
+    match = re.search(r"\s+".join(map(re.escape, words)), text)
+    return match.span() if match else None
+
+
+def _dated(cited: Citation, lines: Sequence[dict[str, Any]]) -> Citation:
+    if cited.kind != "session" or cited.start is None or cited.end is None:
+        return cited
+    start, end = cited.start, cited.end
+    # What is cited may have a greeting before the statement, or more sentences behind it.
+    most, found = (end - start) / 2, None
+    for valid in (v for line in lines if line["source"] == cited.source for v in line["valid"]):
+        shared = min(end, valid["end"]) - max(start, valid["start"])
+        if shared > most:
+            most, found = shared, valid
+    if found is None:
+        return cited
+    return replace(cited, valid_from=found["from"], valid_until=found["until"])
+
+
+def _marked(number: int, marker: str, before: str, events: Sequence[Event]) -> CitationRow:
+    if not 1 <= number <= len(events):
+        return CitationRow(number, False, claim=marker)
+    quotes = _quotes_at_end(before)
+    for quote in quotes:
+        if (place := locate(quote, events[number - 1].text)) is not None:
+            return _row(number, events[number - 1], place)
+    for quote in quotes:
+        if len(quote.split()) >= _LEAST_WORDS and (row := _anywhere(quote, events)):
+            return row
+    if quotes:
+        return CitationRow(number, False, claim=quotes[-1])
+    event = events[number - 1]
+    return _row(number, event, (0, len(event.text)))
+
+
+def _quotes_at_end(before: str) -> list[str]:
+    """What may be quoted right before a marker, the longest reading first: quotes may nest."""
+    closer = _CLOSER.search(before)
+    if closer is None:
+        return []
+    inner = before[: closer.start()]
+    starts = [i + 1 for i, character in enumerate(inner) if character in _OPENERS]
+    return [inner[start:] for start in starts if inner[start:].strip()]
+
+
+def _anywhere(quote: str, events: Sequence[Event]) -> CitationRow | None:
+    for number, event in enumerate(events, start=1):
+        if (place := locate(quote, event.text)) is not None:
+            return _row(number, event, place)
+    return None
+
+
+def _row(number: int, event: Event, place: tuple[int, int]) -> CitationRow:
+    start, end = place
+    return CitationRow(number, True, event.source_id, event.start + start, event.start + end)
+
+
+def _slice(row: CitationRow, events: Sequence[Event]) -> str:
+    assert row.start is not None and row.end is not None
+    event = events[row.number - 1]
+    return event.text[row.start - event.start : row.end - event.start]
+
+
+def _known(quote: str, cited: set[str]) -> bool:
+    return any(locate(quote, text) is not None for text in cited)

@@ -1,0 +1,214 @@
+"""The life of a turn as a LangGraph graph: recall (→ further questions) → gather (→ vote)
+(→ outline) → pack → answer (→ tools → answer) → cite → remember.
+
+The user's words are in the store before the graph starts; the answer is before it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from memagent.agent.transcript import Log
+from memagent.engines.base import Engine
+from memagent.memory.namespace import Memory
+from memagent.memory.store.events import Filter
+from memagent.memory.store.locators import events_at
+from memagent.settings import Settings
+from memagent.types import Answer, Citation, Point, Source, Span, Usage
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+__all__ = ["Agent", "ignore", "load_answer", "refuse"]
+
+
+def ignore(text: str) -> None:
+    """For `on_text`: nobody listens."""
+
+
+def refuse(question: str) -> bool:
+    """For `confirm`: nobody can be asked, so the answer is no."""
+    return False
+
+
+class Agent:
+    """Answers turns from one namespace with one engine. One engine call a turn by default.
+
+    A setting that the engine cannot follow is said through the `warn` of `memory`.
+    """
+
+    def __init__(self, memory: Memory, engine: Engine, settings: Settings | None = None) -> None:
+        self.memory = memory
+        self.engine = engine
+        self.settings = settings or Settings()
+        for name, lacks in _unfollowed(self.settings, engine):
+            memory.warn(
+                f"{name} needs {lacks}: going on without (memagent doctor shows how to run one)"
+            )
+        self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
+
+    def answer(
+        self,
+        question: Span,
+        session: Source,
+        *,
+        log: Log | None = None,
+        which: Filter | None = None,
+        asked: bool = True,
+        on_text: Callable[[str], None] = ignore,
+        confirm: Callable[[str], bool] = refuse,
+    ) -> Answer:
+        """Answer a turn that is already stored.
+
+        `on_text` gets the answer as it streams. Ctrl-C returns what came so far, with the state
+        'partial'; a lost server raises EngineError after storing what came so far.
+        """
+        from memagent.agent.turn import Turn
+
+        answer_id = self.memory.answers.begin(question, self.engine.name)
+        log = log or Log()
+        turn = Turn(
+            self.memory,
+            self.engine,
+            self.settings,
+            session,
+            log,
+            which or Filter(),
+            asked,
+            on_text,
+            confirm,
+        )
+        state = {
+            "answer_id": answer_id,
+            "question": question.text,
+            "ordinal": question.ordinal,
+            # An engine that reads the prompt has the conversation there.
+            "since": question.start if log.start is None else log.start,
+        }
+        try:
+            final = self.graph.invoke(state, context=turn)
+        except KeyboardInterrupt:
+            final = {}
+        if final.get("error") is not None:
+            raise final["error"]
+        return load_answer(self.memory, answer_id)
+
+    @property
+    def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The compiled graph."""
+        if self._graph is None:
+            self._graph = _build()
+        return self._graph
+
+
+def _unfollowed(settings: Settings, engine: Engine) -> Iterator[tuple[str, str]]:
+    """The settings that the engine cannot follow, each with what they need."""
+    writes = f"a model that writes, and {engine.name} only quotes"
+    if not engine.capabilities.generates:
+        yield from ((name, writes) for name in ("hops", "outline") if getattr(settings, name))
+    if settings.votes > 1 and not engine.capabilities.uncertainty:
+        yield "votes", f"an engine that tells how uncertain it is, and {engine.name} does not"
+
+
+def _build() -> CompiledStateGraph[Any, Any, Any, Any]:
+    from langgraph.graph import END, START, StateGraph
+
+    from memagent.agent import steps as nodes
+    from memagent.agent.strategies.follow_up import follow_up
+    from memagent.agent.strategies.outline import outline
+    from memagent.agent.strategies.vote import vote
+    from memagent.agent.turn import Turn, TurnState
+
+    graph = StateGraph(TurnState, context_schema=Turn)
+    for step in (
+        nodes.recall,
+        follow_up,
+        nodes.gather,
+        vote,
+        outline,
+        nodes.pack,
+        nodes.answer,
+        nodes.use_tools,
+        nodes.cite,
+        nodes.remember,
+    ):
+        graph.add_node(step.__name__, step)
+    graph.add_edge(START, "recall")
+    graph.add_conditional_edges("recall", nodes.after_recall)
+    graph.add_conditional_edges("follow_up", nodes.after_recall)
+    graph.add_conditional_edges("gather", nodes.after_gathering)
+    graph.add_conditional_edges("vote", nodes.after_vote)
+    graph.add_edge("outline", "pack")
+    graph.add_edge("pack", "answer")
+    graph.add_conditional_edges("answer", nodes.after_answer)
+    graph.add_edge("use_tools", "answer")
+    graph.add_edge("cite", "remember")
+    graph.add_edge("remember", END)
+    return graph.compile()
+
+
+def load_answer(memory: Memory, answer_id: int) -> Answer:
+    """An answer as it is stored, its citations resolved to the stored text."""
+    row = memory.answers.get(answer_id)
+    citations = []
+    for cited in memory.answers.citations(answer_id):
+        if not cited["verified"]:
+            citations.append(Citation(cited["number"], False, cited["claim"]))
+            continue
+        citations.append(
+            Citation(
+                number=cited["number"],
+                verified=True,
+                text=memory.spans.text(cited["source_id"], cited["start"], cited["end"]),
+                source=cited["source"],
+                kind=cited["kind"],
+                start=cited["start"],
+                end=cited["end"],
+                page=cited["page"],
+                section=cited["section"],
+                time=cited["time"],
+                role=cited["role"],
+                share=cited["share"],
+            )
+        )
+    return Answer(
+        id=answer_id,
+        question=row["question"],
+        text=row["text"] or "",
+        state="partial" if row["state"] == "pending" else row["state"],
+        engine=row["engine"],
+        namespace=memory.namespace,
+        session=row["session"],
+        found=bool(row["found"]),
+        confidence=row["confidence"],
+        citations=tuple(citations),
+        outline=tuple(_outline(memory, row["explain"])),
+        usage=Usage(**row["usage"]),
+        explain=row["explain"],
+    )
+
+
+def _outline(memory: Memory, explain: dict[str, Any]) -> Iterator[Point]:
+    """The marked stretches of an answer, with the text that stands there now."""
+    lines = {line["number"]: line for line in explain.get("chosen", ())}
+    marks = [(heading, lines[number]) for heading, number in explain.get("outline", ())]
+    places = [(line["source_id"], line["start"], line["end"]) for _, line in marks]
+    events = events_at(memory.store, memory.sources.namespace_id, places)
+    for (heading, line), event in zip(marks, events, strict=True):
+        yield Point(
+            heading,
+            Citation(
+                number=line["number"],
+                verified=True,
+                text=event.text,
+                source=event.source,
+                kind=event.kind,
+                start=event.start,
+                end=event.end,
+                page=event.page,
+                section=event.section,
+                time=event.time,
+                role=event.role,
+            ),
+        )

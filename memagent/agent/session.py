@@ -1,0 +1,186 @@
+"""A conversation that continues after exit: turns in the store, the newest ones in the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from memagent.agent.graph import Agent, ignore, load_answer, refuse
+from memagent.agent.transcript import Log, read_log
+from memagent.errors import NotFoundError
+from memagent.memory.namespace import Memory
+from memagent.memory.store.events import Filter
+from memagent.memory.store.forget import forget_range
+from memagent.types import Answer, Span
+
+__all__ = ["ASK_SESSION", "Session", "new_name", "newest"]
+
+# Single questions are kept in a session of their own, which is never recalled.
+ASK_SESSION = "ask"
+
+# The newest turns whose words a new log begins with, and their share of the window.
+_TURNS = 12
+_SHARE = 4
+
+
+def new_name() -> str:
+    """A name for a session that was given none: the local date and time."""
+    return datetime.now().strftime("%Y-%m-%d %H.%M.%S")
+
+
+def newest(memory: Memory) -> str:
+    """The name of the session that was used last; NotFoundError when there is none."""
+    # A session without a word is one that was opened and left again.
+    sessions = [s for s in memory.sources.all("session") if s.name != ASK_SESSION and s.chars]
+    if not sessions:
+        raise NotFoundError(f"no session to continue in the namespace {memory.namespace!r}")
+    return max(sessions, key=lambda session: session.updated).name
+
+
+class Session:
+    """One session of one namespace.
+
+    A session that is not `remembered` (single questions) is stored like any other, but its turns
+    are neither put into later prompts nor recalled.
+    """
+
+    def __init__(self, agent: Agent, name: str, *, remembered: bool = True) -> None:
+        self.agent = agent
+        self.memory = agent.memory
+        self.source = self.memory.sources.session(name)
+        self.remembered = remembered
+
+    @property
+    def name(self) -> str:
+        """The session's name."""
+        return self.source.name
+
+    def tell(
+        self,
+        text: str,
+        *,
+        key: str | None = None,
+        time: str | None = None,
+        which: Filter | None = None,
+        on_text: Callable[[str], None] = ignore,
+        confirm: Callable[[str], bool] = refuse,
+    ) -> Answer:
+        """Store the user's turn, then answer it. With a `key`, a repeated turn is the same turn."""
+        turn = self.say(text, key=key, time=time)
+        return self.answer(turn, which=which, on_text=on_text, confirm=confirm)
+
+    def say(self, text: str, *, key: str | None = None, time: str | None = None) -> Span:
+        """Store the user's turn without answering it; on disk when this returns."""
+        return self.memory.spans.append_turn(
+            self.source.id, "user", text, time=time, key=key, segment=self.remembered
+        )
+
+    def answer(
+        self,
+        turn: Span,
+        *,
+        which: Filter | None = None,
+        on_text: Callable[[str], None] = ignore,
+        confirm: Callable[[str], bool] = refuse,
+    ) -> Answer:
+        """Answer a stored turn."""
+        heard: list[str] = []
+
+        def listen(text: str) -> None:
+            heard.append(text)
+            on_text(text)
+
+        answer = self.agent.answer(
+            turn,
+            self.source,
+            log=self.log(turn),
+            which=which,
+            asked=not self.remembered,
+            on_text=listen,
+            confirm=confirm,
+        )
+        if heard and not answer.text and answer.state == "partial":
+            # Ctrl-C came between two calls of the engine, or just before the answer was stored:
+            # its words are kept, without citations.
+            self.memory.answers.finish(
+                answer.id,
+                "".join(heard),
+                "partial",
+                found=True,
+                citations=[],
+                usage={},
+                explain={},
+                segment=False,
+            )
+            return load_answer(self.memory, answer.id)
+        return answer
+
+    def retry(
+        self,
+        *,
+        on_text: Callable[[str], None] = ignore,
+        confirm: Callable[[str], bool] = refuse,
+    ) -> Answer:
+        """Withdraw the newest answer and answer the same turn again."""
+        turn, answers = self.last_exchange()
+        self.memory.withdraw(answers)
+        return self.answer(turn, on_text=on_text, confirm=confirm)
+
+    def undo(self) -> str:
+        """Withdraw the newest turn and what followed it; returns its text, which stays stored."""
+        turn, answers = self.last_exchange()
+        self.memory.withdraw([turn, *answers])
+        return turn.text
+
+    def forget_last(self) -> int:
+        """Overwrite the newest turn and what followed it; returns the number of characters."""
+        turn, answers = self.last_exchange()
+        end = answers[-1].end if answers else turn.end
+        with self.memory.store.write():
+            self.memory.withdraw([turn, *answers])
+            return forget_range(
+                self.memory.store, self.memory.events, self.source.id, turn.start, end
+            )
+
+    def last_answer(self) -> Answer | None:
+        """The newest answer that stands, as it is stored."""
+        answer_id = self.memory.answers.last(self.source.id)
+        return None if answer_id is None else load_answer(self.memory, answer_id)
+
+    def last_exchange(self) -> tuple[Span, list[Span]]:
+        """The newest turn that stands, and the spans behind it; NotFoundError without one."""
+        spans = self.memory.spans.of(self.source.id, last=64, withdrawn=False)
+        for position in range(len(spans) - 1, -1, -1):
+            if spans[position].role == "user":
+                return spans[position], spans[position + 1 :]
+        raise NotFoundError("this session has no turn yet")
+
+    def log(self, turn: Span) -> Log:
+        """What the prompt of a turn begins with: the log that the last one left, or a new one where
+        the turn with all that may be recalled for it might not fit behind it."""
+        engine, settings = self.agent.engine, self.agent.settings
+        # An engine that only quotes reads no conversation, and one that attends has read it.
+        if (
+            not self.remembered
+            or engine.capabilities.attention
+            or not engine.capabilities.generates
+        ):
+            return Log()
+        log = read_log(self.memory, self.source, turn, self._recent(turn))
+        wanted = min(settings.budget, engine.context // 2) + settings.max_tokens
+        if log.exchanges and log.tokens + wanted + engine.count(turn.text) > engine.context:
+            return log.anew()
+        return log
+
+    def _recent(self, before: Span) -> tuple[Span, ...]:
+        """The turns that stand before one and fit a share of the engine's window."""
+        engine = self.agent.engine
+        room = engine.context // _SHARE
+        kept: list[Span] = []
+        turns = self.memory.spans.of(self.source.id, last=_TURNS + 2, withdrawn=False)
+        for span in reversed([span for span in turns if span.ordinal < before.ordinal][-_TURNS:]):
+            room -= engine.count(span.text)
+            if room < 0:
+                break
+            kept.insert(0, span)
+        return tuple(kept)

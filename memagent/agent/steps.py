@@ -1,0 +1,273 @@
+"""The steps of a turn, each a function from the graph's state to an update of it.
+
+Loops, which take further calls of the engine before it answers, are in the folder of that name.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, Literal
+
+from langgraph.runtime import Runtime
+
+from memagent.agent.citations import attended, check
+from memagent.agent.packing import Packed
+from memagent.agent.strategies.follow_up import goes_on, share
+from memagent.agent.strategies.outline import wanted
+from memagent.agent.strategies.repetition import runs_in_a_circle
+from memagent.agent.strategies.vote import says_nothing, votes
+from memagent.agent.tools import TOOLS, ToolBox
+from memagent.agent.turn import Turn, TurnState
+from memagent.errors import EngineError
+from memagent.memory.recall.selection import Hit
+from memagent.memory.store.locators import place_of
+from memagent.types import Message, Request, Usage
+
+__all__ = [
+    "MAX_ROUNDS",
+    "after_answer",
+    "after_gathering",
+    "after_recall",
+    "after_vote",
+    "answer",
+    "cite",
+    "gather",
+    "pack",
+    "recall",
+    "remember",
+    "use_tools",
+]
+
+# Rounds of tool calls before the model must answer with what it has.
+MAX_ROUNDS = 4
+
+_SENTENCE_ENDS = ".!?\n。！？"
+
+
+def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """Find events for the turn's words; the chunks of a vote have a budget each."""
+    turn = runtime.context
+    budget = turn.budget * max(votes(turn), 1)
+    return {
+        "found": (turn.find(state["question"], budget, state["since"]),),
+        "questions": (),
+        "enough": False,
+        "trace": (),
+        "outlined": False,
+        "usage": Usage(),
+    }
+
+
+def after_recall(state: TurnState, runtime: Runtime[Turn]) -> Literal["follow_up", "gather"]:
+    """Further questions first, as many as the settings allow."""
+    return "follow_up" if goes_on(state, runtime.context) else "gather"
+
+
+def gather(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """One recall of all that was found, under one budget."""
+    found = state["found"]
+    trace = tuple({"step": "follow_up", "question": asked} for asked in state["questions"])
+    return {"recalled": share(found, found[0].budget), "trace": (*state["trace"], *trace)}
+
+
+def after_gathering(state: TurnState, runtime: Runtime[Turn]) -> Literal["vote", "outline", "pack"]:
+    """A vote of chunks, an outline, or the prompt at once."""
+    return "vote" if votes(runtime.context) else after_vote(state, runtime)
+
+
+def after_vote(state: TurnState, runtime: Runtime[Turn]) -> Literal["outline", "pack"]:
+    """An outline first, if it is wanted."""
+    return "outline" if wanted(runtime.context) else "pack"
+
+
+def pack(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """The prompt of the answer."""
+    turn = runtime.context
+    hits = state["recalled"].chosen
+    packed = turn.pack(state["question"], hits)
+    return {
+        "packed": packed,
+        "hits": hits if turn.engine.capabilities.attention else packed.hits,
+        "looked_up": (),
+        "messages": packed.messages,
+        "rounds": 0,
+        "text": "",
+    }
+
+
+def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """One call of the engine, streamed. Ctrl-C and a lost server keep the part that came."""
+    turn = runtime.context
+    # A vote has read the prompt without tools, and the server need not read it again.
+    may_call = turn.engine.capabilities.tools and state["rounds"] < MAX_ROUNDS and not votes(turn)
+    tools = TOOLS if may_call else ()
+    request = Request(
+        messages=state["messages"],
+        question=state["question"],
+        evidence=tuple(hit.event for hit in state["hits"]),
+        asked=turn.asked,
+        tools=tools,
+        max_tokens=turn.settings.max_tokens,
+        temperature=turn.settings.temperature,
+        scope=turn.scope(state["since"]),
+    )
+    parts: list[str] = []
+    update: TurnState = {"calls": (), "state": "complete", "answered": True, "error": None}
+    update.update({"attention": (), "confidence": None})
+    try:
+        with closing(turn.engine.stream(request)) as chunks:  # type: ignore[type-var]
+            for chunk in chunks:
+                if chunk.text:
+                    parts.append(chunk.text)
+                    turn.on_text(chunk.text)
+                if chunk.tool_calls and tools:
+                    update["calls"] = chunk.tool_calls
+                if chunk.usage:
+                    update["usage"] = state["usage"] + chunk.usage
+                if _circles(turn, chunk.text, parts):
+                    turn.memory.warn("the answer was stopped: it said the same again and again")
+                    update["trace"] = (*state["trace"], {"step": "repetition"})
+                    said = turn.engine.count("".join(parts))
+                    update["usage"] = state["usage"] + Usage(state["packed"].tokens, said)
+                    break
+                if chunk.attention:
+                    update["attention"] = chunk.attention
+                if chunk.found is not None:
+                    update["answered"] = chunk.found
+                if chunk.confidence is not None:
+                    update["confidence"] = chunk.confidence
+    except KeyboardInterrupt:
+        update.update({"state": "partial", "calls": ()})
+    except EngineError as error:
+        update.update({"state": "partial", "calls": (), "error": error})
+    update["text"] = state["text"] + "".join(parts)
+    if says_nothing(update["text"]):
+        update["answered"] = False
+    return update
+
+
+def _circles(turn: Turn, piece: str, parts: list[str]) -> bool:
+    """Whether an answer that a model writes runs in a circle; looked at where a sentence ends."""
+    ends = any(mark in piece for mark in _SENTENCE_ENDS)
+    return ends and turn.engine.capabilities.generates and runs_in_a_circle("".join(parts))
+
+
+def use_tools(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """Run the tools that the model called and append their results to the prompt."""
+    turn = runtime.context
+    budget = turn.budget // 2
+
+    def search(query: str) -> tuple[Hit, ...]:
+        return turn.find(query, budget, state["since"]).chosen
+
+    box = ToolBox(turn.memory, turn.session, search, turn.confirm)
+    before = hits = state["hits"]
+    messages = [*state["messages"], Message("assistant", "", tool_calls=state["calls"])]
+    for call in state["calls"]:
+        result, hits = box.run(call, hits)
+        messages.append(Message("tool", result, tool_call_id=call.id))
+    return {
+        "hits": hits,
+        "looked_up": (*state["looked_up"], *hits[len(before) :]),
+        "messages": tuple(messages),
+        "rounds": state["rounds"] + 1,
+        "calls": (),
+    }
+
+
+def after_answer(state: TurnState) -> Literal["use_tools", "cite"]:
+    """Tools first, if the model called any."""
+    return "use_tools" if state["calls"] else "cite"
+
+
+def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """Check the citations against the stored text and store the answer with them."""
+    turn = runtime.context
+    text = state["text"]
+    if not text and state["state"] == "partial":
+        return {}
+    rows = check(text, [hit.event for hit in state["hits"]], state["question"])
+    quotes = any(row.verified for row in rows)
+    rows += attended(state["attention"], [hit.event for hit in state["hits"]], rows)
+    turn.memory.answers.finish(
+        state["answer_id"],
+        text,
+        state["state"],
+        found=state["answered"],
+        confidence=state["confidence"],
+        citations=rows,
+        usage={"prompt": state["usage"].prompt, "completion": state["usage"].completion},
+        explain=_explain(state, turn),
+        # What quotes memory is not segmented again: its source already is. Nor is what was asked
+        # by itself: such questions and their answers are never recalled.
+        segment=turn.engine.capabilities.generates and not quotes and not turn.asked,
+    )
+    return {}
+
+
+def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
+    packed, recalled = state["packed"], state["recalled"]
+    if turn.engine.capabilities.attention:
+        chosen = list(enumerate(state["hits"], start=1))
+    else:
+        # Packing may have left events out, and a tool may have brought more.
+        more = enumerate(state["looked_up"], start=len(packed.hits) + 1)
+        chosen = [*packed.recalled, *more]
+    kept = {hit.event.id for _, hit in chosen}
+    in_prompt = replace(
+        recalled,
+        chosen=tuple(hit for _, hit in chosen),
+        spent=sum(hit.tokens for _, hit in chosen),
+        left_out=tuple(
+            hit for hit in (*recalled.chosen, *recalled.left_out) if hit.event.id not in kept
+        ),
+    )
+    report = in_prompt.report()
+    for line, (number, _) in zip(report["chosen"], chosen, strict=True):
+        line["number"] = number
+    return {
+        **report,
+        "questions": list(state["questions"]),
+        "trace": list(state["trace"]),
+        "outline": [[hit.note, number] for number, hit in chosen] if state["outlined"] else [],
+        "engine": turn.engine.name,
+        "model": turn.engine.model,
+        "prompt_tokens": packed.tokens,
+        "history_turns": packed.log.turns,
+        "tool_rounds": state["rounds"],
+        "log": _log(state, packed),
+        "attention": [
+            {
+                "source": event.source,
+                "source_id": event.source_id,
+                "start": event.start,
+                "end": event.end,
+                "place": event.place,
+                "share": round(share, 4),
+            }
+            for event, share in state["attention"]
+        ],
+    }
+
+
+def _log(state: TurnState, packed: Packed) -> dict[str, Any]:
+    """What the prompt of the next turn needs to begin as this one did."""
+    return {
+        "begun": packed.log.exchanges[0].turn.ordinal if packed.log.exchanges else state["ordinal"],
+        "carried": len(packed.log.carried),
+        "shown": [[*place_of(each.event), each.note] for each in packed.new],
+        "again": list(packed.again),
+        "looked_up": [list(place_of(hit.event)) for hit in state["looked_up"]],
+        "memory": packed.memory,
+        "plan": packed.plan,
+        "tokens": packed.tokens + state["usage"].completion,
+    }
+
+
+def remember(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """Cut the turn into events; embedding them may follow later."""
+    memory = runtime.context.memory
+    while memory.events.segment_pending(memory.segmenter):
+        pass
+    return {}

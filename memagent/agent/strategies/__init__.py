@@ -1,0 +1,1 @@
+"""Optional ways to answer that take more than one call of the engine."""

@@ -1,0 +1,184 @@
+"""An outline before the answer: sentences are highlighted, and the answer is made of them alone.
+
+The engine marks ranges of the recalled sentences under headings; what it marks is taken from the
+store, so that no word of the evidence is the engine's. The two halves are those of "Highlight &
+Summarize" (Cherubin and Paverd, https://arxiv.org/abs/2508.02872), the form of the first one
+follows "Enhancing LLM's Cognition via Structurization" (Liu et al.,
+https://arxiv.org/abs/2407.16434). At most three calls; where none can be used, the answer is made
+of all that was recalled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from memagent.agent.turn import Turn, TurnState
+from memagent.engines.structured_retry import Unusable, ask
+from memagent.memory.recall.selection import OVERHEAD, Hit
+from memagent.memory.segmentation.sentences import estimate_tokens, sentences
+from memagent.prompts.load import render
+from memagent.types import Event, Usage
+
+__all__ = ["Mark", "outline", "read_marks", "wanted"]
+
+_MOST = 8  # points
+_HEADING = 80  # characters
+# Tokens that JSON of so many points can take, a token a character at worst but for the headings.
+_MAX_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A heading over the sentences [first, last], counted from 1 over all that was recalled."""
+
+    heading: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence of a recalled event, by its characters in it."""
+
+    hit: Hit
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.hit.event.text[self.start : self.end].split())
+
+
+def wanted(turn: Turn) -> bool:
+    """Whether the settings ask for an outline and the engine can write one."""
+    return turn.settings.outline and turn.engine.capabilities.generates
+
+
+def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+    """Narrow what was recalled to the sentences that the engine marks."""
+    turn, recalled = runtime.context, state["recalled"]
+    numbered = [sentence for hit in recalled.chosen for sentence in _sentences(hit)]
+    if not numbered:
+        return {}
+    used = Usage()
+
+    def say(wrong: str, attempt: int) -> str:
+        nonlocal used
+        written, more = turn.aside(
+            _prompt(state["question"], numbered, wrong),
+            None,
+            state["since"],
+            max_tokens=min(_MAX_TOKENS, turn.engine.context // 4),
+            schema=_schema(len(numbered)),
+            seed=attempt,
+        )
+        used += more
+        return written
+
+    def parse(text: str) -> list[Mark]:
+        marks, wrong = read_marks(text, len(numbered))
+        if wrong:
+            raise Unusable(wrong)
+        return marks
+
+    asked = ask(say, parse)
+    marks = asked.value or []
+    trace = {
+        "step": "outline",
+        "calls": len(asked.said),
+        "sentences": len(numbered),
+        "points": len(marks),
+        "failed": asked.wrong or None,
+    }
+    update: TurnState = {"usage": state["usage"] + used, "trace": (*state["trace"], trace)}
+    if marks:
+        hits = [hit for mark in marks for hit in _highlighted(mark, numbered)]
+        update["outlined"] = True
+        update["recalled"] = replace(
+            recalled, chosen=tuple(hits), spent=sum(hit.tokens for hit in hits)
+        )
+    return update
+
+
+def read_marks(text: str, count: int) -> tuple[list[Mark], str]:
+    """The marks of an outline over `count` sentences, and what is wrong with it, if anything."""
+    begin, end = text.find("{"), text.rfind("}")
+    try:
+        found = json.loads(text[begin : end + 1])["points"]
+        marks = [
+            Mark(" ".join(str(each["heading"]).split())[:_HEADING], each["first"], each["last"])
+            for each in found[:_MOST]
+        ]
+    except (ValueError, KeyError, TypeError):
+        return [], 'it is no JSON of the form {"points": [{"heading", "first", "last"}]}'
+    taken: set[int] = set()
+    for mark in marks:
+        if not (type(mark.first) is type(mark.last) is int):
+            return [], '"first" and "last" must be numbers of sentences'
+        if not 1 <= mark.first <= mark.last <= count:
+            return [], f"{mark.first} to {mark.last} is no range of the sentences 1 to {count}"
+        if taken & (marked := set(range(mark.first, mark.last + 1))):
+            return [], f"the sentence {min(taken & marked)} stands under two headings"
+        taken |= marked
+    return marks, ""
+
+
+def _sentences(hit: Hit) -> Iterator[_Sentence]:
+    for start, end, _ in sentences(hit.event.text):
+        yield _Sentence(hit, start, end)
+
+
+def _prompt(question: str, numbered: Sequence[_Sentence], wrong: str) -> str:
+    passages: list[tuple[str, list[tuple[int, str]]]] = []
+    before: Event | None = None
+    for number, sentence in enumerate(numbered, start=1):
+        if sentence.hit.event is not before:
+            before = sentence.hit.event
+            passages.append((before.place, []))
+        passages[-1][1].append((number, sentence.text))
+    return render("outline.md.j2", question=question, passages=passages, most=_MOST, wrong=wrong)
+
+
+def _highlighted(mark: Mark, numbered: Sequence[_Sentence]) -> list[Hit]:
+    """The marked stretch of each event that it touches, as an event of its own."""
+    marked: dict[int, list[_Sentence]] = {}
+    for sentence in numbered[mark.first - 1 : mark.last]:
+        marked.setdefault(sentence.hit.event.id, []).append(sentence)
+    return [
+        _stretch(group[0].hit, group[0].start, group[-1].end, mark.heading)
+        for group in marked.values()
+    ]
+
+
+def _stretch(hit: Hit, start: int, end: int, heading: str) -> Hit:
+    event = hit.event
+    text = event.text[start:end]
+    narrowed = replace(event, start=event.start + start, end=event.start + end, text=text)
+    tokens = estimate_tokens(text) + OVERHEAD
+    return replace(hit, event=narrowed, tokens=tokens, note=heading)
+
+
+def _schema(count: int) -> dict[str, Any]:
+    number = {"type": "integer", "minimum": 1, "maximum": count}
+    point = {
+        "type": "object",
+        "properties": {
+            "heading": {"type": "string", "minLength": 1, "maxLength": _HEADING},
+            "first": number,
+            "last": number,
+        },
+        "required": ["heading", "first", "last"],
+        "additionalProperties": False,
+    }
+    points = {"type": "array", "items": point, "maxItems": _MOST}
+    return {
+        "type": "object",
+        "properties": {"points": points},
+        "required": ["points"],
+        "additionalProperties": False,
+    }

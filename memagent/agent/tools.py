@@ -1,0 +1,98 @@
+"""Tools that a model may call in its turn, and what each does to the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from memagent.memory.namespace import Memory
+from memagent.memory.recall.selection import Hit
+from memagent.memory.store.forget import forget_range
+from memagent.types import Event, Source, ToolCall
+
+__all__ = ["TOOLS", "ToolBox"]
+
+
+def _tool(name: str, description: str, **parameters: str) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description,
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    key: {"type": "integer" if key == "number" else "string", "description": text}
+                    for key, text in parameters.items()
+                },
+                "required": list(parameters),
+            },
+        },
+    }
+
+
+TOOLS: tuple[dict[str, Any], ...] = (
+    _tool(
+        "search_memory",
+        "Find more passages in the user's memory. They get further numbers, to be cited like [n].",
+        query="what to look for, in a few words",
+    ),
+    _tool(
+        "remember",
+        "Keep a note for later conversations, in the user's own words where possible.",
+        text="the note",
+    ),
+    _tool(
+        "forget",
+        "Ask the user to have a numbered passage forgotten. It is done only if they agree.",
+        number="the number of the passage",
+    ),
+)
+
+
+class ToolBox:
+    """The tools bound to one turn. `confirm` asks the user; without a user it says no."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        session: Source,
+        recall: Callable[[str], tuple[Hit, ...]],
+        confirm: Callable[[str], bool],
+    ) -> None:
+        self.memory = memory
+        self.session = session
+        self.recall = recall
+        self.confirm = confirm
+
+    def run(self, call: ToolCall, hits: tuple[Hit, ...]) -> tuple[str, tuple[Hit, ...]]:
+        """The result to tell the model, and the numbered events with any that were added."""
+        arguments = call.arguments
+        if call.name == "search_memory" and isinstance(arguments.get("query"), str):
+            return self._search(arguments["query"], hits)
+        if call.name == "remember" and isinstance(arguments.get("text"), str):
+            self.memory.spans.append_turn(self.session.id, "tool", arguments["text"])
+            return "kept", hits
+        if call.name == "forget" and isinstance(arguments.get("number"), int):
+            return self._forget(arguments["number"], hits), hits
+        known = ", ".join(tool["function"]["name"] for tool in TOOLS)
+        return f"not done: the tools are {known}, with the arguments of their schemas", hits
+
+    def _search(self, query: str, hits: tuple[Hit, ...]) -> tuple[str, tuple[Hit, ...]]:
+        have = {hit.event.id for hit in hits}
+        found = tuple(hit for hit in self.recall(query) if hit.event.id not in have)
+        lines = [
+            f"[{number}] {hit.event.place}\n{hit.event.text}"
+            for number, hit in enumerate(found, start=len(hits) + 1)
+        ]
+        return "\n".join(lines) or "nothing more was found", hits + found
+
+    def _forget(self, number: int, hits: tuple[Hit, ...]) -> str:
+        if not 1 <= number <= len(hits):
+            return f"not done: there is no passage {number}"
+        event: Event = hits[number - 1].event
+        if not self.confirm(f"Forget this? {event.place}: {event.text}"):
+            return "not done: the user did not agree"
+        forget_range(self.memory.store, self.memory.events, event.source_id, event.start, event.end)
+        self.memory.purge()
+        return "forgotten"

@@ -1,0 +1,149 @@
+"""What the steps of a turn work with, and the state that they hand on.
+
+The state holds ids and the current turn only; the transcript lives in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from memagent.agent.packing import Packed, pack
+from memagent.agent.transcript import Lines, Log
+from memagent.engines.base import Engine
+from memagent.errors import EngineError
+from memagent.memory.namespace import Memory
+from memagent.memory.recall.selection import Hit, Recalled
+from memagent.memory.store.events import Filter
+from memagent.memory.store.working import Working, within
+from memagent.settings import Settings
+from memagent.types import Event, Message, Request, Scope, Source, State, ToolCall, Usage
+
+__all__ = ["Turn", "TurnState"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the steps work with: fixed for one turn, never part of the state."""
+
+    memory: Memory
+    engine: Engine
+    settings: Settings
+    session: Source
+    log: Log
+    which: Filter
+    asked: bool
+    on_text: Callable[[str], None]
+    confirm: Callable[[str], bool]
+
+    @property
+    def budget(self) -> int:
+        """Tokens of recalled text in one prompt."""
+        return min(self.settings.budget, self.engine.context // 2)
+
+    def find(self, question: str, budget: int, since: int) -> Recalled:
+        """Recall for this turn; text from offset `since` of the session on is in the prompt."""
+
+        def in_prompt(event: Event) -> bool:
+            return event.source_id == self.session.id and event.start >= since
+
+        # The tokens of events are estimated: asking a server to count each would cost a request
+        # each, and the packed prompt as a whole is counted exactly before it is sent.
+        return self.memory.recall(
+            question,
+            budget=budget,
+            contiguity=self.settings.contiguity,
+            which=self.which,
+            skip=in_prompt,
+        )
+
+    def pack(self, question: str, hits: tuple[Hit, ...]) -> Packed:
+        """The prompt of an answer: the log, and what the turn adds to it."""
+        return self._packed(
+            question, hits, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
+        )
+
+    def aside(
+        self,
+        text: str,
+        hits: tuple[Hit, ...] | None,
+        since: int,
+        *,
+        max_tokens: int,
+        schema: dict[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> tuple[str, Usage]:
+        """What the engine writes for the agent itself, with these events in view; what it took."""
+        packed = self._packed(text, hits, max_tokens)
+        attends = self.engine.capabilities.attention
+        evidence = (hits or ()) if attends else packed.hits
+        written = self.engine.whole(
+            Request(
+                messages=packed.messages,
+                question=text,
+                evidence=tuple(hit.event for hit in evidence),
+                max_tokens=max_tokens,
+                temperature=self.settings.temperature,
+                seed=seed,
+                scope=self.scope(since),
+                schema=schema,
+            )
+        )
+        return written.text, written.usage or Usage()
+
+    def scope(self, since: int) -> Scope:
+        """The memory of this turn, for engines that attend to it themselves."""
+        return Scope(self.memory, self.which, self.session.id, since)
+
+    def _lines(self, kind: Literal["memory", "plan"]) -> Lines:
+        """What goes into a prompt of working memory or plan, as of the turn's moment."""
+        found = Working(self.memory.store, self.session.id, kind).newest(at=self.which.as_of)
+        if found is None:
+            return Lines()
+        kept = found.lines[len(found.lines) - within(found.lines) :]
+        return Lines(tuple(line.text for line in kept), found.number)
+
+    def _packed(
+        self,
+        question: str,
+        hits: tuple[Hit, ...] | None,
+        max_tokens: int,
+        working: Lines | None = None,
+        plan: Lines | None = None,
+    ) -> Packed:
+        # What an engine attends to by itself is not written into its prompt, and its window moves
+        # with the answer.
+        if self.engine.capabilities.attention:
+            hits, max_tokens = (None if hits is None else ()), 0
+        return pack(
+            self.engine, question, hits, self.log, working=working, plan=plan, max_tokens=max_tokens
+        )
+
+
+class TurnState(TypedDict, total=False):
+    """The state of the graph. `trace` has an entry for every step that a loop took."""
+
+    answer_id: int
+    question: str
+    ordinal: int
+    since: int
+    found: tuple[Recalled, ...]
+    questions: tuple[str, ...]
+    enough: bool
+    recalled: Recalled
+    trace: tuple[dict[str, Any], ...]
+    outlined: bool
+    packed: Packed
+    hits: tuple[Hit, ...]
+    looked_up: tuple[Hit, ...]
+    messages: tuple[Message, ...]
+    calls: tuple[ToolCall, ...]
+    rounds: int
+    text: str
+    state: State
+    answered: bool
+    confidence: float | None
+    usage: Usage
+    attention: tuple[tuple[Event, float], ...]
+    error: EngineError | None

@@ -1,1 +1,0 @@
-"""The conversation of `memagent chat`: reading turns, answering them, slash commands."""

@@ -1,0 +1,1 @@
+"""The interactive chat: terminal input, slash commands, interrupts."""

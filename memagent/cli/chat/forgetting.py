@@ -1,0 +1,51 @@
+"""/forget: the text behind a citation, or the last exchange, is overwritten."""
+
+from __future__ import annotations
+
+from memagent.cli.chat.citations import number_of, places
+from memagent.cli.chat.conversation import Conversation
+from memagent.errors import UsageError
+from memagent.memory.store.forget import forget_range
+
+__all__ = ["forget"]
+
+
+def forget(chat: Conversation, argument: str) -> None:
+    """Overwrite text for good. A person is asked first; from a pipe it was said by saying it."""
+    if argument == "last":
+        turn, rest = chat.session.last_exchange()
+        lost = [span.text for span in (turn, *rest)]
+    elif argument:
+        number = number_of(argument, "/forget 1, or /forget last")
+        found = places(chat, number)
+        lost = [place.text for place in found]
+    else:
+        raise UsageError("say what to forget: /forget 1 for the text behind [1], or /forget last")
+    if not _agreed(chat, lost):
+        chat.screen.note("(nothing was forgotten)")
+        return
+    memory = chat.memory
+    if argument == "last":
+        characters = chat.session.forget_last()
+    else:
+        with memory.store.write():
+            characters = sum(
+                forget_range(memory.store, memory.events, p.source_id, p.start, p.end)
+                for p in found
+            )
+    memory.purge()
+    for text in lost:
+        chat.history.forget(text)
+    chat.reload()
+    chat.screen.note(f"(forgot {characters:,} characters)")
+
+
+def _agreed(chat: Conversation, lost: list[str]) -> bool:
+    if not chat.reader.interactive:
+        return True
+    chat.screen.note("\n".join(lost))
+    try:
+        return chat.reader.confirm("Forget this for good?")
+    except KeyboardInterrupt:
+        chat.interrupts.take()
+        return False

@@ -1,0 +1,114 @@
+"""`memagent ask`: one question, answered from memory with the text behind it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memagent.agent.filters import build_filter
+from memagent.cli.commands import options
+from memagent.cli.render.explain import print_explain
+from memagent.cli.render.output import (
+    answer_object,
+    console,
+    outline_text,
+    print_json,
+    say,
+    sources_text,
+    visible,
+    write,
+)
+from memagent.errors import UsageError
+
+if TYPE_CHECKING:
+    from memagent.types import Answer
+
+__all__ = ["ask", "read_text"]
+
+
+def ask(
+    question: Annotated[
+        str | None, typer.Argument(help="The question; - or nothing: stdin.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", help="Ask in a session.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--continue", "-c", help="Ask in the newest session.")
+    ] = False,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="Only from this document or session.")
+    ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    as_of: options.AsOf = None,
+    json: options.Json = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show why each event came.")] = False,
+    namespace: options.Namespace = None,
+    engine: options.Engine = None,
+    model: options.Model = None,
+    url: options.Url = None,
+    budget: options.Budget = None,
+    hops: options.Hops = None,
+    votes: options.Votes = None,
+    outline: options.Outline = None,
+    max_tokens: options.MaxTokens = None,
+    store: options.StorePath = None,
+) -> None:
+    """Answer one question from memory, with the exact text behind the answer."""
+    text = read_text(question)
+    with options.open_workspace(
+        namespace=namespace,
+        engine=engine,
+        model=model,
+        url=url,
+        budget=budget,
+        hops=hops,
+        votes=votes,
+        outline=outline,
+        max_tokens=max_tokens,
+        store=store,
+    ) as workspace:
+        from memagent.agent.graph import ignore
+        from memagent.agent.session import ASK_SESSION, Session, newest
+
+        memory = workspace.memory()
+        which = build_filter(memory, source, since, until, as_of)
+        name = session or (newest(memory) if follow else None)
+        conversation = Session(workspace.agent(), name or ASK_SESSION, remembered=name is not None)
+        answer = conversation.tell(text, which=which, on_text=ignore if json else write)
+        if json:
+            print_json(answer_object(answer, explain=explain))
+        else:
+            _show_end(answer, explain)
+        if not answer.citations and not memory.events.count_after():
+            say(memory.empty)
+        if answer.state == "partial":
+            say("interrupted: what came so far is kept")
+            raise typer.Exit(130)
+
+
+def _show_end(answer: Answer, explain: bool) -> None:
+    """What stands behind the words of an answer."""
+    write("\n")
+    if points := outline_text(answer):
+        write(f"\n{points}\n")
+    if lines := sources_text(answer):
+        console(stderr=True).print(visible(lines), style="dim", markup=False)
+    if explain:
+        print_explain(answer.explain)
+
+
+def read_text(argument: str | None) -> str:
+    """The argument, or stdin when it is missing or -; UsageError when there is no text."""
+    if argument is not None and argument != "-":
+        text = argument
+    elif sys.stdin.isatty():
+        raise UsageError('nothing was asked: write memagent ask "your question"')
+    else:
+        text = sys.stdin.read()
+    if not text.strip():
+        raise UsageError('the question is empty: write memagent ask "your question"')
+    return text.strip()

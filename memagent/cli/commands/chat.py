@@ -1,0 +1,51 @@
+"""`memagent chat`: a conversation that is never lost, in the terminal or over a pipe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from memagent.cli.commands import options
+from memagent.errors import UsageError
+
+__all__ = ["chat"]
+
+
+def chat(
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", help="Name of the session, new or old.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--continue", "-c", help="Continue the newest session.")
+    ] = False,
+    as_of: options.AsOf = None,
+    namespace: options.Namespace = None,
+    engine: options.Engine = None,
+    model: options.Model = None,
+    url: options.Url = None,
+    budget: options.Budget = None,
+    hops: options.Hops = None,
+    max_tokens: options.MaxTokens = None,
+    store: options.StorePath = None,
+) -> None:
+    """Talk with your memory. /help lists what can be done besides asking.
+
+    Lines from a pipe are turns too: answers go to stdout, everything else to stderr.
+    """
+    if session is not None and follow:
+        raise UsageError("--session and --continue both choose the session: give one of them")
+    with options.open_workspace(
+        namespace=namespace,
+        engine=engine,
+        model=model,
+        url=url,
+        budget=budget,
+        hops=hops,
+        max_tokens=max_tokens,
+        store=store,
+    ) as workspace:
+        from memagent.cli.chat.loop import converse
+
+        code = converse(workspace, session, follow=follow, as_of=as_of)
+    raise typer.Exit(code)

@@ -1,0 +1,112 @@
+"""`memagent config`: the settings in force, where they come from, and changing them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memagent.cli.commands import options
+from memagent.cli.render.output import console, print_json, say
+from memagent.errors import UsageError
+from memagent.settings import PROJECT_FILE, Settings, convert, load, user_file
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Settings: list, get, set, unset, path.", no_args_is_help=True)
+
+Project = Annotated[
+    bool, typer.Option("--project", help=f"In {PROJECT_FILE} of this folder, not the user's file.")
+]
+_SECRET = "api_key"
+
+
+def _shown(name: str, value: object) -> str | int | float | None:
+    if name == _SECRET and value:
+        return "********"
+    return str(value) if isinstance(value, Path) else value  # type: ignore[return-value]
+
+
+@app.command("list")
+def list_settings(json: options.Json = False) -> None:
+    """Every setting, its value, and where it comes from."""
+    settings, origins = load()
+    rows = {
+        field.name: {
+            "value": _shown(field.name, getattr(settings, field.name)),
+            "from": origins.get(field.name, "default"),
+        }
+        for field in fields(Settings)
+    }
+    if json:
+        print_json(rows)
+        return
+    for name, row in rows.items():
+        value = "–" if row["value"] is None else row["value"]
+        console().print(f"{name} = {value}  ({row['from']})", markup=False)
+
+
+@app.command()
+def get(name: Annotated[str, typer.Argument(help="Name of the setting.")]) -> None:
+    """One setting's value."""
+    settings, _ = load()
+    if name not in {field.name for field in fields(Settings)}:
+        raise UsageError(f"unknown setting {name!r}: `memagent config list` shows them")
+    value = _shown(name, getattr(settings, name))
+    console().print("" if value is None else str(value), markup=False)
+
+
+@app.command("set")
+def set_value(
+    name: Annotated[str, typer.Argument(help="Name of the setting.")],
+    value: Annotated[str, typer.Argument(help="Its value.")],
+    project: Project = False,
+) -> None:
+    """Write a setting to the user's file, or with --project to the folder's."""
+    path = Path(PROJECT_FILE) if project else user_file()
+    checked = convert(name, value, "the command line", Path.cwd())
+    Settings(**{name: checked})  # validates it
+    _edit(path, name, str(checked) if isinstance(checked, Path) else checked)
+    say(f"{path}: {name} = {_shown(name, checked)}")
+
+
+@app.command()
+def unset(
+    name: Annotated[str, typer.Argument(help="Name of the setting.")], project: Project = False
+) -> None:
+    """Remove a setting from the file, so that the default holds again."""
+    path = Path(PROJECT_FILE) if project else user_file()
+    _edit(path, name, None)
+    say(f"{path}: {name} is no longer set")
+
+
+@app.command()
+def path() -> None:
+    """The files settings are read from, and the store."""
+    settings, _ = load()
+    for file in (user_file(), Path.cwd() / PROJECT_FILE):
+        console().print(f"{file}{'' if file.is_file() else '  (none)'}", markup=False)
+    console().print(f"{settings.store}  (store)", markup=False)
+
+
+def _edit(path: Path, name: str, value: str | float | None) -> None:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (TOMLKitError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    document = document if document is not None else tomlkit.document()
+    if value is None:
+        document.pop(name, None)
+    else:
+        document[name] = value
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+        path.chmod(0o600)  # it may hold an API key
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,174 @@
+"""`memagent run`: a batch of rows from a file or a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from memagent.cli.commands import options
+from memagent.cli.render.output import console, say
+from memagent.errors import InputError, NotFoundError, ServerDownError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memagent.agent.workspace import Workspace
+    from memagent.batch.rows import Row
+    from memagent.batch.runner import Batch
+
+__all__ = ["run"]
+
+_FAILED_ROWS = 6
+
+
+def run(
+    rows: Annotated[str, typer.Argument(metavar="INPUT", help="Rows as JSON Lines; - for stdin.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File of the results.", show_default="stdout")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on behind the results that --out holds.")
+    ] = False,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=256, help="Questions at a time.")
+    ] = 1,
+    max_errors: Annotated[
+        int | None, typer.Option("--max-errors", min=1, help="Stop after so many failed rows.")
+    ] = None,
+    max_mb: Annotated[
+        int | None, typer.Option("--max-mb", help="Largest file, in MB.", show_default="512")
+    ] = None,
+    namespace: options.Namespace = None,
+    engine: options.Engine = None,
+    model: options.Model = None,
+    url: options.Url = None,
+    budget: options.Budget = None,
+    hops: options.Hops = None,
+    votes: options.Votes = None,
+    outline: options.Outline = None,
+    max_tokens: options.MaxTokens = None,
+    store: options.StorePath = None,
+) -> None:
+    """Run rows such as {"id": 1, "op": "ask", "question": "..."}, each exactly once.
+
+    Operations: add (path, or text and name), ask (question), chat (session, text), write
+    (session, outline, steps, seed), search (query), forget (source, start and end). A killed batch
+    goes on with --resume. Exit code 6 if rows failed, 4 if the server is lost: the rows without a
+    result run with --resume.
+    """
+    out = None if out == Path("-") else out
+    if resume and out is None:
+        raise UsageError("--resume needs --out: the results tell which rows have ended")
+    if out is not None and rows != "-" and out.resolve() == Path(rows).resolve():
+        raise UsageError("--out is the input itself: choose another file for the results")
+    with (
+        _opened(rows) as (lines, total),
+        options.open_workspace(
+            namespace=namespace,
+            engine=engine,
+            model=model,
+            url=url,
+            budget=budget,
+            hops=hops,
+            votes=votes,
+            outline=outline,
+            max_tokens=max_tokens,
+            max_mb=max_mb,
+            store=store,
+        ) as workspace,
+    ):
+        failed = _run(workspace, lines, total, out, resume, concurrency, max_errors)
+    if failed:
+        raise typer.Exit(_FAILED_ROWS)
+
+
+def _run(
+    workspace: Workspace,
+    lines: BinaryIO,
+    total: int | None,
+    out: Path | None,
+    resume: bool,
+    concurrency: int,
+    max_errors: int | None,
+) -> int:
+    """Run the batch; returns the number of its rows that failed, now or before."""
+    from memagent.batch.results import Results
+    from memagent.batch.rows import read_rows
+    from memagent.batch.runner import Batch
+    from memagent.memory.store.batches import Batches
+
+    with Results(out, resume=resume) as results, _progress(total) as ended:
+        assert workspace.engine  # chosen before any row runs
+        record = Batches(workspace.store, str(out.resolve()) if out else "-", resume=resume)
+        batch = Batch(
+            workspace,
+            record,
+            results,
+            concurrency=concurrency,
+            max_errors=max_errors,
+            ended=ended,
+        )
+        try:
+            batch.run(read_rows(lines))
+        except KeyboardInterrupt:
+            say(_how_to_go_on(batch, out))
+            if batch.stuck:
+                # A thread that waits for a server cannot be stopped; the results are on disk.
+                os._exit(130)
+            raise
+        except ServerDownError as error:
+            raise ServerDownError(f"{error}; {_how_to_go_on(batch, out)}") from error
+    again = f", {batch.skipped} had ended before" if batch.skipped else ""
+    say(f"{batch.ok} rows ok, {batch.failed} failed{again}")
+    if batch.gave_up:
+        say(f"stopped after {batch.failed} failed rows (--max-errors)")
+    return batch.failed + batch.failed_before
+
+
+def _how_to_go_on(batch: Batch, out: Path | None) -> str:
+    rest = f"go on with --resume --out {out}" if out else "with --out, a batch can be resumed"
+    return f"interrupted after {batch.ok + batch.failed} rows: {rest}"
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The input's lines, and how many they are where that can be known."""
+    if name == "-":
+        yield sys.stdin.buffer, None
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - what the batch raises is not to be caught here
+    except FileNotFoundError:
+        raise NotFoundError(f"{name} does not exist: check the path") from None
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {str(error.strerror).lower()}") from error
+    with file:
+        total = None
+        if file.seekable():
+            total = sum(1 for line in file if line.strip())
+            file.seek(0)
+        yield file, total
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[Callable[[Row, str | None], None]]:
+    """What to call after each row: a progress bar on a terminal, and a line for a broken row."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    out = console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task("rows", total=total)
+
+        def ended(row: Row, error: str | None) -> None:
+            bar.advance(task)
+            if row.id is None and error:
+                say(error)
+
+        yield ended

@@ -1,0 +1,58 @@
+"""`memagent search`: the events that a question recalls, without an answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from memagent.agent.filters import build_filter
+from memagent.cli.commands import options
+from memagent.cli.commands.ask import read_text
+from memagent.cli.render.explain import print_explain
+from memagent.cli.render.output import console, print_json, say, search_object, visible, write
+
+__all__ = ["search"]
+
+
+def search(
+    query: Annotated[str | None, typer.Argument(help="The query; - or nothing: stdin.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most events to show.")] = 10,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="Only from this document or session.")
+    ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    as_of: options.AsOf = None,
+    json: options.Json = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Ranks, why, tokens, what was left out.")
+    ] = False,
+    namespace: options.Namespace = None,
+    budget: options.Budget = None,
+    store: options.StorePath = None,
+) -> None:
+    """Show the stored text that a query recalls, best first."""
+    text = read_text(query)
+    with options.open_workspace(namespace=namespace, budget=budget, store=store) as workspace:
+        memory = workspace.memory()
+        which = build_filter(memory, source, since, until, as_of)
+        settings = workspace.settings
+        found = memory.recall(
+            text, budget=settings.budget, contiguity=settings.contiguity, which=which
+        )
+        if json:
+            print_json(search_object(found, limit, explain=explain))
+            return
+        best = found.best[:limit]
+        if not best:
+            then = "that was known then " if as_of else ""
+            known = memory.events.count_after()
+            say(f"nothing in memory {then}matches" if known else memory.empty)
+        out = console()
+        for hit in best:
+            place = f"{hit.event.place} · {hit.note}" if hit.note else hit.event.place
+            out.print(visible(place), style="bold", markup=False)
+            write(hit.event.text.strip() + "\n\n")
+        if explain:
+            print_explain(found.report())

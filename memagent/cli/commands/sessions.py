@@ -1,0 +1,67 @@
+"""`memagent sessions`: the conversations that are stored."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from memagent.cli.commands import options
+from memagent.cli.render.output import console, print_json, say, write
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Conversations: list, show.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_sessions(
+    json: options.Json = False,
+    namespace: options.Namespace = None,
+    store: options.StorePath = None,
+) -> None:
+    """Every session of the namespace, newest first."""
+    with options.open_workspace(namespace=namespace, store=store) as workspace:
+        memory = workspace.memory()
+        spoken = [session for session in memory.sources.all("session") if session.chars]
+        sessions = sorted(spoken, key=lambda session: session.updated, reverse=True)
+        rows = [
+            {
+                "name": session.name,
+                "turns": memory.spans.count(session.id),
+                "chars": session.chars,
+                "created": session.created,
+                "updated": session.updated,
+            }
+            for session in sessions
+        ]
+        if json:
+            print_json(rows)
+            return
+        if not rows:
+            say(f"no session in the namespace {memory.namespace!r}: memagent chat begins one")
+        for row in rows:
+            when = str(row["updated"])[:16].replace("T", " ")
+            console().print(f"{row['name']}  {row['turns']} turns  {when}", markup=False)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of the session.")],
+    json: options.Json = False,
+    namespace: options.Namespace = None,
+    store: options.StorePath = None,
+) -> None:
+    """All turns of a session, word for word."""
+    with options.open_workspace(namespace=namespace, store=store) as workspace:
+        memory = workspace.memory()
+        spans = memory.spans.of(memory.sources.get(name, "session").id)
+        if json:
+            print_json([asdict(span) for span in spans])
+            return
+        out = console()
+        for span in spans:
+            mark = " (withdrawn)" if span.withdrawn else ""
+            out.print(f"{span.role}{mark}  {span.time[:19].replace('T', ' ')}", style="bold")
+            write(span.text + "\n\n")

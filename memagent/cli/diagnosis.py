@@ -1,0 +1,189 @@
+"""Looking at the machine: GPU, FAISS, embedder, engine, its server, store, disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from memagent.agent.workspace import Workspace
+from memagent.engines.openai.engine import VllmEngine
+from memagent.engines.openai.metrics import read_metrics
+from memagent.errors import EngineError, MemagentError
+from memagent.types import Message, Request
+
+__all__ = ["Finding", "diagnose"]
+
+
+_WORD = "harbour"
+_SCHEMA = {
+    "type": "object",
+    "properties": {"word": {"enum": [_WORD]}},
+    "required": ["word"],
+    "additionalProperties": False,
+}
+_TOOL = {
+    "type": "function",
+    "function": {"name": "look", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. 'absent' is something that one can do without."""
+
+    check: str
+    status: Literal["ok", "absent", "broken"]
+    text: str
+
+
+def diagnose(workspace: Workspace) -> list[Finding]:
+    """Every check in order; each one says what a missing thing would take."""
+    return [_gpu(), _faiss(), _embedder(workspace), *_engine(workspace), *_store(workspace)]
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        return Finding("gpu", "ok", f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+    built = torch.version.cuda
+    why = (
+        f"torch {torch.__version__} is a CPU build: install a CUDA build of it to use a GPU"
+        if built is None
+        else f"torch was built for CUDA {built}, but no GPU answers: check `nvidia-smi`"
+    )
+    return Finding("gpu", "absent", f"none: everything runs on the CPU ({why})")
+
+
+def _faiss() -> Finding:
+    if find_spec("faiss") is None:
+        cure = 'pip install "memagent[cpu]", or "memagent[gpu]" on a machine with CUDA'
+        return Finding("faiss", "broken", f"not installed: {cure}")
+    import faiss
+
+    gpus = faiss.get_num_gpus() if hasattr(faiss, "StandardGpuResources") else 0
+    where = f"on {gpus} GPUs" if gpus else "on the CPU"
+    return Finding("faiss", "ok", f"{faiss.__version__} {where}")
+
+
+def _embedder(workspace: Workspace) -> Finding:
+    try:
+        embedder = workspace.embedder
+        vector = embedder.encode(["one sentence"])
+    except MemagentError as error:
+        return Finding("embedder", "broken", str(error))
+    return Finding("embedder", "ok", f"{workspace.settings.embedder}, {vector.shape[1]} dimensions")
+
+
+def _engine(workspace: Workspace) -> Iterator[Finding]:
+    reasons: list[str] = []
+    workspace.tell = reasons.append
+    try:
+        engine = workspace.engine
+    except MemagentError as error:
+        yield Finding("engine", "broken", str(error))
+        return
+    can = engine.capabilities
+    abilities = {
+        "writes text": can.generates,
+        "prompt log-probabilities": can.prompt_logprobs,
+        "structured output": can.structured,
+        "tools": can.tools,
+        "attention by event": can.attention,
+    }
+    having = ", ".join(name for name, has in abilities.items() if has) or "quotes only"
+    yield Finding("engine", "ok", f"{engine.name}: {engine.model} ({having})")
+    if reasons:
+        status: Literal["ok", "absent"] = "absent" if engine.name == "pocket" else "ok"
+        cure = ": start one, or name it with --url or MEMAGENT_URL" if status == "absent" else ""
+        yield Finding("server", status, reasons[0] + cure)
+    if isinstance(engine, VllmEngine):
+        yield from _server(engine, workspace.settings.api_key)
+
+
+def _server(engine: VllmEngine, api_key: str | None) -> Iterator[Finding]:
+    """What the server does when it is asked, not what it says that it can do."""
+    yield Finding("context", "ok", f"{engine.context:,} tokens for prompt and answer")
+    # Before the server is asked anything: that would be counted.
+    cache = _cache(engine.url, api_key)
+    yield _tried("logprobs", lambda: _logprobs(engine))
+    yield _tried("schema", lambda: _schema(engine))
+    yield _tried("tools", lambda: _tools(engine))
+    yield cache
+
+
+def _tried(check: str, try_it: Callable[[], str]) -> Finding:
+    """'ok' when `try_it` returns no objection."""
+    try:
+        objection = try_it()
+    except EngineError as error:
+        return Finding(check, "broken", str(error))
+    return Finding(check, "absent" if objection else "ok", objection or "works")
+
+
+def _logprobs(engine: VllmEngine) -> str:
+    if not engine.capabilities.prompt_logprobs:
+        return "none for prompts: vLLM gives them"
+    return "" if len(engine.logprobs([1, 2, 3])) == 3 else "the server gave too few"
+
+
+def _schema(engine: VllmEngine) -> str:
+    said = _asked(engine, Request((), "", schema=_SCHEMA, max_tokens=64))
+    if not engine.capabilities.structured:
+        return "the server refuses JSON schemas: answers are checked after they came"
+    try:
+        kept = json.loads(said) == {"word": _WORD}
+    except ValueError:
+        kept = False
+    return "" if kept else "the server takes JSON schemas, but its answers do not keep to them"
+
+
+def _tools(engine: VllmEngine) -> str:
+    _asked(engine, Request((), "", tools=(_TOOL,), max_tokens=1))
+    flags = "--enable-auto-tool-choice and --tool-call-parser"
+    return "" if engine.capabilities.tools else f"refused: vLLM takes them with {flags}"
+
+
+def _asked(engine: VllmEngine, request: Request) -> str:
+    question = f"Say the word {_WORD}."
+    whole = replace(request, messages=(Message("user", question),), question=question)
+    return engine.whole(whole).text
+
+
+def _cache(url: str, api_key: str | None) -> Finding:
+    metrics = read_metrics(url, api_key)
+    asked = metrics.get("vllm:prefix_cache_queries_total")
+    if asked is None:
+        return Finding("cache", "absent", "the server does not say what its prefix cache saves")
+    if asked == 0:
+        return Finding("cache", "ok", "no request yet")
+    hits = metrics.get("vllm:prefix_cache_hits_total", 0.0)
+    return Finding("cache", "ok", f"{hits / asked:.0%} of {asked:,.0f} prompt tokens were known")
+
+
+def _store(workspace: Workspace) -> Iterator[Finding]:
+    path = workspace.settings.store
+    if path.exists():
+        try:
+            integrity = workspace.store.integrity()
+        except MemagentError as error:
+            yield Finding("store", "broken", str(error))
+            return
+        size = path.stat().st_size
+        yield Finding(
+            "store",
+            "ok" if integrity == "ok" else "broken",
+            f"{path}, {size / 2**20:.1f} MiB, integrity {integrity}",
+        )
+    else:
+        yield Finding("store", "absent", f"{path}: made at the first use")
+    folder = next(p for p in (path.parent, *path.parent.parents, Path("/")) if p.exists())
+    free = shutil.disk_usage(folder).free
+    yield Finding("disk", "ok" if free > 2**30 else "broken", f"{free / 2**30:.1f} GiB free")

@@ -1,0 +1,145 @@
+"""Printing: answers on stdout, everything else on stderr, rich only on a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from memagent.memory.recall.selection import Recalled
+    from memagent.types import Answer, Event
+
+__all__ = [
+    "answer_object",
+    "console",
+    "event_object",
+    "outline_text",
+    "place_label",
+    "print_json",
+    "say",
+    "search_object",
+    "sources_text",
+    "visible",
+    "write",
+]
+
+# Stored text may hold escape sequences; a terminal must show them, not obey them.
+_CONTROL: dict[int, int | None] = {code: 0x2400 + code for code in range(32)}
+_CONTROL |= {ord("\r"): None, 0x7F: 0x2421, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD)}
+del _CONTROL[ord("\t")], _CONTROL[ord("\n")]
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(f"memagent: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """One JSON value and a newline on stdout, at once."""
+    print(json.dumps(value, ensure_ascii=False, indent=indent), flush=True)  # noqa: T201
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console: plain text unless it is a terminal; NO_COLOR is respected."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """The text with a visible sign for every control character except tab and newline."""
+    return text.translate(_CONTROL)
+
+
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Text on stdout (or `stream`) at once, unchanged unless it is a terminal."""
+    out = stream or sys.stdout
+    out.write(visible(text) if out.isatty() else text)
+    out.flush()
+
+
+def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
+    """An answer as the JSON that schemas/answer.json describes."""
+    from memagent.agent.citations import dated
+
+    # The report is plain data already, and as a copy it would cost more than all the rest.
+    value = dataclasses.asdict(dataclasses.replace(dated(answer), explain={}))
+    del value["explain"]
+    return {**value, "explain": answer.explain} if explain else value
+
+
+def search_object(found: Recalled, limit: int, *, explain: bool = False) -> dict[str, Any]:
+    """The recall of a query as the JSON that schemas/search.json describes, best event first."""
+    value: dict[str, Any] = {
+        "query": found.question,
+        "hits": [
+            {
+                **event_object(hit.event),
+                "valid": [each.report() for each in hit.event.intervals],
+                "score": round(hit.score, 6),
+                "ranks": hit.ranks,
+                "via": hit.via,
+                "tokens": hit.tokens,
+            }
+            for hit in found.best[:limit]
+        ],
+    }
+    return {**value, "explain": found.report()} if explain else value
+
+
+def event_object(event: Event) -> dict[str, Any]:
+    """An event as it is stored."""
+    value = dataclasses.asdict(event)
+    del value["intervals"]
+    return value
+
+
+def sources_text(answer: Answer) -> str:
+    """How sure the engine is and the citations, as lines for people; empty where there are none."""
+    from memagent.agent.citations import dated
+
+    lines = []
+    if answer.confidence is not None:
+        lines.append(f"confidence {answer.confidence:.0%}")
+    for cited in dated(answer).citations:
+        quote = " ".join(cited.text.split())
+        quote = quote if len(quote) <= 160 else quote[:157] + "…"
+        if not cited.verified:
+            lines.append(f"[{cited.number or '?'}] unverified, not in the stored text: “{quote}”")
+            continue
+        place = place_label(cited.source, cited.page, cited.section, cited.start, cited.end)
+        why = "verified" if cited.share is None else f"{cited.share:.0%} of the attention"
+        if cited.valid_until:
+            why += f", superseded on {cited.valid_until[:10]}"
+        lines.append(f"[{cited.number}] {why}, {place}: “{quote}”")
+    return "\n".join(lines)
+
+
+def outline_text(answer: Answer) -> str:
+    """The sentences that were marked before the answer, under their headings, as lines."""
+    lines: list[str] = []
+    heading = None
+    for point in answer.outline:
+        if point.heading != heading:
+            heading = point.heading
+            lines.append(heading)
+        cited = point.citation
+        place = place_label(cited.source, cited.page, cited.section, cited.start, cited.end)
+        lines.append(f"  [{cited.number}] “{' '.join(cited.text.split())}” ({place})")
+    return "\n".join(lines)
+
+
+def place_label(
+    source: str | None, page: int | None, section: str | None, start: int | None, end: int | None
+) -> str:
+    """Where a stretch of stored text stands, for people."""
+    parts = [str(source)]
+    if page is not None:
+        parts.append(f"p. {page}")
+    if section:
+        parts.append(f"§ {section}")
+    return " · ".join([*parts, f"characters {start}-{end}"])

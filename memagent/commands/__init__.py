@@ -1,1 +1,0 @@
-"""The command line, one group of commands a file: parse, call, print."""

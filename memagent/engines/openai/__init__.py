@@ -1,0 +1,1 @@
+"""The engine for vLLM and any other OpenAI-compatible server."""

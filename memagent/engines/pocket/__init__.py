@@ -1,0 +1,1 @@
+"""The bundled extractive engine: a small span reader that answers by quoting."""

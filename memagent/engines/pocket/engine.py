@@ -1,0 +1,171 @@
+"""The default of a fresh machine: an extractive reader that answers by quoting.
+
+A question gets the span that answers it, the sentence it stands in and the chance that it is
+right, or the plain word that memory holds no answer. It writes nothing of its own, and says so.
+Where the answer stands in a statement that a newer one superseded, the newer one is read instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from memagent.engines.base import Capabilities, Engine
+from memagent.engines.pocket.nearest_sentences import Nearest
+from memagent.engines.pocket.question_intent import Turn, turn_of
+from memagent.engines.pocket.reader import Found, Reader
+from memagent.memory.index.embedder import BUNDLED, Embedder
+from memagent.memory.segmentation.sentences import estimate_tokens, sentences_around
+from memagent.types import Chunk, Event, Request, Usage
+
+__all__ = ["ACKNOWLEDGED", "CANNOT_WRITE", "NOT_FOUND", "PocketEngine"]
+
+NOT_FOUND = "Not in memory: nothing that is stored answers this."
+ACKNOWLEDGED = "Kept, word for word. Ask me about it at any time."
+CANNOT_WRITE = (
+    "I can only quote what is stored: this engine, pocket, is a small reader that finds answers "
+    "and writes nothing of its own. For that, run a language model (memagent doctor shows how)."
+)
+
+# Spans looked at in each event: the best may lie in an earlier question, which answers nothing.
+_PER_EVENT = 3
+# A question about the past may mean what was superseded since.
+_PAST = re.compile(
+    r"\b(?:was|were|did|had|used to|previous(?:ly)?|former(?:ly)?|old|before|earlier|originally"
+    r"|first|initially|ago|until|past|back then|at the time|in (?:19|20)\d\d)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quote:
+    """A sentence of evidence[number - 1], and the words in it that answer where they are known."""
+
+    number: int
+    sentence: str
+    answer: str = ""
+
+
+class PocketEngine(Engine):
+    """Answers from the recalled events alone. Up to `most` answers are given, where the others'
+    scores are within `near` of the best."""
+
+    name = "pocket"
+    model = "span reader on MiniLM, extractive"
+    context = 1_000_000
+    capabilities = Capabilities(generates=False)
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        reader: Reader | None = None,
+        *,
+        near: float = 1.0,
+        most: int = 3,
+    ) -> None:
+        self.nearest = Nearest(embedder)
+        # The reader has the bundled encoder, whose files need not be looked at twice.
+        self.reader = reader or Reader(embedder=embedder if embedder.name == BUNDLED else None)
+        self.near = near
+        self.most = most
+
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """Answer, quote, acknowledge a statement, or say that nothing fits."""
+        turn = turn_of(request.question, asked=request.asked)
+        if turn in (Turn.STATEMENT, Turn.WRITING):
+            said = ACKNOWLEDGED if turn is Turn.STATEMENT else CANNOT_WRITE
+            yield Chunk(said, finish="stop", usage=Usage())
+            return
+        confidence = None
+        if turn is Turn.SPAN:
+            quotes, confidence = self._answers(request.question, request.evidence)
+        else:
+            quotes = self._quotes(request.question, request.evidence)
+        if not quotes:
+            yield Chunk(NOT_FOUND, finish="stop", usage=Usage(), found=False)
+            return
+        for position, quote in enumerate(quotes):
+            separator = "\n" if position else ""
+            answer = f"{quote.answer}\n" if quote.answer else ""
+            yield Chunk(f"{separator}{answer}“{quote.sentence}” [{quote.number}]")
+        yield Chunk(finish="stop", usage=Usage(), found=True, confidence=confidence)
+
+    def count(self, text: str) -> int:
+        """Tokens, estimated: the reader has no window to fill."""
+        return estimate_tokens(text)
+
+    def _answers(
+        self, question: str, evidence: tuple[Event, ...]
+    ) -> tuple[list[_Quote], float | None]:
+        """Spans that answer, the likeliest first, and how likely that one is."""
+        texts = [event.text for event in evidence]
+        quotes: list[_Quote] = []
+        best: Found | None = None
+        for span in self.reader.read(question, texts, _PER_EVENT):
+            if not self.reader.answers(span):
+                break
+            if best is not None and span.score < best.score - self.near:
+                break
+            if _says_nothing(evidence[span.text], _around(texts, span)):
+                continue
+            span = self._in_force(question, evidence, span) or span
+            best = best or span
+            answer = texts[span.text][span.start : span.end]
+            quote = _Quote(span.text + 1, _line(_around(texts, span)), _line(answer))
+            if all(quote.sentence != given.sentence for given in quotes):
+                quotes.append(quote)
+            if len(quotes) == self.most:
+                break
+        return quotes, best.confidence if best else None
+
+    def _in_force(self, question: str, evidence: tuple[Event, ...], span: Found) -> Found | None:
+        """What answers in the statement that superseded the one with this span; None where none
+        did, or the question is about the past."""
+        if _PAST.search(question):
+            return None
+        at = evidence[span.text].start
+        over = (
+            each.by
+            for each in evidence[span.text].intervals
+            if each.by and each.start < at + span.end and each.end > at + span.start
+        )
+        event_id, start, end = next(over, (0, 0, 0))
+        places = [place for place, event in enumerate(evidence) if event.id == event_id]
+        if not places:
+            return None
+        newer = evidence[places[0]]
+        start, end = sentences_around(newer.text, start - newer.start, end - newer.start)
+        read = self.reader.read(question, [newer.text[start:end]], 1)
+        found = next((each for each in read if self.reader.answers(each)), None)
+        return found and replace(
+            found, text=places[0], start=found.start + start, end=found.end + start
+        )
+
+    def _quotes(self, question: str, evidence: tuple[Event, ...]) -> list[_Quote]:
+        """Sentences near to what is asked for."""
+        texts = [event.text for event in evidence]
+        ranked = self.nearest.rank(
+            question, texts, lambda place, sentence: _says_nothing(evidence[place], sentence)
+        )
+        said = {
+            _line(texts[found.text][found.start : found.end]): found.text + 1
+            for found in reversed(self.nearest.worth_quoting(ranked))
+        }
+        return [_Quote(number, text) for text, number in reversed(said.items())][: self.most]
+
+
+def _around(texts: list[str], span: Found) -> str:
+    start, end = sentences_around(texts[span.text], span.start, span.end)
+    return texts[span.text][start:end]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _says_nothing(event: Event, sentence: str) -> bool:
+    """Earlier questions of a chat and headings of a document answer nothing."""
+    if event.kind == "session":
+        return turn_of(sentence, asked=False) is not Turn.STATEMENT
+    return sentence.startswith("#") and "\n" not in sentence

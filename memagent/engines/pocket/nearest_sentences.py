@@ -1,0 +1,79 @@
+"""The sentences nearest to a question: what to quote where nobody asks for a span, and the
+baseline that reading must beat. Knows nothing of events or of the span reader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.recall.lexical import content_words
+from memagent.memory.segmentation.sentences import sentences
+
+__all__ = ["Nearest", "Sentence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Characters [start, end) of texts[text], and how near they are to the question."""
+
+    text: int
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The score of a sentence is the cosine of its embedding and the question's, plus `overlap`
+    times the share of the question's content words that stand in it. Those that reach `least` and
+    are no farther than `near` from the best are worth quoting.
+    """
+
+    embedder: Embedder
+    least: float = 0.7
+    near: float = 0.12
+    overlap: float = 0.5
+
+    def rank(
+        self,
+        question: str,
+        texts: Sequence[str],
+        skip: Callable[[int, str], bool] = lambda text, sentence: False,
+    ) -> list[Sentence]:
+        """All sentences, nearest first, but for those that `skip` (place of the text, sentence)
+        leaves out."""
+        places = [
+            (number, start, end)
+            for number, text in enumerate(texts)
+            for start, end, _ in sentences(text)
+            if not skip(number, text[start:end])
+        ]
+        if not places:
+            return []
+        said = [texts[number][start:end] for number, start, end in places]
+        vectors = self.embedder.encode([question, *said])
+        wanted = set(map(_stem, content_words(question)))
+        scored = [
+            Sentence(*place, float(cosine) + self.overlap * _share(wanted, sentence))
+            for place, sentence, cosine in zip(places, said, vectors[1:] @ vectors[0], strict=True)
+        ]
+        return sorted(scored, key=lambda found: -found.score)
+
+    def worth_quoting(self, ranked: Sequence[Sentence]) -> list[Sentence]:
+        """The best of those that `rank` gave, nearest first, or none."""
+        if not ranked:
+            return []
+        bar = max(self.least, ranked[0].score - self.near)
+        return [sentence for sentence in ranked if sentence.score >= bar]
+
+
+def _share(wanted: set[str], text: str) -> float:
+    have = set(map(_stem, content_words(text)))
+    return len(wanted & have) / len(wanted) if wanted else 0.0
+
+
+def _stem(word: str) -> str:
+    return re.sub(r"(ing|ed|es|s|e)$", "", word) if len(word) > 4 else word

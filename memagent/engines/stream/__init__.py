@@ -1,0 +1,1 @@
+"""The in-process engine: a Transformers model over the paged KV memory."""

@@ -1,0 +1,248 @@
+"""A namespace's memory inside a model: its events as one stream, kept in step with the store.
+
+The store's text is the truth. The stream is read from it, saved beside the index as a cache, and
+read anew where it is missing or of other weights. Knows nothing of questions and answers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from bisect import bisect_right
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from memagent.memory.namespace import Memory
+from memagent.memory.store.events import Filter
+from memagent.types import Event
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from memagent.streaming.stream import Stream
+
+__all__ = ["StreamMemory"]
+
+Span = tuple[int, int]
+_EVENTS_AT_ONCE = 64
+_LOCK = "lock"
+# New tokens after which the stream is saved, so that a killed process has not read in vain.
+_SAVED_EVERY = 4096
+
+
+class StreamMemory:
+    """The stream of one namespace and which event each of its tokens belongs to.
+
+    `open_stream(folder)` gives the saved stream, or a new one whose first tokens, the instructions,
+    are the attention sinks. `encode` turns text into tokens [1, T]. A folder that another process
+    uses is left alone: the stream is then kept in memory. One that is damaged is deleted.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        open_stream: Callable[[Path | None], Stream],
+        encode: Callable[[str], Tensor],
+        name: str,
+    ) -> None:
+        self.memory = memory
+        self.encode = encode
+        self.folder = memory.caches / f"stream-{name}"
+        self._open = open_stream
+        self._lock = _locked(self.folder)
+        self.stream: Stream
+        # Event id → its tokens, in the order of the stream.
+        self.places: dict[int, Span]
+        self._saved = self._saved_at = 0
+        try:
+            self._begin_somehow()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.close()
+            raise
+
+    def catch_up(self, skip: Callable[[Event], bool]) -> None:
+        """Read the events that are new, and forget those that are gone from the store.
+
+        Events that `skip` names are not read yet: they belong to the turn that is being answered.
+        """
+        self._look_at_folder()
+        there = self._there()
+        self._drop_gone(there)
+        pending: list[Event] = []
+        new = [event_id for event_id in there if event_id not in self.places]
+        for event in self.memory.events.get(new):
+            if not skip(event):
+                pending.append(event)
+            if len(pending) == _EVENTS_AT_ONCE:
+                self._read(pending)
+                pending = []
+        self._read(pending)
+        if self.stream.length - self._saved_at >= _SAVED_EVERY:
+            self.save()
+
+    def hidden(self, which: Filter) -> list[Span]:
+        """The tokens that a turn restricted to `which` may not see."""
+        if not which:
+            return []
+        allowed = set(self.memory.events.allowed(which))
+        return [span for event_id, span in self.places.items() if event_id not in allowed]
+
+    def spans(self, events: Collection[Event], room: int) -> list[Span]:
+        """Where these events stand in the stream, the first ones that fit `room` tokens."""
+        found = []
+        for event in events:
+            span = self.places.get(event.id)
+            if span is None:
+                continue
+            room -= span[1] - span[0]
+            if room < 0:
+                break
+            found.append(span)
+        return sorted(found)
+
+    def attention(self, shares: dict[Span, float]) -> tuple[tuple[Event, float], ...]:
+        """Shares by token span as shares by event, largest first.
+
+        A span over several events is divided among them by tokens.
+        """
+        ids, starts = list(self.places), [start for start, _ in self.places.values()]
+        found: dict[int, float] = {}
+        for (start, end), share in shares.items():
+            number = max(bisect_right(starts, start) - 1, 0)
+            while number < len(ids) and starts[number] < end:
+                a, b = self.places[ids[number]]
+                inside = max(0, min(end, b) - max(start, a))
+                if inside and share > 0:
+                    part = share * inside / (end - start)
+                    found[ids[number]] = found.get(ids[number], 0.0) + part
+                number += 1
+        best = sorted(found, key=lambda event_id: -found[event_id])
+        return tuple((event, found[event.id]) for event in self.memory.events.get(best))
+
+    def save(self) -> None:
+        """Write the stream to its folder, if this process has it and something changed."""
+        from safetensors import SafetensorError
+
+        from memagent.streaming.saving import save
+
+        self._look_at_folder()
+        if self._lock is None:
+            return
+        self._drop_gone(self._there())
+        if len(self.places) == self._saved:
+            return
+        self.stream.notes = {"places": {str(key): span for key, span in self.places.items()}}
+        try:
+            save(self.stream)
+        except (OSError, SafetensorError) as error:
+            self.memory.warn(f"the stream of {self.memory.namespace!r} was not saved: {error}")
+            return
+        self._saved, self._saved_at = len(self.places), self.stream.length
+
+    def close(self) -> None:
+        """Save, and let other processes have the folder."""
+        self.save()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _begin(self) -> None:
+        """Take up the stream of the folder, if this process has it, or begin one."""
+        self.stream = self._open(self.folder if self._lock else None)
+        notes = self.stream.notes.get("places", {})
+        self.places = {int(key): (a, b) for key, (a, b) in notes.items()}
+        self._saved, self._saved_at = len(self.places), self.stream.length
+
+    def _begin_somehow(self) -> None:
+        """Begin; with a damaged folder, after a warning, from nothing."""
+        try:
+            self._begin()
+        except Exception as error:
+            if self._lock is None:
+                raise
+            # Whatever a damaged cache raises, the text is there to be read anew.
+            where, why = self.memory.namespace, str(error).split("\n")[0]
+            self.memory.warn(f"the saved stream of {where!r} is damaged, all is read anew: {why}")
+            _clear(self.folder)
+            self._begin()
+
+    def _look_at_folder(self) -> None:
+        """Take notice if the folder is gone: forgetting deletes caches, and with them the lock."""
+        if self._lock is not None and not _same(self._lock, self.folder / _LOCK):
+            self._lock.close()
+            self._lock = _locked(self.folder)
+            self._saved = -1
+            if self._lock is None:  # another process has begun to use it
+                self._begin()
+            else:
+                _clear(self.folder)
+        if self.stream.disk is not None:
+            self.stream.disk.reopen()
+
+    def _there(self) -> list[int]:
+        """The ids of the store's events, in order."""
+        return self.memory.events.allowed(Filter())
+
+    def _drop_gone(self, there: list[int]) -> None:
+        """Forget the events that are none of these."""
+        kept = set(there)
+        for event_id in [i for i in self.places if i not in kept]:
+            self.stream.forget(0, *self.places.pop(event_id))
+            self._saved = -1
+
+    def _read(self, events: list[Event]) -> None:
+        """Take events in, all of them or none."""
+        import torch
+
+        if not events:
+            return
+        pieces = [self.encode(as_text(event)) for event in events]
+        mark, start = self.stream.mark(), self.stream.length
+        ends = torch.tensor([piece.shape[1] for piece in pieces]).cumsum(0).tolist()
+        begins = [0, *ends[:-1]]
+        try:
+            self.stream.read(torch.cat(pieces, dim=1), cuts=begins)
+        except BaseException:
+            self.stream.rewind(mark)
+            raise
+        for event, begin, end in zip(events, begins, ends, strict=True):
+            self.places[event.id] = (start + begin, start + end)
+
+
+def as_text(event: Event) -> str:
+    """An event as the model reads it: who said it and when, then its words."""
+    if event.kind == "session":
+        return f"[{event.time[:16].replace('T', ' ')}] {event.role}: {event.text}\n"
+    return f"{event.text}\n"
+
+
+def _locked(folder: Path) -> IO[str] | None:
+    """The folder's lock, held until it is closed, or None where another process has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("w")
+    except OSError:  # a cache that cannot be written is none
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+def _same(lock: IO[str], path: Path) -> bool:
+    """Whether the open lock is the one that lies at `path`."""
+    return path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat())
+
+
+def _clear(folder: Path) -> None:
+    """Delete what is in a folder, but for its lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()

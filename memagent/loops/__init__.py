@@ -1,1 +1,0 @@
-"""Agent loops, one a file: ways to answer that take more than one call of the engine."""

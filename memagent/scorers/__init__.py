@@ -1,0 +1,1 @@
+"""Models that score the surprise of text, token by token."""

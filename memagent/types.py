@@ -1,0 +1,278 @@
+"""The nouns that all packages share: sources, spans, events, messages, requests and answers.
+
+Offsets are characters (Unicode code points) from the start of the source's text, end exclusive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from memagent.memory.namespace import Memory
+    from memagent.memory.store.events import Filter
+
+__all__ = [
+    "Answer",
+    "Chunk",
+    "Citation",
+    "Event",
+    "Interval",
+    "Kind",
+    "Message",
+    "Piece",
+    "Point",
+    "Request",
+    "Role",
+    "Scope",
+    "Source",
+    "Span",
+    "State",
+    "ToolCall",
+    "Usage",
+]
+
+Kind = Literal["document", "session"]
+Role = Literal["user", "assistant", "tool"]
+State = Literal["pending", "complete", "partial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a document as a reader delivers it; the pieces in order are its text."""
+
+    text: str
+    page: int | None = None
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document or a session; `chars` is the length of its text so far."""
+
+    id: int
+    namespace: str
+    kind: Kind
+    name: str
+    uri: str | None
+    sha256: str | None
+    media_type: str | None
+    chars: int
+    complete: bool
+    created: str
+    updated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A verbatim stretch of a source; the spans of a source tile its text without gaps."""
+
+    id: int
+    source_id: int
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    page: int | None
+    section: str | None
+    role: Role | None
+    time: str
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """When a statement was valid: from `since` to before `until`, None while it is in force.
+
+    It stands at [start, end) of its source. `by` is the id of the event in which the one stands
+    that is in force instead, and where that is in its source.
+    """
+
+    start: int
+    end: int
+    since: str
+    until: str | None = None
+    by: tuple[int, int, int] | None = None
+
+    def report(self) -> dict[str, Any]:
+        """The interval as plain data."""
+        return {"start": self.start, "end": self.end, "from": self.since, "until": self.until}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The unit of recall: a stretch inside one span, with where it stands. Recall adds `intervals`
+    to an event with a statement that superseded another one or was superseded."""
+
+    id: int
+    source_id: int
+    source: str
+    kind: Kind
+    start: int
+    end: int
+    text: str
+    page: int | None
+    section: str | None
+    role: Role | None
+    time: str
+    intervals: tuple[Interval, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where the event stands, for people: name, page, section, time."""
+        parts = [self.source]
+        if self.page is not None:
+            parts.append(f"p. {self.page}")
+        if self.section:
+            parts.append(f"§ {self.section}")
+        if self.kind == "session":
+            parts.append(f"{self.role}, {self.time[:16].replace('T', ' ')}")
+        return " · ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool the model asks for; `arguments` is the decoded JSON object."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat prompt."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an engine that holds memory itself may attend to: the events of `memory` that pass
+    `which`, but for those of the session `session_id` from the character `since` on, which are the
+    turn itself."""
+
+    memory: Memory
+    which: Filter
+    session_id: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an engine is asked: the packed prompt, and the same in parts for engines that read.
+
+    `messages` is the whole prompt. `question` is the turn's text and `evidence` the recalled
+    events in the order of their citation numbers (evidence[0] is cited as [1]). `asked` says
+    that the turn is a question whatever its form; a turn of a chat may also be a statement.
+    `scope` is the memory behind it all, for engines that attend to it themselves. `schema` is the
+    JSON schema that the answer must satisfy, for engines that can be bound to one; `uncertainty`
+    asks for that of the first token, where an engine can tell it.
+    """
+
+    messages: tuple[Message, ...]
+    question: str
+    evidence: tuple[Event, ...] = ()
+    asked: bool = True
+    tools: tuple[dict[str, Any], ...] = ()
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int | None = None
+    scope: Scope | None = None
+    schema: dict[str, Any] | None = None
+    uncertainty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a call, or of several, as the engine counts them."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def __add__(self, more: Usage) -> Usage:
+        return Usage(self.prompt + more.prompt, self.completion + more.completion)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed answer. The last one carries usage, finish reason and tool calls.
+
+    `found` is False where an engine knows that the evidence holds no answer, and `confidence` the
+    chance that its answer is right, where the engine has measured it. `attention` gives
+    the share of the attention that each event got, largest first, from engines that report it.
+    `uncertainty` is the entropy of the first token's distribution in nats, where it was asked for.
+    """
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish: Literal["stop", "length", "tool_calls"] | None = None
+    usage: Usage | None = None
+    found: bool | None = None
+    confidence: float | None = None
+    attention: tuple[tuple[Event, float], ...] = ()
+    uncertainty: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A place in the store that an answer rests on.
+
+    `text` is the stored text at [start, end) of the source, character for character, and
+    `verified` says that the answer's words were found there; an unverified citation keeps what
+    the answer claimed in `text` and has no place (`source` is None). `share` is set where no words
+    of the answer point there but the model's attention does: the share of it that the place got.
+    `valid_from` and `valid_until` are set for a statement that superseded another one or was
+    superseded: it was valid from the one, ISO 8601 UTC, to before the other, None while in force.
+    """
+
+    number: int
+    verified: bool
+    text: str
+    source: str | None = None
+    kind: str | None = None
+    start: int | None = None
+    end: int | None = None
+    page: int | None = None
+    section: str | None = None
+    time: str | None = None
+    role: str | None = None
+    share: float | None = None
+    valid_from: str | None = None
+    valid_until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of an outline: sentences of the store under a heading, by their place."""
+
+    heading: str
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with the exact text behind it.
+
+    `found` is False when the engine says that memory holds no answer; `confidence` is the chance
+    that the answer is right, 0..1, from engines that measure it. `outline` is what the engine
+    marked before it answered, where it was asked to. `explain` is the recall report that
+    `--explain` and `/why` show.
+    """
+
+    id: int
+    question: str
+    text: str
+    state: State
+    engine: str
+    namespace: str
+    session: str
+    found: bool = True
+    confidence: float | None = None
+    citations: tuple[Citation, ...] = ()
+    outline: tuple[Point, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    explain: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,54 @@
+"""How a model is called for a piece of writing, so that the same seed gives the same again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from memagent.engines.base import Engine
+from memagent.errors import UsageError
+from memagent.types import Message, Request
+
+__all__ = ["Call", "check_writes", "seed_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How an engine is called: `seed` makes every call the same again."""
+
+    engine: Engine
+    max_tokens: int
+    temperature: float
+    seed: tuple[int, ...]
+    on_text: Callable[[str], None] = lambda text: None
+
+    def say(
+        self, messages: tuple[Message, ...], schema: dict[str, Any], attempt: int, hotter: float = 0
+    ) -> str:
+        """The whole answer of one call. EngineError as the engine raises it."""
+        request = Request(
+            messages=messages,
+            question=messages[-1].content,
+            max_tokens=self.max_tokens,
+            temperature=max(self.temperature, hotter),
+            seed=seed_of(*self.seed, attempt),
+            schema=schema if self.engine.capabilities.structured else None,
+        )
+        return self.engine.whole(request, self.on_text).text
+
+
+def seed_of(*parts: int) -> int:
+    """A seed made of numbers: the same for the same ones, 31 bits."""
+    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4]) >> 1
+
+
+def check_writes(engine: Engine, what: str) -> None:
+    """Raise UsageError unless the engine writes."""
+    if not engine.capabilities.generates:
+        raise UsageError(
+            f"{what} needs a model that writes, and {engine.name} only quotes: run one and name it "
+            "with --url (memagent doctor shows how)"
+        )

@@ -1,0 +1,1 @@
+"""English rules for dates, speakers, entities and validity."""

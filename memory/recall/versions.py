@@ -1,0 +1,119 @@
+"""Versions of documents that others took the place of, searched as of a day when they were current.
+
+Their events were dropped with the version, so that ordinary recall costs nothing for them. They are
+cut and embedded anew when a moment is first asked for at which they were current, and kept in a
+namespace of their own, which no name can open.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from memagent.memory.index.embedder import Embedder
+from memagent.memory.index.vector_index import VectorIndex
+from memagent.memory.recall.dense import Dense, Joined
+from memagent.memory.recall.lexical import Lexical
+from memagent.memory.recall.search import Search
+from memagent.memory.segmentation.sentences import Segmenter
+from memagent.memory.store.database import Store, now
+from memagent.memory.store.events import EARLIER, Events
+from memagent.memory.store.spans import NOT_SEGMENTED
+from memagent.memory.store.vectors import Vectors
+
+__all__ = ["Versions"]
+
+_AT_ONCE = 128
+# Spans of documents of a namespace that were replaced after a moment and stored by then.
+_REPLACED = f"""FROM spans s JOIN sources src ON src.id = s.source_id
+    WHERE src.namespace_id = ? AND src.kind = 'document' AND src.superseded > ?
+    AND s.time <= ? AND s.segmenter IS NOT '{NOT_SEGMENTED}'"""
+
+
+class Versions:
+    """The earlier versions of the documents of one namespace; `warn` gets a line before a version
+    is read, which may take a while."""
+
+    def __init__(
+        self,
+        store: Store,
+        namespace: str,
+        namespace_id: int,
+        embedder: Embedder,
+        index_dir: Path,
+        warn: Callable[[str], None],
+        segmenter: Segmenter,
+    ) -> None:
+        self.store = store
+        self.name = namespace + EARLIER
+        self.of = namespace_id
+        self.embedder = embedder
+        self.index_dir = index_dir
+        self.warn = warn
+        self.segmenter = segmenter
+        self._lock = threading.RLock()
+        self._dense: Dense | None = None
+
+    def search(self, as_of: str, current: Dense) -> Search | None:
+        """The search of `current` and of the versions that were current at a moment, ISO 8601 UTC;
+        None where no version of then was replaced since."""
+        if not self.store.rows(f"SELECT 1 {_REPLACED} LIMIT 1", self.of, as_of, as_of):
+            return None
+        with self._lock:
+            here = self._namespace()
+            self._cut(here, as_of)
+            dense = self._embedded(here)
+        return Search(
+            Events(self.store, self.of, here),
+            Lexical(self.store, self.of, here),
+            Joined(current, dense),
+            self.embedder,
+        )
+
+    def _namespace(self) -> int:
+        with self.store.write() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO namespaces (name, created) VALUES (?, ?)",
+                [self.name, now()],
+            )
+            row = self.store.row("SELECT id FROM namespaces WHERE name = ?", self.name)
+        assert row is not None
+        return int(row["id"])
+
+    def _cut(self, here: int, as_of: str) -> None:
+        events = Events(self.store, here)
+        missing = self._missing(as_of)
+        names = dict.fromkeys(row["name"] for row in missing)
+        if names:
+            self.warn(f"reading as it stood then: {', '.join(names)}")
+        for row in missing:
+            events.cut([row], self.segmenter, lambda span: self._missing(as_of, span))
+
+    def _missing(self, as_of: str, span: int | None = None) -> list[dict[str, Any]]:
+        """The spans that were current then and have no events; that of one id."""
+        rows = self.store.rows(
+            f"""SELECT s.*, src.name AS name {_REPLACED} AND (? IS NULL OR s.id = ?)
+                AND NOT EXISTS (SELECT 1 FROM events e WHERE e.span_id = s.id)
+                ORDER BY s.source_id, s.ordinal""",
+            self.of,
+            as_of,
+            as_of,
+            span,
+            span,
+        )
+        return [row for row in rows if any(map(str.isalnum, row["text"]))]
+
+    def _embedded(self, here: int) -> Dense:
+        events = Events(self.store, here)
+        if self._dense is None:
+            path = self.index_dir / f"{here}-{self.embedder.id}.faiss"
+            vectors = Vectors(self.store, here, self.embedder.id, self.embedder.dim)
+            # Made from the store each time, it is never written: nothing to purge.
+            index = VectorIndex(path, self.embedder.dim, on_warning=self.warn)
+            self._dense = Dense(vectors, index, self._lock)
+        vectors = self._dense.vectors
+        while new := events.after(vectors.size()[1], _AT_ONCE):
+            vectors.append([e.id for e in new], self.embedder.encode([e.text for e in new]))
+        return self._dense

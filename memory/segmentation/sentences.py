@@ -1,0 +1,113 @@
+"""Cutting a span into events where no language model is at hand: whole sentences, by size.
+
+Knows nothing of stores or of surprise; which segmenter made an event is recorded with its span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from memagent.memory.segmentation.scorer import Score, score
+
+__all__ = [
+    "Segmenter",
+    "Sentences",
+    "estimate_tokens",
+    "sentences",
+    "sentences_around",
+    "short_sentences",
+]
+
+
+class Segmenter(Protocol):
+    """A way to cut text into events."""
+
+    @property
+    def id(self) -> str:
+        """Name and parameters, stored with every span it cut."""
+
+    def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
+        """Character ranges [start, end) of the events of `text`, in order, without overlap.
+
+        A segmenter that goes by surprise gets it from `score`.
+        """
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of `text` without a tokenizer: 4 per 3 words, or 1 per 4 characters if more."""
+    return max(len(text.split()) * 4 // 3, len(text) // 4, 1)
+
+
+def sentences(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Sentences of `text` as (start, end, opens a paragraph), white space around them left out.
+
+    What holds no letter or digit (rules, redactions) is no sentence.
+    """
+    from sentencex import get_sentence_boundaries
+
+    opens = True
+    for boundary in get_sentence_boundaries("en", text):
+        start, end = boundary["start_index"], boundary["end_index"]
+        inner = text[start:end].strip()
+        if not any(character.isalnum() for character in inner):
+            opens = opens or boundary["is_paragraph_break"]
+            continue
+        start += text[start:end].index(inner)
+        yield start, start + len(inner), opens
+        opens = False
+
+
+def short_sentences(text: str, most: int) -> Iterator[tuple[int, int, bool]]:
+    """Sentences as above; one of more than `most` tokens is cut between words, or anywhere."""
+    limit = most * 4  # characters; estimate_tokens counts at least one token in four
+    for start, end, opens in sentences(text):
+        first = opens
+        while end - start > limit or estimate_tokens(text[start:end]) > most:
+            cut = _last_space(text, start, min(end, start + limit), most)
+            yield start, cut, first
+            first = False
+            start = cut + (len(text[cut:end]) - len(text[cut:end].lstrip()))
+        if start < end:
+            yield start, end, first
+
+
+def _last_space(text: str, start: int, end: int, most: int) -> int:
+    """The latest cut between words that leaves at most `most` tokens."""
+    while estimate_tokens(text[start:end]) > most or end - start == most * 4:
+        cut = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+        if cut <= start:
+            return end
+        end = cut
+    return end
+
+
+def sentences_around(text: str, start: int, end: int) -> tuple[int, int]:
+    """From the start of the first to the end of the last sentence that the characters [start, end)
+    lie in, and never less than these."""
+    inside = [(a, b) for a, b, _ in sentences(text) if a < end and b > start]
+    return (min(start, inside[0][0]), max(end, inside[-1][1])) if inside else (start, end)
+
+
+class Sentences:
+    """Events of whole sentences, at most `most` tokens; a new paragraph begins a new event
+    once `least` tokens are reached. A sentence longer than `most` is cut between words."""
+
+    def __init__(self, least: int = 64, most: int = 128) -> None:
+        self.least = least
+        self.most = most
+        self.id = f"sentences-{least}-{most}"
+
+    def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
+        events: list[tuple[int, int]] = []
+        size = 0
+        for start, end, opens in short_sentences(text, self.most):
+            tokens = estimate_tokens(text[start:end])
+            full = size + tokens > self.most or (opens and size >= self.least)
+            if events and not full:
+                events[-1] = (events[-1][0], end)
+                size += tokens
+            else:
+                events.append((start, end))
+                size = tokens
+        return events

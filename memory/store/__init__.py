@@ -1,0 +1,1 @@
+"""The SQLite store, one table or concern a file."""

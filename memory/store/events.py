@@ -1,0 +1,294 @@
+"""Events of a namespace: made from spans, indexed for words, read back as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlite_utils import Database
+
+from memagent.memory.segmentation.scorer import UnscoredError
+from memagent.memory.segmentation.sentences import Segmenter
+from memagent.memory.store.database import Store
+from memagent.memory.store.spans import NOT_SEGMENTED
+from memagent.memory.store.surprises import Surprises
+from memagent.types import Event
+
+__all__ = ["EARLIER", "FIELDS", "Events", "Filter"]
+
+# The fields of an Event, in its order, from events `e`, their spans `s` and sources `src`.
+FIELDS = """e.id, e.source_id, src.name, src.kind, e.start, e."end",
+    substr(s.text, e.start - s.start + 1, e."end" - e.start), s.page, s.section, s.role, s.time"""
+_FROM = """FROM events e JOIN spans s ON s.id = e.span_id
+    JOIN sources src ON src.id = e.source_id"""
+_OPENING = 64  # characters
+# Ends the name of the namespace that holds the events of a namespace's earlier versions of
+# documents; no name that a person gives may have brackets.
+EARLIER = " (earlier versions)"
+_BOTH = f"""(SELECT id FROM namespaces WHERE id = ?1
+    OR name = (SELECT name || '{EARLIER}' FROM namespaces WHERE id = ?1))"""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What may be recalled at all: a time range [since, until) in ISO 8601 UTC, some sources.
+
+    `as_of` is a moment, too: what was stored up to it counts, as it was valid then.
+    """
+
+    since: str | None = None
+    until: str | None = None
+    sources: tuple[int, ...] = ()
+    as_of: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.since or self.until or self.sources or self.as_of)
+
+    def within(self, times: tuple[str, str]) -> Filter:
+        """This filter and a time range [since, until) in ISO 8601 UTC."""
+        since, until = times
+        later = max(self.since or since, since)
+        return replace(self, since=later, until=min(self.until or until, until))
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """Conditions on spans `s` and events `e`, beginning with AND, and their parameters."""
+        parts: list[str] = []
+        values: list[Any] = []
+        if self.since:
+            parts.append("AND s.time >= ?")
+            values.append(self.since)
+        if self.until:
+            parts.append("AND s.time < ?")
+            values.append(self.until)
+        if self.sources:
+            parts.append(f"AND e.source_id IN ({', '.join('?' * len(self.sources))})")
+            values.extend(self.sources)
+        if self.as_of:
+            parts.append("AND s.time <= ?")
+            parts.append("AND e.source_id NOT IN (SELECT id FROM sources WHERE superseded <= ?)")
+            values.extend([self.as_of, self.as_of])
+        return " ".join(parts), values
+
+
+class Events:
+    """The events of one namespace; those of another one, `also`, are read with them."""
+
+    def __init__(self, store: Store, namespace_id: int, also: int | None = None) -> None:
+        self.store = store
+        self.namespace_id = namespace_id
+        self._inside = f"= {namespace_id}" if also is None else f"IN ({namespace_id}, {also})"
+        self.surprises = Surprises(store)
+
+    def segment_pending(self, segmenter: Segmenter, limit: int = 16) -> int:
+        """Cut up to `limit` spans that have no events yet; returns how many spans it cut.
+
+        Cutting may take seconds, so it happens before the store is locked.
+        """
+        pending = self._to_cut("s.segmenter IS NULL ORDER BY s.source_id, s.id LIMIT ?", limit)
+        if pending:
+            self.cut(
+                pending,
+                segmenter,
+                lambda span: self._to_cut("s.segmenter IS NULL AND s.id = ?", span),
+            )
+        return len(pending)
+
+    def cut(
+        self,
+        pending: list[dict[str, Any]],
+        segmenter: Segmenter,
+        again: Callable[[int], list[dict[str, Any]]],
+    ) -> None:
+        """Make events of rows of spans; `again` reads one anew, if it is still to be cut."""
+        cuts = self.surprises.cut(pending, segmenter)
+        with self.store.write() as db:
+            for row, events in zip(pending, cuts, strict=True):
+                # Read again under the write lock: another process may have cut it meanwhile, or
+                # have forgotten some of it; then it is cut anew by the next call.
+                if row in again(row["id"]):
+                    self._insert(db, row, events, segmenter.id)
+
+    def recut(self, source_id: int, segmenter: Segmenter) -> int:
+        """Cut a whole source anew, in the order of its text and in one transaction.
+
+        Where that needs surprise that is not stored and the segmenter's scorer is not at hand,
+        nothing is changed; returns the number of such spans. What is scored on the way is stored,
+        also where the events are of this rule already.
+        """
+        while True:
+            spans = self._to_cut("s.source_id = ? ORDER BY s.ordinal", source_id)
+            cuts: list[list[tuple[int, int]]] = []
+            missing = 0
+            for span in spans:
+                try:
+                    cuts += self.surprises.cut([span], segmenter)
+                except UnscoredError:
+                    missing += 1
+            if all(span["segmenter"] == segmenter.id for span in spans):
+                return 0
+            if missing:
+                return missing
+            with self.store.write() as db:
+                # Otherwise a turn came, or something was forgotten meanwhile: once more.
+                if self._to_cut("s.source_id = ? ORDER BY s.ordinal", source_id) == spans:
+                    self.drop("source_id = ?", source_id)
+                    for span, events in zip(spans, cuts, strict=True):
+                        self._insert(db, span, events, segmenter.id)
+                    return 0
+
+    def get(self, ids: Sequence[int]) -> list[Event]:
+        """The events with these ids that exist in this namespace, in the order asked."""
+        found = {
+            event.id: event
+            for event in self._read("e.id IN (SELECT value FROM json_each(?))", json.dumps(ids))
+        }
+        return [found[i] for i in ids if i in found]
+
+    def with_openings(self, ids: Sequence[int], which: Filter) -> list[tuple[Event, str]]:
+        """Those of the events that pass the filter, by id, each with how its span begins."""
+        conditions, values = which.sql()
+        # The plus: a row is found by its id at once, not by way of the index of namespaces.
+        rows = self.store.tuples(
+            f"""SELECT substr(s.text, 1, {_OPENING}), {FIELDS} {_FROM}
+                WHERE +e.namespace_id {self._inside}
+                AND e.id IN (SELECT value FROM json_each(?)) {conditions} ORDER BY e.id""",
+            json.dumps(ids),
+            *values,
+        )
+        return [(Event(*fields), opening) for opening, *fields in rows]
+
+    def sources_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Those of the ids that are events of this namespace, ascending, each with its source."""
+        # The plus: as above.
+        return self.store.tuples(
+            f"""SELECT id, source_id FROM events WHERE +namespace_id {self._inside}
+                AND id IN (SELECT value FROM json_each(?)) ORDER BY id""",
+            json.dumps(ids),
+        )
+
+    def after(self, event_id: int, limit: int) -> list[Event]:
+        """Up to `limit` events with higher ids, in order of id."""
+        return self._read("e.id > ? ORDER BY e.id LIMIT ?", event_id, limit)
+
+    def of(self, source_id: int) -> list[Event]:
+        """The events of a source in the order of its text."""
+        return self._read("e.source_id = ? ORDER BY e.start", source_id)
+
+    def beside(self, event: Event, which: Filter) -> list[Event]:
+        """The event before and the one after in the same source, of those that pass the filter."""
+        conditions, values = which.sql()
+        return [
+            found
+            for side, order in (("<", "DESC"), (">", "ASC"))
+            for found in self._read(
+                f"""e.source_id = ? AND e.start {side} ? {conditions}
+                    ORDER BY e.start {order} LIMIT 1""",
+                event.source_id,
+                event.start,
+                *values,
+            )
+        ]
+
+    def allowed(self, which: Filter) -> list[int]:
+        """Ids of the events that pass the filter, ascending."""
+        conditions, values = which.sql()
+        rows = self.store.rows(
+            f"""SELECT e.id FROM events e JOIN spans s ON s.id = e.span_id
+                WHERE e.namespace_id {self._inside} {conditions} ORDER BY e.id""",
+            *values,
+        )
+        return [row["id"] for row in rows]
+
+    def count_after(self, event_id: int = 0) -> int:
+        """Number of events with higher ids; all of them by default."""
+        row = self.store.row(
+            "SELECT count(*) AS n FROM events WHERE namespace_id = ? AND id > ?",
+            self.namespace_id,
+            event_id,
+        )
+        return int(row["n"]) if row else 0
+
+    def drop(self, condition: str, *parameters: Any) -> int:
+        """Delete events, their words and their vectors; the text stays. Returns how many.
+
+        Those of earlier versions of documents are under the condition, too.
+        """
+        with self.store.write() as db:
+            ids = [
+                row["id"]
+                for row in self.store.rows(
+                    f"SELECT id FROM events WHERE namespace_id IN {_BOTH} AND {condition}",
+                    self.namespace_id,
+                    *parameters,
+                )
+            ]
+            if ids:
+                self._delete(db, ids)
+        return len(ids)
+
+    def reset(self) -> None:
+        """Drop every event and mark its span as not yet cut, except those never to be cut."""
+        with self.store.write() as db:
+            self.drop("1")
+            db.execute(
+                """UPDATE spans SET segmenter = NULL WHERE segmenter <> ? AND source_id IN
+                   (SELECT id FROM sources WHERE namespace_id = ? AND superseded IS NULL)""",
+                [NOT_SEGMENTED, self.namespace_id],
+            )
+
+    def _read(self, condition: str, *parameters: Any) -> list[Event]:
+        return [
+            Event(*row)
+            for row in self.store.tuples(
+                f"SELECT {FIELDS} {_FROM} WHERE e.namespace_id {self._inside} AND {condition}",
+                *parameters,
+            )
+        ]
+
+    def _to_cut(self, condition: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Rows of the spans that are, or shall become, events."""
+        return self.store.rows(
+            f"""SELECT s.* FROM spans s JOIN sources src ON src.id = s.source_id
+                WHERE src.namespace_id = ? AND src.superseded IS NULL
+                AND s.segmenter IS NOT '{NOT_SEGMENTED}' AND {condition}""",
+            self.namespace_id,
+            *parameters,
+        )
+
+    def _insert(
+        self, db: Database, span: dict[str, Any], events: Iterable[tuple[int, int]], segmenter: str
+    ) -> None:
+        for start, end in events:
+            offset = span["start"]
+            cursor = db.execute(
+                """INSERT INTO events (namespace_id, source_id, span_id, start, "end")
+                   VALUES (?, ?, ?, ?, ?)""",
+                [self.namespace_id, span["source_id"], span["id"], offset + start, offset + end],
+            )
+            db.execute(
+                """INSERT INTO events_fts (rowid, text, ns)
+                   SELECT id, text, ns FROM event_texts WHERE id = ?""",
+                [cursor.lastrowid],
+            )
+        db.execute("UPDATE spans SET segmenter = ? WHERE id = ?", [segmenter, span["id"]])
+
+    def _delete(self, db: Database, ids: Iterable[int]) -> None:
+        for event_id in ids:
+            # The text index keeps no copy, so it must be told the text it forgets.
+            db.execute(
+                """INSERT INTO events_fts (events_fts, rowid, text, ns)
+                   SELECT 'delete', id, text, ns FROM event_texts WHERE id = ?""",
+                [event_id],
+            )
+            db.execute(
+                """UPDATE vector_sets SET count = count - 1 WHERE (namespace_id, embedder) IN
+                   (SELECT namespace_id, embedder FROM vectors WHERE event_id = ?)""",
+                [event_id],
+            )
+            db.execute("DELETE FROM events WHERE id = ?", [event_id])
+        mine = [self.namespace_id]
+        db.execute(f"UPDATE namespaces SET epoch = epoch + 1 WHERE id IN {_BOTH}", mine)
+        # Index files hold what is gone: they are now expected to be of no use.
+        db.execute(f"UPDATE vector_sets SET saved = 0 WHERE namespace_id IN {_BOTH}", mine)

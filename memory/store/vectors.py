@@ -1,0 +1,117 @@
+"""Vectors of events in the store, per embedder: the truth that index files are caches of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from memagent.memory.store.database import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Vectors"]
+
+
+class Vectors:
+    """Vectors of one namespace under one embedder, kept as float16 (unit length)."""
+
+    def __init__(self, store: Store, namespace_id: int, embedder: str, dim: int) -> None:
+        self.store = store
+        self.namespace_id = namespace_id
+        self.embedder = embedder
+        self.dim = dim
+
+    def size(self) -> tuple[int, int, bool]:
+        """Number of vectors, the highest event id embedded, whether an index file was saved."""
+        row = self.store.row(
+            "SELECT * FROM vector_sets WHERE namespace_id = ? AND embedder = ?",
+            self.namespace_id,
+            self.embedder,
+        )
+        return (row["count"], row["through"], bool(row["saved"])) if row else (0, 0, False)
+
+    def epoch(self) -> int:
+        """Rises whenever something of the namespace was deleted."""
+        row = self.store.row("SELECT epoch FROM namespaces WHERE id = ?", self.namespace_id)
+        return int(row["epoch"]) if row else 0
+
+    def append(
+        self, ids: Sequence[int], vectors: np.ndarray, tokens: Sequence[bytes | None] | None = None
+    ) -> None:
+        """Store vectors [len(ids), dim] of events with ascending ids, and codes of their tokens.
+
+        Events are embedded in order of id, so those at or below the highest one stored are there
+        already (another process was faster), and events deleted meanwhile are passed over.
+        """
+        import numpy as np
+
+        halves = vectors.astype(np.float16)
+        with self.store.write() as db:
+            _, through, _ = self.size()
+            added = 0
+            coded = tokens or [None] * len(ids)
+            for event_id, vector, codes in zip(ids, halves, coded, strict=True):
+                if event_id <= through:
+                    continue
+                cursor = db.execute(
+                    """INSERT INTO vectors (namespace_id, embedder, event_id, vector, tokens)
+                       SELECT ?, ?, id, ?, ? FROM events WHERE id = ?""",
+                    [self.namespace_id, self.embedder, vector.tobytes(), codes, event_id],
+                )
+                added += cursor.rowcount
+            db.execute(
+                """INSERT INTO vector_sets (namespace_id, embedder, count, through)
+                   VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                   count = count + excluded.count, through = max(through, excluded.through)""",
+                [self.namespace_id, self.embedder, added, max(ids, default=0)],
+            )
+
+    def after(self, event_id: int, block: int = 4096) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """Blocks of (event ids int64 [n], vectors float32 [n, dim]) with ids above `event_id`."""
+        import numpy as np
+
+        while True:
+            rows = self.store.rows(
+                """SELECT event_id, vector FROM vectors
+                   WHERE namespace_id = ? AND embedder = ? AND event_id > ?
+                   ORDER BY event_id LIMIT ?""",
+                self.namespace_id,
+                self.embedder,
+                event_id,
+                block,
+            )
+            if not rows:
+                return
+            ids = np.array([row["event_id"] for row in rows], dtype=np.int64)
+            flat = np.frombuffer(b"".join(row["vector"] for row in rows), dtype=np.float16)
+            yield ids, flat.reshape(len(rows), self.dim).astype(np.float32)
+            event_id = int(ids[-1])
+
+    def tokens(self, ids: Sequence[int]) -> dict[int, bytes | None]:
+        """The codes of the tokens of these events."""
+        return dict(
+            self.store.tuples(
+                """SELECT event_id, tokens FROM vectors WHERE namespace_id = ? AND embedder = ?
+                   AND event_id IN (SELECT value FROM json_each(?))""",
+                self.namespace_id,
+                self.embedder,
+                json.dumps(ids),
+            )
+        )
+
+    def mark_saved(self, saved: bool = True) -> None:
+        """Remember whether an index file exists, so that a missing one is noticed."""
+        with self.store.write() as db:
+            db.execute(
+                "UPDATE vector_sets SET saved = ? WHERE namespace_id = ? AND embedder = ?",
+                [saved, self.namespace_id, self.embedder],
+            )
+
+    def reset(self) -> None:
+        """Forget all vectors of the namespace, of every embedder, and that files were saved."""
+        with self.store.write() as db:
+            db.execute("DELETE FROM vectors WHERE namespace_id = ?", [self.namespace_id])
+            db.execute("DELETE FROM vector_sets WHERE namespace_id = ?", [self.namespace_id])
+            db.execute("UPDATE namespaces SET epoch = epoch + 1 WHERE id = ?", [self.namespace_id])
