@@ -23,5 +23,5 @@ with Workspace(Settings(store=folder / "memory.db"), print) as workspace:
         print(person, "->", found.best[0].event.text)
 
     christmas = Filter(since="2026-12-20", until="2026-12-27")
-    found = workspace.memory("anna").recall("What happened?", budget=200, which=christmas)
+    found = workspace.memory("anna").recall("What happened?", budget=200, where=christmas)
     print("that week:", [hit.event.text for hit in found.best])

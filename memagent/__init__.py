@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from memagent.agent.graph import Agent
     from memagent.agent.session import Session
     from memagent.engines.scripted import ScriptedEngine
-    from memagent.memory.namespace import Memory
+    from memagent.memory.namespace import Namespace
     from memagent.settings import Settings
     from memagent.types import Answer, Citation
 
@@ -23,13 +23,13 @@ _HOME = {
     "Agent": "memagent.agent.graph",
     "Answer": "memagent.types",
     "Citation": "memagent.types",
-    "Memory": "memagent.memory.namespace",
+    "Namespace": "memagent.memory.namespace",
     "ScriptedEngine": "memagent.engines.scripted",
     "Session": "memagent.agent.session",
     "Settings": "memagent.settings",
 }
 
-__all__ = ["Agent", "Answer", "Citation", "Memory", "ScriptedEngine", "Session", "Settings"]
+__all__ = ["Agent", "Answer", "Citation", "Namespace", "ScriptedEngine", "Session", "Settings"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from memagent.memory.namespace import Memory
+    from memagent.memory.namespace import Namespace
     from memagent.memory.store.events import Filter
 
 __all__ = [
@@ -155,8 +155,8 @@ class Scope:
     `which`, but for those of the session `session_id` from the character `since` on, which are the
     turn itself."""
 
-    memory: Memory
-    which: Filter
+    memory: Namespace
+    where: Filter
     session_id: int
     since: int
 

@@ -27,7 +27,7 @@ from memagent.memory.store.spans import Spans
 from memagent.memory.store.vectors import Vectors
 from memagent.types import Event, Piece, Source, Span
 
-__all__ = ["Memory"]
+__all__ = ["Namespace"]
 
 _EMBED_AT_ONCE = 128
 # Each channel looks for so many events, or one for so many tokens of the budget.
@@ -37,7 +37,7 @@ _HITS = 200  # are told by their tokens, or one for so many tokens of the budget
 _TOKENS_AT_LEAST = 8  # of an event with its label
 
 
-class Memory:
+class Namespace:
     """Sources, spans, events and recall of one namespace.
 
     `warn` gets one line whenever a cache had to be rebuilt, and what an engine cannot follow.
@@ -159,7 +159,7 @@ class Memory:
         budget: int,
         contiguity: float = 0.0,
         count: Callable[[str], int] = estimate_tokens,
-        which: Filter | None = None,
+        where: Filter | None = None,
         skip: Callable[[Event], bool] = lambda event: False,
     ) -> Recalled:
         """Events for `question` under `budget` tokens, measured by `count`.
@@ -167,25 +167,25 @@ class Memory:
         `which` is applied before the search; `skip` leaves out events that the prompt holds
         already, such as the running conversation.
         """
-        which = which or Filter()
+        where = where or Filter()
         self.catch_up()
         search = self.search
-        if which.as_of:
-            search = self.versions.search(which.as_of, self.dense) or search
+        if where.as_of:
+            search = self.versions.search(where.as_of, self.dense) or search
         depth = max(_DEPTH, budget // _TOKENS_A_HIT)
-        signs = search.look(search.query(question, which.as_of), depth, which)
+        signs = search.look(search.query(question, where.as_of), depth, where)
         most = max(_HITS, budget // _TOKENS_AT_LEAST)
         hits = search.hits(signs, most, count, skip) if signs else []
         recalled = choose(
             question,
             hits,
-            lambda event: [e for e in search.events.beside(event, which) if not skip(e)],
+            lambda event: [e for e in search.events.neighbours(event, where) if not skip(e)],
             count,
             budget=budget,
             contiguity=contiguity,
             channels={name: len(ids) for name, ids in (signs.rankings if signs else {}).items()},
         )
-        return supersede(recalled, self.events, self.lexical, which, count, skip)
+        return supersede(recalled, self.events, self.lexical, where, count, skip)
 
     def withdraw(self, spans: Iterable[Span]) -> None:
         """Take turns back: their text stays, nothing is recalled from it any more."""

@@ -13,7 +13,7 @@ if not os.path.exists("/dev/nvidia0"):  # noqa: PTH110
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 
 PROGRAM = Path(sys.executable).with_name("memagent")
@@ -35,10 +35,10 @@ def embedder() -> Embedder:
 
 
 @pytest.fixture
-def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Iterator[Memory]:
+def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Iterator[Namespace]:
     """A memory over the new store; a warning of the index fails the test that did not expect it."""
     warnings: list[str] = []
-    made = Memory(store, "default", embedder, tmp_path / "index", warnings.append)
+    made = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
     yield made
     assert not warnings
 

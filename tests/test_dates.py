@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.recall.language.dates import Days, closeness, day_of, days_named
 
 ORDER = ("first", "second", "other", "odd", "small")
@@ -54,7 +54,7 @@ def test_no_day_is_named(question: str) -> None:
     assert days_named(question, THURSDAY) == []
 
 
-def test_no_time_is_too_long_ago(memory: Memory) -> None:
+def test_no_time_is_too_long_ago(memory: Namespace) -> None:
     memory.spans.append_turn(memory.sources.session("talk").id, "user", "It rained all day.")
     for question in ("Was it so 999 years ago?", "the 999 years before 1 May 1901", "in 2099"):
         assert len(days_named(question, THURSDAY)) == 1
@@ -83,7 +83,7 @@ def test_a_time_without_a_zone_is_of_its_day() -> None:
     assert day_of("2023-05-08T12:00:00+00:00") == date(2023, 5, 8)
 
 
-def test_what_was_said_on_the_day_comes_first(memory: Memory) -> None:
+def test_what_was_said_on_the_day_comes_first(memory: Namespace) -> None:
     for month in range(1, 8):
         session = memory.sources.session(f"talk {month}")
         memory.spans.append_turn(
@@ -95,7 +95,7 @@ def test_what_was_said_on_the_day_comes_first(memory: Memory) -> None:
     assert later.best[0].event.time.startswith("2024-06")
 
 
-def test_a_day_is_found_among_many_by_its_date_alone(memory: Memory) -> None:
+def test_a_day_is_found_among_many_by_its_date_alone(memory: Namespace) -> None:
     for day in range(1, 29):
         session = memory.sources.session(f"day {day}")
         for turn in range(20):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent.types import Piece
 from memagent_bench.corpus import Corpus
@@ -28,7 +28,7 @@ def test_kills_lose_nothing() -> None:
     assert row["events"] > 0 and row["queries"] > 0
 
 
-def fill(memory: Memory, mark: str) -> None:
+def fill(memory: Namespace, mark: str) -> None:
     corpus = Corpus(3, 8)
     pieces = [Piece(f"{mark}. {piece.text[:200]}\n\n") for piece in corpus.pieces(12)]
     source, _ = memory.sources.begin_document(mark, mark, None, "text/plain")
@@ -39,7 +39,7 @@ def fill(memory: Memory, mark: str) -> None:
 def test_the_checks_see_damage(tmp_path: Path, embedder: Embedder) -> None:
     path, index = tmp_path / "memory.db", tmp_path / "memory.db.index"
     store = Store(path)
-    memories = {name: Memory(store, name, embedder, index, print) for name in NAMES}
+    memories = {name: Namespace(store, name, embedder, index, print) for name in NAMES}
     for name, memory in memories.items():
         fill(memory, NAMES[name])
         memory.sync_index()
@@ -58,7 +58,7 @@ def test_the_checks_see_damage(tmp_path: Path, embedder: Embedder) -> None:
     different, _ = compare_rebuilt(*place, Corpus(4, 8))
     assert different > 0
 
-    fill(Memory(store, "ben", embedder, index, print), NAMES["ada"])
+    fill(Namespace(store, "ben", embedder, index, print), NAMES["ada"])
     assert count_leaks(*place) > 0
     store.close()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.answers import CitationRow
 from memagent.memory.store.forget import BLOCK, forget_range, forget_source
@@ -16,7 +16,7 @@ SECRET = "The vault code is xylophonium-4711."
 TEXT = f"Bread is in the oven. {SECRET} The cat sleeps on the stove."
 
 
-def _add(memory: Memory) -> int:
+def _add(memory: Namespace) -> int:
     source, _ = memory.sources.begin_document("notes", "hash", None, "text/plain")
     memory.add_pieces(source, [Piece(TEXT)], lambda spans, chars: None)
     return source.id
@@ -26,7 +26,7 @@ def _bytes(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_range_is_overwritten_and_offsets_stay(memory: Memory, tmp_path: Path) -> None:
+def test_a_range_is_overwritten_and_offsets_stay(memory: Namespace, tmp_path: Path) -> None:
     source_id = _add(memory)
     assert "xylophonium" in memory.recall("vault code", budget=500).best[0].event.text
     start = TEXT.index(SECRET)
@@ -41,7 +41,7 @@ def test_a_range_is_overwritten_and_offsets_stay(memory: Memory, tmp_path: Path)
     assert b"xylophonium" not in _bytes(tmp_path)
 
 
-def test_the_quote_in_an_answer_goes_too(memory: Memory, tmp_path: Path) -> None:
+def test_the_quote_in_an_answer_goes_too(memory: Namespace, tmp_path: Path) -> None:
     source_id = _add(memory)
     session = memory.sources.session("talk")
     turn = memory.spans.append_turn(session.id, "user", "What is the code?")
@@ -67,7 +67,7 @@ def test_the_quote_in_an_answer_goes_too(memory: Memory, tmp_path: Path) -> None
     assert b"xylophonium" not in _bytes(tmp_path)
 
 
-def test_a_whole_source_goes_and_its_name_is_free(memory: Memory, tmp_path: Path) -> None:
+def test_a_whole_source_goes_and_its_name_is_free(memory: Namespace, tmp_path: Path) -> None:
     _add(memory)
     memory.catch_up()
     assert forget_source(memory.store, memory.events, memory.sources.get("notes")) == len(TEXT)
@@ -79,7 +79,7 @@ def test_a_whole_source_goes_and_its_name_is_free(memory: Memory, tmp_path: Path
     assert memory.recall("vault code", budget=500).chosen
 
 
-def test_a_document_goes_with_the_versions_before_it(memory: Memory, tmp_path: Path) -> None:
+def test_a_document_goes_with_the_versions_before_it(memory: Namespace, tmp_path: Path) -> None:
     _add(memory)
     memory.catch_up()
     _supersede(memory)
@@ -92,7 +92,7 @@ def test_a_document_goes_with_the_versions_before_it(memory: Memory, tmp_path: P
     assert b"Nothing of it" not in _bytes(tmp_path)
 
 
-def test_neighbouring_text_stays_searchable_by_its_words(memory: Memory) -> None:
+def test_neighbouring_text_stays_searchable_by_its_words(memory: Namespace) -> None:
     source_id = _add(memory)
     memory.catch_up()
     start = TEXT.index(SECRET)
@@ -103,26 +103,26 @@ def test_neighbouring_text_stays_searchable_by_its_words(memory: Memory) -> None
     assert memory.store.integrity() == "ok"
 
 
-def _range(memory: Memory) -> None:
+def _range(memory: Namespace) -> None:
     forget_range(memory.store, memory.events, memory.sources.get("notes").id, 500, 501)
 
 
-def _source(memory: Memory) -> None:
+def _source(memory: Namespace) -> None:
     forget_source(memory.store, memory.events, memory.sources.get("notes"))
 
 
-def _supersede(memory: Memory) -> None:
+def _supersede(memory: Namespace) -> None:
     source, _ = memory.sources.begin_document("notes", "other hash", None, "text/plain")
     memory.add_pieces(source, [Piece("Nothing of it.")], lambda spans, chars: None)
 
 
-def _withdraw(memory: Memory) -> None:
+def _withdraw(memory: Namespace) -> None:
     memory.withdraw(memory.spans.of(memory.sources.get("notes").id))
 
 
 @pytest.mark.parametrize("lose", [_range, _source, _supersede, _withdraw])
 def test_surprise_goes_with_its_text(
-    memory: Memory, tmp_path: Path, lose: Callable[[Memory], None]
+    memory: Namespace, tmp_path: Path, lose: Callable[[Namespace], None]
 ) -> None:
     memory.segmenter = SurprisingSentences(ModelSurprise())
     source, _ = memory.sources.begin_document("notes", "hash", None, "text/plain")
@@ -143,7 +143,7 @@ def test_surprise_goes_with_its_text(
     assert spans == left
 
 
-def test_the_surprise_of_an_answer_that_quotes_goes_too(memory: Memory) -> None:
+def test_the_surprise_of_an_answer_that_quotes_goes_too(memory: Namespace) -> None:
     memory.segmenter = SurprisingSentences(ModelSurprise())
     source_id = _add(memory)
     turn = memory.spans.append_turn(memory.sources.session("talk").id, "user", "The code?")
@@ -165,7 +165,7 @@ def test_the_surprise_of_an_answer_that_quotes_goes_too(memory: Memory) -> None:
     assert memory.store.rows("SELECT * FROM surprises") == []
 
 
-def test_text_superseded_before_it_was_cut_is_not_recalled(memory: Memory) -> None:
+def test_text_superseded_before_it_was_cut_is_not_recalled(memory: Namespace) -> None:
     _add(memory)
     _supersede(memory)
     assert [h.event.text for h in memory.recall("vault code", budget=500).best] == [

@@ -7,15 +7,15 @@ import pytest
 from memagent.documents.ingest import ingest
 from memagent.documents.open import open_document
 from memagent.errors import InputError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 
 
-def _names(memory: Memory) -> dict[str, str]:
+def _names(memory: Namespace) -> dict[str, str]:
     return {s.name: memory.spans.text(s.id) for s in memory.sources.all("document")}
 
 
 def test_a_file_is_known_by_its_address(
-    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -36,7 +36,9 @@ def test_a_file_is_known_by_its_address(
     }
 
 
-def test_an_interrupted_file_goes_on_behind_its_last_piece(memory: Memory, tmp_path: Path) -> None:
+def test_an_interrupted_file_goes_on_behind_its_last_piece(
+    memory: Namespace, tmp_path: Path
+) -> None:
     path = tmp_path / "long.txt"
     path.write_text("".join(f"Paragraph {n} of a long text.\n\n" * 40 for n in range(800)))
 
@@ -66,7 +68,7 @@ def test_an_interrupted_file_goes_on_behind_its_last_piece(memory: Memory, tmp_p
     assert memory.sources.get("long").complete
 
 
-def test_a_document_without_words_leaves_no_trace(memory: Memory, tmp_path: Path) -> None:
+def test_a_document_without_words_leaves_no_trace(memory: Namespace, tmp_path: Path) -> None:
     path = tmp_path / "blank.txt"
     path.write_text(" \n\n ")
     with pytest.raises(InputError, match="no words"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.recall.signals import Rankings
 from memagent.memory.store.database import Store
 from memagent.memory.store.events import Filter
@@ -22,27 +22,27 @@ FACTS = [
 ]
 
 
-def add(memory: Memory, name: str, *texts: str) -> Source:
+def add(memory: Namespace, name: str, *texts: str) -> Source:
     source, _ = memory.sources.begin_document(name, f"hash of {name}", None, "text/plain")
     memory.add_pieces(source, [Piece(text) for text in texts], lambda spans, chars: None)
     return memory.sources.get(name)
 
 
-def texts(memory: Memory, question: str, budget: int = 60, **how: object) -> list[str]:
+def texts(memory: Namespace, question: str, budget: int = 60, **how: object) -> list[str]:
     return [hit.event.text for hit in memory.recall(question, budget=budget, **how).best]  # type: ignore[arg-type]
 
 
-def ranked(memory: Memory, question: str) -> Rankings:
+def ranked(memory: Namespace, question: str) -> Rankings:
     return memory.search.rankings(memory.search.query(question), 50, Filter())
 
 
-def test_words_and_meaning_both_find(memory: Memory) -> None:
+def test_words_and_meaning_both_find(memory: Namespace) -> None:
     add(memory, "facts", *FACTS)
     assert texts(memory, "rye bread")[0] == FACTS[3]
     assert texts(memory, "Who looked after the insects?")[0] == FACTS[1]
 
 
-def test_an_empty_memory_recalls_nothing(memory: Memory) -> None:
+def test_an_empty_memory_recalls_nothing(memory: Namespace) -> None:
     found = memory.recall("anything at all?", budget=500)
     assert (found.chosen, found.left_out, found.spent) == ((), (), 0)
 
@@ -50,14 +50,14 @@ def test_an_empty_memory_recalls_nothing(memory: Memory) -> None:
 @pytest.mark.parametrize(
     "question", ["", "   ", "???", '"', "AND OR NOT", "ns : n1", "a* (b", "🙂"]
 )
-def test_no_question_breaks_the_search(memory: Memory, question: str) -> None:
+def test_no_question_breaks_the_search(memory: Namespace, question: str) -> None:
     add(memory, "facts", *FACTS)
     assert memory.recall(question, budget=500).spent <= 500
 
 
 @pytest.mark.parametrize("budget", [50, 80, 120, 500])
 def test_the_budget_is_never_exceeded_and_neighbours_get_their_share(
-    memory: Memory, budget: int
+    memory: Namespace, budget: int
 ) -> None:
     add(memory, "facts", *FACTS)
     found = memory.recall("lighthouse keeper bees", budget=budget)
@@ -69,7 +69,7 @@ def test_the_budget_is_never_exceeded_and_neighbours_get_their_share(
     assert len(everything) == len(found.chosen) + len(found.left_out)
 
 
-def test_neighbours_of_a_hit_come_with_it(memory: Memory) -> None:
+def test_neighbours_of_a_hit_come_with_it(memory: Namespace) -> None:
     filler = [f"Sentence number {n} is about nothing in particular, item {n}." for n in range(300)]
     story = ["Quite another matter.", "The zeppelin landed at noon.", "Everyone cheered loudly."]
     add(memory, "story", *filler[:150], *story, *filler[150:])
@@ -80,7 +80,7 @@ def test_neighbours_of_a_hit_come_with_it(memory: Memory) -> None:
     assert story[2] in via
 
 
-def test_no_budget_is_kept_for_the_neighbours_of_turns(memory: Memory) -> None:
+def test_no_budget_is_kept_for_the_neighbours_of_turns(memory: Namespace) -> None:
     session = memory.sources.session("talk")
     for n in range(60):
         said = "The zeppelin landed." if n % 3 == 0 else f"Nothing in particular, item {n}."
@@ -96,8 +96,8 @@ def test_no_budget_is_kept_for_the_neighbours_of_turns(memory: Memory) -> None:
 
 
 def test_namespaces_are_walls(store: Store, embedder: Embedder, tmp_path: Path) -> None:
-    mine = Memory(store, "mine", embedder, tmp_path / "index", print)
-    theirs = Memory(store, "theirs", embedder, tmp_path / "index", print)
+    mine = Namespace(store, "mine", embedder, tmp_path / "index", print)
+    theirs = Namespace(store, "theirs", embedder, tmp_path / "index", print)
     add(mine, "facts", *FACTS[:3])
     add(theirs, "facts", *[f"{fact} Secret {n}." for n, fact in enumerate(FACTS * 20)])
     found = texts(mine, "lighthouse bees trains bread telescope ferry", budget=5000)
@@ -106,7 +106,7 @@ def test_namespaces_are_walls(store: Store, embedder: Embedder, tmp_path: Path) 
     assert mine.events.get(ids) == []
 
 
-def test_time_and_source_are_filtered_before_the_search(memory: Memory) -> None:
+def test_time_and_source_are_filtered_before_the_search(memory: Namespace) -> None:
     session = memory.sources.session("talk")
     for day in range(1, 29):
         memory.spans.append_turn(
@@ -117,27 +117,27 @@ def test_time_and_source_are_filtered_before_the_search(memory: Memory) -> None:
         )
     add(memory, "facts", "Soup is eaten with a spoon.")
     window = Filter(since="2026-02-10T00:00:00", until="2026-02-12T00:00:00")
-    found = texts(memory, "Which soup did we eat?", budget=5000, which=window)
+    found = texts(memory, "Which soup did we eat?", budget=5000, where=window)
     assert sorted(found) == [
         "On day 10 we ate soup number 10.",
         "On day 11 we ate soup number 11.",
     ]
     only = Filter(sources=(memory.sources.get("facts").id,))
-    assert texts(memory, "soup", budget=5000, which=only) == ["Soup is eaten with a spoon."]
+    assert texts(memory, "soup", budget=5000, where=only) == ["Soup is eaten with a spoon."]
 
 
 def test_search_equals_that_of_a_rebuilt_index(
     store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
     warnings: list[str] = []
-    first = Memory(store, "default", embedder, tmp_path / "index", warnings.append)
+    first = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
     add(first, "facts", *FACTS)
     add(first, "more", *[f"{fact} Again, {n}." for n, fact in enumerate(FACTS * 10)])
     questions = [*FACTS, "bees", "old clock", "the coast in winter"]
     before = [ranked(first, question) for question in questions]
     first.close()
     shutil.rmtree(tmp_path / "index", ignore_errors=True)
-    second = Memory(store, "default", embedder, tmp_path / "index", warnings.append)
+    second = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
     assert [ranked(second, question) for question in questions] == before
     second.rebuild()
     after = [texts(second, question, 400) for question in questions]
@@ -148,14 +148,14 @@ def test_a_missing_index_file_is_one_warning(
     store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
     warnings: list[str] = []
-    first = Memory(store, "default", embedder, tmp_path / "index", warnings.append)
+    first = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
     add(first, "facts", *[f"{fact} {n}" for n, fact in enumerate(FACTS * 60)])
     texts(first, "bees")
     first.close()
     files = list((tmp_path / "index").glob("*.faiss"))
     assert len(files) == 1
     files[0].unlink()
-    second = Memory(store, "default", embedder, tmp_path / "index", warnings.append)
+    second = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
     assert texts(second, "bees")
     assert texts(second, "clock")
     assert len(warnings) == 1
@@ -169,17 +169,17 @@ def test_another_embedder_gets_vectors_of_its_own(
     shutil.copytree(embedder.folder, copy)
     other = Embedder(str(copy))
     assert other.id != embedder.id
-    first = Memory(store, "default", embedder, tmp_path / "index", print)
+    first = Namespace(store, "default", embedder, tmp_path / "index", print)
     add(first, "facts", *FACTS)
     texts(first, "bees")
-    second = Memory(store, "default", other, tmp_path / "index", print)
+    second = Namespace(store, "default", other, tmp_path / "index", print)
     assert texts(second, "bees")[0] == FACTS[1]
     sets = store.rows("SELECT embedder, count FROM vector_sets ORDER BY embedder")
     assert {row["count"] for row in sets} == {len(FACTS)}
     assert len(sets) == 2
 
 
-def test_an_updated_document_is_recalled_in_its_new_words_only(memory: Memory) -> None:
+def test_an_updated_document_is_recalled_in_its_new_words_only(memory: Namespace) -> None:
     add(memory, "plan", "The party is on Saturday.")
     assert texts(memory, "party") == ["The party is on Saturday."]
     source, _ = memory.sources.begin_document("plan", "another hash", None, "text/plain")
@@ -187,7 +187,7 @@ def test_an_updated_document_is_recalled_in_its_new_words_only(memory: Memory) -
     assert texts(memory, "party") == ["The party is on Sunday."]
 
 
-def test_withdrawn_and_unsegmented_turns_are_not_recalled(memory: Memory) -> None:
+def test_withdrawn_and_unsegmented_turns_are_not_recalled(memory: Namespace) -> None:
     session = memory.sources.session("talk")
     kept = memory.spans.append_turn(session.id, "user", "The blue kite flew over the dunes.")
     memory.spans.append_turn(session.id, "user", "Is the kite blue?", segment=False)

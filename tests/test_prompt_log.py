@@ -8,7 +8,7 @@ from memagent.agent.graph import Agent
 from memagent.agent.session import Session
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent.memory.store.events import Filter
 from memagent.memory.store.forget import forget_range
@@ -34,14 +34,14 @@ QUESTIONS = [
 ]
 
 
-def told(memory: Memory, facts: list[str] = FACTS) -> None:
+def told(memory: Namespace, facts: list[str] = FACTS) -> None:
     for number, text in enumerate(facts):
         source, _ = memory.sources.begin_document(f"note {number}", text, None, "text/plain")
         memory.add_pieces(source, [Piece(text)], lambda spans, chars: None)
 
 
 def agent_of(
-    memory: Memory, *replies: Reply, context: int = 8192, **settings: int
+    memory: Namespace, *replies: Reply, context: int = 8192, **settings: int
 ) -> tuple[Agent, ScriptedEngine]:
     engine = ScriptedEngine(replies or ["Noted."], context=context)
     return Agent(memory, engine, Settings(**{"budget": 60, **settings})), engine  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ def prompts(engine: ScriptedEngine) -> list[tuple[Message, ...]]:
     return [request.messages for request in engine.requests]
 
 
-def test_each_prompt_begins_with_the_one_before_it_and_its_answer(memory: Memory) -> None:
+def test_each_prompt_begins_with_the_one_before_it_and_its_answer(memory: Namespace) -> None:
     told(memory)
     agent, engine = agent_of(memory, *[f"Answer {n} [1]." for n in range(4)])
     talk = Session(agent, "talk")
@@ -64,7 +64,7 @@ def test_each_prompt_begins_with_the_one_before_it_and_its_answer(memory: Memory
         assert len(sent[n]) == len(before) + 1
 
 
-def test_numbers_go_on_and_what_stands_there_is_not_sent_twice(memory: Memory) -> None:
+def test_numbers_go_on_and_what_stands_there_is_not_sent_twice(memory: Namespace) -> None:
     told(memory)
     agent, engine = agent_of(memory, "One.", "Two.", "Three.")
     talk = Session(agent, "talk")
@@ -87,20 +87,20 @@ def test_numbers_go_on_and_what_stands_there_is_not_sent_twice(memory: Memory) -
 
 
 def test_another_process_goes_on_with_the_same_log(
-    memory: Memory, embedder: Embedder, tmp_path: Path
+    memory: Namespace, embedder: Embedder, tmp_path: Path
 ) -> None:
     told(memory)
     agent, engine = agent_of(memory, "One.")
     Session(agent, "talk").tell(QUESTIONS[0])
     other = Store(tmp_path / "memory.db")
-    again = Memory(other, "default", embedder, tmp_path / "other index", lambda line: None)
+    again = Namespace(other, "default", embedder, tmp_path / "other index", lambda line: None)
     agent, later = agent_of(again, "Two.")
     Session(agent, "talk").tell(QUESTIONS[1])
     assert later.requests[0].messages[:2] == engine.requests[0].messages
     other.close()
 
 
-def test_a_full_window_begins_the_log_anew_with_the_newest_words(memory: Memory) -> None:
+def test_a_full_window_begins_the_log_anew_with_the_newest_words(memory: Namespace) -> None:
     told(memory, [f"{fact} {fact}" for fact in FACTS])
     agent, engine = agent_of(
         memory, *["Words of an answer [1] " * 10] * 12, context=700, max_tokens=100
@@ -123,7 +123,7 @@ def test_a_full_window_begins_the_log_anew_with_the_newest_words(memory: Memory)
     assert answer.explain["history_turns"] < 24
 
 
-def test_turns_that_a_log_lost_are_recalled(memory: Memory) -> None:
+def test_turns_that_a_log_lost_are_recalled(memory: Namespace) -> None:
     agent, engine = agent_of(memory, "Fine.", context=700, max_tokens=100)
     talk = Session(agent, "talk")
     talk.tell("The zeppelin lands at noon.")
@@ -133,7 +133,7 @@ def test_turns_that_a_log_lost_are_recalled(memory: Memory) -> None:
     assert "The zeppelin lands at noon." in {event.text for event in engine.requests[-1].evidence}
 
 
-def test_working_memory_is_shown_where_it_changed(memory: Memory) -> None:
+def test_working_memory_is_shown_where_it_changed(memory: Namespace) -> None:
     told(memory)
     agent, engine = agent_of(memory, "Fine.")
     talk = Session(agent, "talk")
@@ -155,15 +155,15 @@ def test_working_memory_is_shown_where_it_changed(memory: Memory) -> None:
     assert [m.content for m in last if m.role == "user"] == turns
 
 
-def test_as_of_a_moment_working_memory_is_what_it_was(memory: Memory) -> None:
+def test_as_of_a_moment_working_memory_is_what_it_was(memory: Namespace) -> None:
     told(memory)
     agent, engine = agent_of(memory, "Fine.")
     talk = Session(agent, "talk")
     working = Working(memory.store, talk.source.id)
     working.replace(["The user is a pilot."], "add", time="2026-01-01T00:00:00+00:00")
     working.replace(["The user is a baker."], "edit", time="2026-05-01T00:00:00+00:00")
-    talk.tell(QUESTIONS[0], which=Filter(as_of="2026-03-01T00:00:00+00:00"))
-    talk.tell(QUESTIONS[0], which=Filter(as_of="2025-03-01T00:00:00+00:00"))
+    talk.tell(QUESTIONS[0], where=Filter(as_of="2026-03-01T00:00:00+00:00"))
+    talk.tell(QUESTIONS[0], where=Filter(as_of="2025-03-01T00:00:00+00:00"))
     talk.tell(QUESTIONS[1])
     turns = [prompt[-1].content for prompt in prompts(engine)]
     assert "The user is a pilot." in turns[0]
@@ -172,7 +172,7 @@ def test_as_of_a_moment_working_memory_is_what_it_was(memory: Memory) -> None:
 
 
 @pytest.mark.parametrize("back", ["undo", "retry"])
-def test_what_is_taken_back_leaves_the_log(memory: Memory, back: str) -> None:
+def test_what_is_taken_back_leaves_the_log(memory: Namespace, back: str) -> None:
     told(memory)
     agent, engine = agent_of(memory, "One.", "Two.", "Three.")
     talk = Session(agent, "talk")
@@ -186,7 +186,7 @@ def test_what_is_taken_back_leaves_the_log(memory: Memory, back: str) -> None:
     assert prompts(engine)[2] == prompts(engine)[1]
 
 
-def test_events_that_a_tool_found_keep_their_numbers(memory: Memory) -> None:
+def test_events_that_a_tool_found_keep_their_numbers(memory: Namespace) -> None:
     told(memory)
     look = (ToolCall("1", "search_memory", {"query": "map of the reef"}),)
     agent, engine = agent_of(memory, look, "It is in the library.", "Fine.")
@@ -205,7 +205,7 @@ def test_events_that_a_tool_found_keep_their_numbers(memory: Memory) -> None:
         )
 
 
-def test_forgotten_text_leaves_every_later_prompt(memory: Memory) -> None:
+def test_forgotten_text_leaves_every_later_prompt(memory: Namespace) -> None:
     told(memory)
     agent, engine = agent_of(memory, "One.")
     talk = Session(agent, "talk")

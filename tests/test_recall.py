@@ -3,19 +3,21 @@
 import numpy as np
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.recall.language.speakers import in_first_person, named, speaker, tells_time
 from memagent.memory.recall.pool import Pool
 from memagent.memory.store.events import Filter
 
 
-def say(memory: Memory, session: str, *turns: str, time: str = "2026-02-01T12:00:00+00:00") -> None:
+def say(
+    memory: Namespace, session: str, *turns: str, time: str = "2026-02-01T12:00:00+00:00"
+) -> None:
     source = memory.sources.session(session)
     for turn in turns:
         memory.spans.append_turn(source.id, "user", turn, time=time)
 
 
-def best(memory: Memory, question: str, **how: object) -> list[str]:
+def best(memory: Namespace, question: str, **how: object) -> list[str]:
     found = memory.recall(question, budget=2000, **how)  # type: ignore[arg-type]
     return [hit.event.text for hit in found.best]
 
@@ -50,7 +52,7 @@ def test_words_of_time() -> None:
     assert not tells_time("The lasting peace was dull.")
 
 
-def test_only_events_of_the_same_source_stand_around_one(memory: Memory) -> None:
+def test_only_events_of_the_same_source_stand_around_one(memory: Namespace) -> None:
     say(memory, "a", *[f"Alpha {n}." for n in range(4)])
     say(memory, "b", *[f"Beta {n}." for n in range(3)])
     memory.catch_up()
@@ -65,7 +67,7 @@ def test_only_events_of_the_same_source_stand_around_one(memory: Memory) -> None
     assert added.tolist() == [[2.25, 4.5], [1.75, 3.5]]
 
 
-def test_an_answer_without_a_word_of_the_question_comes_with_it(memory: Memory) -> None:
+def test_an_answer_without_a_word_of_the_question_comes_with_it(memory: Namespace) -> None:
     filler = [f"Ann: The weather on day {n} was as dull as ever." for n in range(40)]
     pair = ("Ann: Which instrument does your sister play?", "Bob: The oboe, since she was nine.")
     say(memory, "talk", *filler[:20], *pair, *filler[20:])
@@ -73,13 +75,13 @@ def test_an_answer_without_a_word_of_the_question_comes_with_it(memory: Memory) 
     assert set(found[:2]) == set(pair)
 
 
-def test_the_speaker_whom_a_question_names_comes_first(memory: Memory) -> None:
+def test_the_speaker_whom_a_question_names_comes_first(memory: Namespace) -> None:
     say(memory, "talk", "Ann: I adopted a grey cat.", "Bob: I adopted a grey cat.")
     assert best(memory, "Which cat did Bob adopt?")[0].startswith("Bob")
     assert best(memory, "Which cat did Ann adopt?")[0].startswith("Ann")
 
 
-def test_of_two_alike_the_event_with_a_time_comes_first(memory: Memory) -> None:
+def test_of_two_alike_the_event_with_a_time_comes_first(memory: Namespace) -> None:
     filler = [f"Bob: The weather in the hills was dull, {n} times over." for n in range(20)]
     say(
         memory,
@@ -93,18 +95,18 @@ def test_of_two_alike_the_event_with_a_time_comes_first(memory: Memory) -> None:
     assert "May" in best(memory, "When did Ann move to the coast?")[0]
 
 
-def test_neighbours_of_a_hit_pass_the_filter_too(memory: Memory) -> None:
+def test_neighbours_of_a_hit_pass_the_filter_too(memory: Namespace) -> None:
     for day in range(1, 8):
         say(
             memory, "talk", f"Ann: On day {day} we saw the zeppelin.",
             time=f"2026-02-0{day}T12:00:00+00:00",
         )  # fmt: skip
-    which = Filter(since="2026-02-03T00:00:00", until="2026-02-05T00:00:00")
-    found = best(memory, "zeppelin", which=which)
+    where = Filter(since="2026-02-03T00:00:00", until="2026-02-05T00:00:00")
+    found = best(memory, "zeppelin", where=where)
     assert sorted(text.split()[3] for text in found) == ["3", "4"]
 
 
-def test_what_was_found_by_its_neighbours_says_so(memory: Memory) -> None:
+def test_what_was_found_by_its_neighbours_says_so(memory: Namespace) -> None:
     filler = [f"Nothing happened in week {n}, as usual." for n in range(300)]
     say(memory, "talk", *filler[:150], "The zeppelin landed.", *filler[150:])
     chosen = memory.recall("zeppelin", budget=2000).chosen

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.recall.near_duplicates import Repeats
 from memagent.types import Piece
 
@@ -44,7 +44,7 @@ def test_a_short_text_repeats_itself_only() -> None:
     assert "no" not in said
 
 
-def test_what_documents_share_spends_the_budget_once(memory: Memory) -> None:
+def test_what_documents_share_spends_the_budget_once(memory: Namespace) -> None:
     for name in ("one", "copy", "third"):
         source, _ = memory.sources.begin_document(name, name, None, "text/plain")
         memory.add_pieces(source, [Piece(SAID)], lambda spans, chars: None)
@@ -53,7 +53,7 @@ def test_what_documents_share_spends_the_budget_once(memory: Memory) -> None:
     assert len(found.left_out) == 2
 
 
-def test_what_is_said_again_another_day_is_another_event(memory: Memory) -> None:
+def test_what_is_said_again_another_day_is_another_event(memory: Namespace) -> None:
     session = memory.sources.session("talk")
     for day in (1, 2, 2):
         memory.spans.append_turn(session.id, "user", SAID, time=f"2026-02-0{day}T12:00:00")

@@ -10,7 +10,7 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.scorer import Score, score
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.scorers.local import ModelSurprise
@@ -150,7 +150,7 @@ def test_bad_input_is_one_line(run: Run, arguments: list[str], code: int, says: 
     assert says in one_line(result.stderr)
 
 
-def test_the_events_are_those_of_a_memory_made_by_that_rule(memory: Memory) -> None:
+def test_the_events_are_those_of_a_memory_made_by_that_rule(memory: Namespace) -> None:
     memory.segmenter = SurprisingSentences(SCORER)
     source_id = add(memory, TEXT, "A short one.", OTHER)
     session = memory.sources.session("talk")
@@ -174,7 +174,7 @@ def test_the_events_are_those_of_a_memory_made_by_that_rule(memory: Memory) -> N
     assert "Not this one" not in "".join(recalled)
 
 
-def test_a_turn_that_comes_meanwhile_is_cut_too(memory: Memory) -> None:
+def test_a_turn_that_comes_meanwhile_is_cut_too(memory: Namespace) -> None:
     session = memory.sources.session("talk")
     memory.spans.append_turn(session.id, "user", TURN)
     memory.segmenter = SurprisingSentences(SCORER)

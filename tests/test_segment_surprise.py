@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.scorer import Score, Surprise, score
 from memagent.memory.segmentation.sentences import estimate_tokens, sentences
 from memagent.memory.segmentation.surprising import SurprisingSentences
@@ -112,7 +112,7 @@ def test_its_identity_has_parameters_and_model() -> None:
 def test_a_rebuilt_store_has_the_same_events(
     store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
-    memory = Memory(
+    memory = Namespace(
         store, "default", embedder, tmp_path / "index", print, SurprisingSentences(SCORER)
     )
     places = []
@@ -127,7 +127,7 @@ def test_a_rebuilt_store_has_the_same_events(
     assert [[(e.start, e.end) for e in memory.events.of(i)] for i in ids] == places
 
 
-def test_text_forgotten_while_it_is_cut_is_cut_anew(memory: Memory) -> None:
+def test_text_forgotten_while_it_is_cut_is_cut_anew(memory: Namespace) -> None:
     class Slow(SurprisingSentences):
         def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
             if BLOCK not in text:

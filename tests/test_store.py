@@ -209,7 +209,7 @@ def test_an_impossible_folder_is_one_line(tmp_path: Path) -> None:
         Store(tmp_path / "file" / "memory.db")
 
 
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="root needs setpriv to lose its powers")
+@pytest.mark.skipif(shutil.where("setpriv") is None, reason="root needs setpriv to lose its powers")
 def test_a_read_only_store_is_exit_5_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "memory.db"
     Store(path).close()

@@ -16,7 +16,7 @@ from memagent.engines.pocket.engine import PocketEngine
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.errors import EngineError
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent.settings import Settings
 from memagent.types import Answer, Piece, Usage
@@ -34,7 +34,7 @@ ANSWER = f'"{FIRST}" [1] "{SECOND}" [2]'
 BUDGET = 80
 
 
-def ask(memory: Memory, *replies: Reply, hops: int = 2) -> tuple[Answer, ScriptedEngine]:
+def ask(memory: Namespace, *replies: Reply, hops: int = 2) -> tuple[Answer, ScriptedEngine]:
     for name, text in (("races", FIRST), ("town", SECOND), ("later", "\n\n".join(FILLERS))):
         source, _ = memory.sources.begin_document(name, name, None, "text/plain")
         pieces = [Piece(part) for part in text.split("\n\n")]
@@ -44,7 +44,7 @@ def ask(memory: Memory, *replies: Reply, hops: int = 2) -> tuple[Answer, Scripte
     return Session(agent, ASK_SESSION, remembered=False).tell(QUESTION), engine
 
 
-def test_the_second_piece_comes_by_the_question_that_the_model_writes(memory: Memory) -> None:
+def test_the_second_piece_comes_by_the_question_that_the_model_writes(memory: Namespace) -> None:
     answer, engine = ask(memory, NEXT, "nothing", ANSWER)
     assert [(c.verified, c.text) for c in answer.citations] == [(True, FIRST), (True, SECOND)]
     assert answer.text == ANSWER
@@ -61,7 +61,7 @@ def test_the_second_piece_comes_by_the_question_that_the_model_writes(memory: Me
     assert [bool(request.tools) for request in engine.requests] == [False, False, True]
 
 
-def test_all_calls_are_counted_and_the_budget_is_shared(memory: Memory) -> None:
+def test_all_calls_are_counted_and_the_budget_is_shared(memory: Namespace) -> None:
     answer, engine = ask(memory, NEXT, "Which bakery opens at six?", "Which pier?", ANSWER, hops=3)
     assert len(engine.requests) == 4
     assert answer.usage == Usage(
@@ -77,7 +77,7 @@ def test_all_calls_are_counted_and_the_budget_is_shared(memory: Memory) -> None:
 
 
 @pytest.mark.parametrize("hops", [0, 1])
-def test_no_more_rounds_than_were_asked_for(memory: Memory, hops: int) -> None:
+def test_no_more_rounds_than_were_asked_for(memory: Namespace, hops: int) -> None:
     answer, engine = ask(memory, *[NEXT] * hops, "Mina Dahl.", hops=hops)
     assert answer.explain["questions"] == [NEXT] * hops
     assert len(engine.requests) == hops + 1
@@ -95,7 +95,7 @@ def test_no_more_rounds_than_were_asked_for(memory: Memory, hops: int) -> None:
         f"Which of {'them or ' * 60} these?",
     ],
 )
-def test_what_is_no_new_short_question_ends_the_rounds(memory: Memory, said: str) -> None:
+def test_what_is_no_new_short_question_ends_the_rounds(memory: Namespace, said: str) -> None:
     answer, engine = ask(memory, said, "Pontus.")
     assert (answer.text, answer.explain["questions"]) == ("Pontus.", [])
     assert len(engine.requests) == 2
@@ -103,13 +103,13 @@ def test_what_is_no_new_short_question_ends_the_rounds(memory: Memory, said: str
     assert engine.requests[-1].evidence == plain.events
 
 
-def test_a_question_asked_before_ends_the_rounds(memory: Memory) -> None:
+def test_a_question_asked_before_ends_the_rounds(memory: Namespace) -> None:
     answer, engine = ask(memory, f'1. Dahl\n- "{NEXT}"\n- Why?', NEXT.lower(), ANSWER, hops=5)
     assert answer.explain["questions"] == [NEXT]
     assert len(engine.requests) == 3
 
 
-def test_a_lost_server_is_the_usual_error(memory: Memory) -> None:
+def test_a_lost_server_is_the_usual_error(memory: Namespace) -> None:
     with pytest.raises(EngineError, match="the server is down"):
         ask(memory, NEXT, EngineError("the server is down"))
 
@@ -118,7 +118,7 @@ def test_a_reader_says_once_that_it_cannot_write(
     store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    memory = Memory(store, "default", embedder, tmp_path / "index", lines.append)
+    memory = Namespace(store, "default", embedder, tmp_path / "index", lines.append)
     agent = Agent(memory, PocketEngine(embedder), Settings(hops=2))
     talk = Session(agent, "talk")
     talk.tell("My cat is called Biscuit.")

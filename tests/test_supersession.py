@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Recalled
 from memagent.memory.recall.supersession import supersede
 from memagent.memory.store.database import Store
@@ -23,13 +23,15 @@ SPRING, SUMMER = (
 CODE = "What is the gate code?"
 
 
-def say(memory: Memory, text: str, time: str, session: str = "talk", role: str = "user") -> Source:
+def say(
+    memory: Namespace, text: str, time: str, session: str = "talk", role: str = "user"
+) -> Source:
     source = memory.sources.session(session)
     memory.spans.append_turn(source.id, role, text, time=time)  # type: ignore[arg-type]
     return memory.sources.get(session)
 
 
-def told(memory: Memory) -> None:
+def told(memory: Namespace) -> None:
     say(memory, "The gate code is 4711. My dog is called Rex.", JANUARY)
     say(memory, "The gate code changed to 9200.", MAY, "other")
     say(memory, "The gate code is now 5555.", JUNE)
@@ -44,7 +46,7 @@ def valid(found: Recalled) -> dict[str, list[tuple[str, str | None]]]:
     }
 
 
-def test_each_statement_is_valid_until_the_next_and_all_are_recalled(memory: Memory) -> None:
+def test_each_statement_is_valid_until_the_next_and_all_are_recalled(memory: Namespace) -> None:
     told(memory)
     found = memory.recall(CODE, budget=500)
     assert valid(found) == {
@@ -60,36 +62,36 @@ def test_each_statement_is_valid_until_the_next_and_all_are_recalled(memory: Mem
     assert [line["valid"][0]["until"] for line in found.report()["chosen"]] == [MAY, JUNE, None]
 
 
-def test_what_came_later_is_unknown_as_of_a_moment(memory: Memory) -> None:
+def test_what_came_later_is_unknown_as_of_a_moment(memory: Namespace) -> None:
     told(memory)
-    before = memory.recall(CODE, budget=500, which=SPRING)
+    before = memory.recall(CODE, budget=500, where=SPRING)
     assert [hit.event.time for hit in before.chosen] == [JANUARY]
     assert valid(before) == {}
-    between = memory.recall(CODE, budget=500, which=SUMMER)
+    between = memory.recall(CODE, budget=500, where=SUMMER)
     assert valid(between) == {
         "The gate code is 4711": [(JANUARY, MAY)],
         "The gate code changed": [(MAY, None)],
     }
-    never = memory.recall(CODE, budget=500, which=Filter(as_of="2025-01-01T00:00:00+00:00"))
+    never = memory.recall(CODE, budget=500, where=Filter(as_of="2025-01-01T00:00:00+00:00"))
     assert never.chosen == never.left_out == ()
 
 
-def test_an_earlier_time_counts_whenever_it_was_stored(memory: Memory) -> None:
+def test_an_earlier_time_counts_whenever_it_was_stored(memory: Namespace) -> None:
     say(memory, "My address is Oak Street 9.", MAY)
     say(memory, "My address is Rose Lane 4.", JANUARY, "diary")
     found = memory.recall("address", budget=500)
     assert valid(found)["My address is Rose La"] == [(JANUARY, MAY)]
 
 
-def test_the_newer_statement_is_brought_along_where_it_fits(memory: Memory) -> None:
+def test_the_newer_statement_is_brought_along_where_it_fits(memory: Namespace) -> None:
     told(memory)
     found = memory.recall(CODE, budget=500)
     old, newest = found.chosen[0], found.chosen[2]
 
-    def again(budget: int, which: Filter, *, skips: bool = False) -> list[tuple[str, str]]:
+    def again(budget: int, where: Filter, *, skips: bool = False) -> list[tuple[str, str]]:
         """What becomes of the old statement alone, as if nothing else had been recalled."""
         alone = replace(found, budget=budget, chosen=(old,), left_out=(), spent=old.tokens)
-        marked = supersede(alone, memory.events, memory.lexical, which, len, lambda event: skips)
+        marked = supersede(alone, memory.events, memory.lexical, where, len, lambda event: skips)
         assert marked.spent <= budget
         return [(hit.event.text, hit.via) for hit in marked.chosen]
 
@@ -102,21 +104,21 @@ def test_the_newer_statement_is_brought_along_where_it_fits(memory: Memory) -> N
     assert summer == [*alone, ("The gate code changed to 9200.", "supersession")]
 
 
-def test_a_filter_leaves_out_the_newer_one_and_not_that_there_is_one(memory: Memory) -> None:
+def test_a_filter_leaves_out_the_newer_one_and_not_that_there_is_one(memory: Namespace) -> None:
     say(memory, "I live in Hamburg.", JANUARY)
     say(memory, "I moved to Berlin.", MAY, "other")
     only = Filter(sources=(memory.sources.get("talk").id,))
-    (hit,) = memory.recall("Hamburg", budget=500, which=only).chosen
+    (hit,) = memory.recall("Hamburg", budget=500, where=only).chosen
     assert (hit.event.text, hit.note) == ("I live in Hamburg.", "superseded on 2026-05-05")
 
 
 def test_speakers_roles_and_namespaces_do_not_mix(
-    memory: Memory, store: Store, embedder: Embedder, tmp_path: Path
+    memory: Namespace, store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
     say(memory, "Ann: My address is Rose Lane 4.", JANUARY)
     say(memory, "Bob: My address is now Oak Street 9.", MAY)
     say(memory, "Ann: My address is now Elm Road 7.", MAY, role="assistant")
-    other = Memory(store, "other", embedder, tmp_path / "index", memory.warn)
+    other = Namespace(store, "other", embedder, tmp_path / "index", memory.warn)
     say(other, "Ann: My address is now Fir Alley 2.", MAY)
     assert valid(memory.recall("address", budget=500)) == {}
     say(memory, "Ann: My address is now Birch Way 3.", JUNE)
@@ -126,7 +128,7 @@ def test_speakers_roles_and_namespaces_do_not_mix(
     }
 
 
-def test_forgetting_the_newer_one_makes_the_older_valid_again(memory: Memory) -> None:
+def test_forgetting_the_newer_one_makes_the_older_valid_again(memory: Namespace) -> None:
     told(memory)
     forget_source(memory.store, memory.events, memory.sources.get("other"))
     assert valid(memory.recall(CODE, budget=500))["The gate code is 4711"] == [(JANUARY, JUNE)]
@@ -135,7 +137,7 @@ def test_forgetting_the_newer_one_makes_the_older_valid_again(memory: Memory) ->
     assert valid(memory.recall(CODE, budget=500)) == {}
 
 
-def test_what_is_taken_back_supersedes_nothing(memory: Memory) -> None:
+def test_what_is_taken_back_supersedes_nothing(memory: Namespace) -> None:
     told(memory)
     memory.recall(CODE, budget=500)
     memory.withdraw(memory.spans.of(memory.sources.get("other").id))
@@ -143,14 +145,14 @@ def test_what_is_taken_back_supersedes_nothing(memory: Memory) -> None:
     assert valid(memory.recall(CODE, budget=500)) == {}
 
 
-def test_a_rebuilt_store_has_the_same_intervals(memory: Memory) -> None:
+def test_a_rebuilt_store_has_the_same_intervals(memory: Namespace) -> None:
     told(memory)
     before = valid(memory.recall(CODE, budget=500))
     memory.rebuild()
     assert valid(memory.recall(CODE, budget=500)) == before
 
 
-def version(memory: Memory, text: str) -> str:
+def version(memory: Namespace, text: str) -> str:
     """Adds a version of a plan, and the moment when it was the newest."""
     source, _ = memory.sources.begin_document("plan.txt", text, None, "text/plain")
     memory.add_pieces(source, [Piece(text)], lambda spans, chars: None)
@@ -162,20 +164,20 @@ OLD, NEW = "The budget of the tower is 40 million.", "The budget of the tower is
 
 
 @pytest.fixture
-def plans(store: Store, embedder: Embedder, tmp_path: Path) -> Memory:
+def plans(store: Store, embedder: Embedder, tmp_path: Path) -> Namespace:
     """A memory that may warn."""
-    return Memory(store, "default", embedder, tmp_path / "index", warnings.append)
+    return Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
 
 
 warnings: list[str] = []
 
 
-def found(memory: Memory, moment: str | None) -> list[str]:
-    which = Filter(as_of=moment)
-    return [h.event.text for h in memory.recall("tower", budget=500, which=which).chosen]
+def found(memory: Namespace, moment: str | None) -> list[str]:
+    where = Filter(as_of=moment)
+    return [h.event.text for h in memory.recall("tower", budget=500, where=where).chosen]
 
 
-def test_a_document_is_searched_in_the_version_of_that_time(plans: Memory) -> None:
+def test_a_document_is_searched_in_the_version_of_that_time(plans: Namespace) -> None:
     warnings.clear()
     say(plans, "I saw the tower today.", JANUARY)
     first = version(plans, OLD)
@@ -197,7 +199,7 @@ def test_a_document_is_searched_in_the_version_of_that_time(plans: Memory) -> No
     assert found(plans, first) == ["I saw the tower today.", OLD]
 
 
-def test_a_forgotten_document_leaves_no_version(plans: Memory, tmp_path: Path) -> None:
+def test_a_forgotten_document_leaves_no_version(plans: Namespace, tmp_path: Path) -> None:
     first = version(plans, OLD)
     version(plans, NEW)
     assert found(plans, first) == [OLD]
@@ -214,11 +216,11 @@ def test_a_forgotten_document_leaves_no_version(plans: Memory, tmp_path: Path) -
 
 
 def test_two_processes_cut_an_earlier_version_once(
-    plans: Memory, embedder: Embedder, tmp_path: Path
+    plans: Namespace, embedder: Embedder, tmp_path: Path
 ) -> None:
     first = version(plans, OLD)
     version(plans, NEW)
-    other = Memory(
+    other = Namespace(
         Store(tmp_path / "memory.db"), "default", embedder, tmp_path / "index", warnings.append
     )
     answers: list[list[str]] = []

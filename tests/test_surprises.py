@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memagent.errors import UsageError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.scorer import AbsentScorer, Surprise, UnscoredError, score
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.surprises import pack, unpack
@@ -26,13 +26,13 @@ SEGMENTER = SurprisingSentences(SCORER)
 tokens = st.tuples(st.integers(0, 99999), st.integers(0, 99999), st.floats(0, 40))
 
 
-def add(memory: Memory, *texts: str) -> int:
+def add(memory: Namespace, *texts: str) -> int:
     source, _ = memory.sources.begin_document("notes", "hash", None, "text/plain")
     memory.add_pieces(source, map(Piece, texts), lambda spans, chars: None)
     return source.id
 
 
-def places(memory: Memory, source_id: int) -> list[tuple[int, int]]:
+def places(memory: Namespace, source_id: int) -> list[tuple[int, int]]:
     return [(event.start, event.end) for event in memory.events.of(source_id)]
 
 
@@ -60,7 +60,7 @@ def test_it_takes_less_room_than_the_text() -> None:
     assert len(pack(score(SCORER, TEXT))) < len(TEXT)
 
 
-def test_a_rebuild_reads_it_back(memory: Memory) -> None:
+def test_a_rebuild_reads_it_back(memory: Namespace) -> None:
     memory.segmenter = SEGMENTER
     source_id = add(memory, TEXT, "A short one.", TEXT[500:])
     memory.catch_up()
@@ -71,14 +71,14 @@ def test_a_rebuild_reads_it_back(memory: Memory) -> None:
     assert places(memory, source_id) == before
 
 
-def test_without_model_and_surprise_there_is_no_cut(memory: Memory) -> None:
+def test_without_model_and_surprise_there_is_no_cut(memory: Namespace) -> None:
     memory.segmenter = SurprisingSentences(AbsentScorer(SCORER.id))
     add(memory, TEXT)
     with pytest.raises(UnscoredError, match=SCORER.id):
         memory.catch_up()
 
 
-def test_damaged_surprise_is_scored_anew(memory: Memory) -> None:
+def test_damaged_surprise_is_scored_anew(memory: Namespace) -> None:
     memory.segmenter = SEGMENTER
     source_id = add(memory, TEXT)
     memory.catch_up()

@@ -8,7 +8,7 @@ import pytest
 
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.index.token_codes import TokenCodes
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 
 TEXTS = (
@@ -79,7 +79,7 @@ def test_another_embedder_does_without(store: Store, embedder: Embedder, tmp_pat
     shutil.copytree(embedder.folder, copy)
     other = Embedder(str(copy))
     assert TokenCodes.load(other.id) is None
-    memory = Memory(store, "default", other, tmp_path / "index", print)
+    memory = Namespace(store, "default", other, tmp_path / "index", print)
     session = memory.sources.session("talk")
     for text in TEXTS:
         memory.spans.append_turn(session.id, "user", text)
@@ -87,7 +87,7 @@ def test_another_embedder_does_without(store: Store, embedder: Embedder, tmp_pat
     assert [row["tokens"] for row in store.rows("SELECT tokens FROM vectors")] == [None] * 3
 
 
-def test_events_of_an_older_store_are_found_without_codes(memory: Memory) -> None:
+def test_events_of_an_older_store_are_found_without_codes(memory: Namespace) -> None:
     session = memory.sources.session("talk")
     for text in TEXTS:
         memory.spans.append_turn(session.id, "user", text)

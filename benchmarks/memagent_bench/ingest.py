@@ -17,7 +17,7 @@ from memagent.documents.ingest import ingest
 from memagent.documents.open import open_document
 from memagent.errors import InputError
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.scorer import Surprise
 from memagent.memory.segmentation.sentences import estimate_tokens
 from memagent.memory.segmentation.surprising import SurprisingSentences
@@ -83,7 +83,7 @@ def measure(
         store = Store(Path(folder) / "memory.db")
         segmenter = SurprisingSentences(scorer)
         place = Path(folder) / "index"
-        memory = Memory(store, "default", embedder, place, _unexpected, segmenter)
+        memory = Namespace(store, "default", embedder, place, _unexpected, segmenter)
         seconds = _run(memory, scorer, embedder, text, Path(folder), tell)
         events = _check(memory, text)
         memory.close()
@@ -133,7 +133,7 @@ def _for_a_book(seconds: dict[str, float], words: int) -> float:
 
 
 def _run(
-    memory: Memory,
+    memory: Namespace,
     scorer: _TimedScorer,
     embedder: _TimedEmbedder,
     text: str,
@@ -189,7 +189,7 @@ class _Clock:
         self._last = now
 
 
-def _check(memory: Memory, text: str) -> int:
+def _check(memory: Namespace, text: str) -> int:
     """Compare store, events and index with the text; returns the number of events."""
     source = memory.sources.get("text")
     if memory.spans.text(source.id) != text:
@@ -208,7 +208,7 @@ def _check(memory: Memory, text: str) -> int:
     return count
 
 
-def _check_events(memory: Memory, source: Source, text: str) -> int:
+def _check_events(memory: Namespace, source: Source, text: str) -> int:
     behind = count = 0
     for event in memory.events.of(source.id):
         between = text[behind : event.start]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memagent.memory.index.embedder import Embedder, Reading
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent_bench.corpus import Corpus, source_data
 from memagent_bench.report import CheckError, Report, percentile
@@ -73,7 +73,7 @@ class _Library:
         """Open the store and its index anew, as another process would."""
         self.store = Store(self.folder / "memory.db")
         self.own, self.other = (
-            Memory(self.store, name, self.embedder, self.folder / "index", _unexpected)
+            Namespace(self.store, name, self.embedder, self.folder / "index", _unexpected)
             for name in ("own", "other")
         )
 
@@ -91,7 +91,7 @@ class _Library:
         self._vectors(self.own)
         self._vectors(self.other)
 
-    def _add(self, memory: Memory, name: str) -> None:
+    def _add(self, memory: Namespace, name: str) -> None:
         pieces = self.corpus.pieces(_PIECES)
         source, _ = memory.sources.begin_document(name, name, None, "text/plain")
         memory.add_pieces(source, pieces, lambda spans, chars: None)
@@ -101,7 +101,7 @@ class _Library:
         self.texts[memory.namespace][name] = text
         self.bytes += len(text.encode())
 
-    def _vectors(self, memory: Memory) -> None:
+    def _vectors(self, memory: Namespace) -> None:
         while True:
             _, through, _ = memory.vectors.size()
             ids = [event.id for event in memory.events.after(through, 4096)]
@@ -202,7 +202,7 @@ def _questions(library: _Library, count: int) -> list[str]:
     raise CheckError(f"only {len(asked)} different questions for {len(ids)} events")
 
 
-def _timed(memory: Memory, question: str) -> float:
+def _timed(memory: Namespace, question: str) -> float:
     start = time.perf_counter()
     memory.recall(question, budget=BUDGET)
     return (time.perf_counter() - start) * 1000
@@ -220,7 +220,7 @@ def _check_texts(library: _Library, asked: list[str]) -> None:
                 raise CheckError(f"{event.place}: the recalled text is not the stored one")
 
 
-def _check_index(memory: Memory, corpus: Corpus, queries: int = 100) -> float:
+def _check_index(memory: Namespace, corpus: Corpus, queries: int = 100) -> float:
     """The share of the ten nearest by brute force that the index finds; all, if it is exact."""
     import numpy as np
 
@@ -250,7 +250,7 @@ def _check_isolation(library: _Library) -> None:
             raise CheckError(f"{event.place} is not found in its own namespace")
 
 
-def _append(memory: Memory, count: int) -> list[float]:
+def _append(memory: Namespace, count: int) -> list[float]:
     """Milliseconds of each commit of a turn of about forty words."""
     session = memory.sources.session("bench")
     times = []

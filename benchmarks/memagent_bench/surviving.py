@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.sentences import Segmenter
 from memagent.memory.store.database import Store
 from memagent.memory.store.events import Filter
@@ -76,8 +76,8 @@ def compare_rebuilt(
         store, other = Store(path), Store(copy)
         different = asked = 0
         for name in namespaces:
-            memory = Memory(store, name, embedder, index, _ignore, segmenter)
-            anew = Memory(other, name, embedder, Path(folder) / "index", _ignore, segmenter)
+            memory = Namespace(store, name, embedder, index, _ignore, segmenter)
+            anew = Namespace(other, name, embedder, Path(folder) / "index", _ignore, segmenter)
             memory.catch_up()
             anew.rebuild()
             questions = _questions(memory, corpus)
@@ -105,7 +105,7 @@ def count_leaks(path: Path, index: Path, embedder: Embedder, namespaces: Mapping
     )
     leaks = int(row["n"]) if row else 0
     for name in namespaces:
-        memory = Memory(store, name, embedder, index, _ignore)
+        memory = Namespace(store, name, embedder, index, _ignore)
         foreign = [mark for other, mark in namespaces.items() if other != name]
         for mark in namespaces.values():
             for question in (mark, f"Note {mark}", f"section {mark} note"):
@@ -126,7 +126,7 @@ def count_marks(folder: Path, store: Path, mark: str) -> int:
     return sum(path.read_bytes().count(tail) for path in set(files))
 
 
-def _questions(memory: Memory, corpus: Corpus) -> list[str]:
+def _questions(memory: Namespace, corpus: Corpus) -> list[str]:
     events = memory.events.after(0, 1_000_000)
     chosen = corpus.random.choice(len(events), size=min(_QUERIES, len(events)), replace=False)
     return [corpus.question(events[number].text) for number in chosen]
@@ -136,7 +136,7 @@ def _differ(ours: _Rankings, theirs: _Rankings) -> bool:
     return any(not _agree(ours[name], theirs[name], _CLOSE[name]) for name in ours)
 
 
-def _ranked(memory: Memory, question: str, vector: np.ndarray) -> _Rankings:
+def _ranked(memory: Namespace, question: str, vector: np.ndarray) -> _Rankings:
     """Score per place and channel."""
     memory.sync_index()
     channels = {
@@ -146,7 +146,7 @@ def _ranked(memory: Memory, question: str, vector: np.ndarray) -> _Rankings:
     return {name: _places(memory, dict(ranking)) for name, ranking in channels.items()}
 
 
-def _places(memory: Memory, scores: Mapping[int, float]) -> dict[_Place, float]:
+def _places(memory: Namespace, scores: Mapping[int, float]) -> dict[_Place, float]:
     events = memory.events.get(list(scores))
     return {(event.source, event.start, event.end): scores[event.id] for event in events}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from memagent.errors import UsageError
 
 if TYPE_CHECKING:
-    from memagent.memory.namespace import Memory
+    from memagent.memory.namespace import Namespace
     from memagent.memory.store.events import Filter
 
 __all__ = ["build_filter", "end_of", "moment"]
@@ -47,7 +47,7 @@ def end_of(text: str | None) -> str | None:
 
 
 def build_filter(
-    memory: Memory,
+    memory: Namespace,
     names: list[str] | None,
     since: str | None,
     until: str | None,

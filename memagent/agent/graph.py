@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from memagent.agent.transcript import Log
 from memagent.engines.base import Engine
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.events import Filter
 from memagent.memory.store.locators import events_at
 from memagent.settings import Settings
@@ -38,7 +38,7 @@ class Agent:
     A setting that the engine cannot follow is said through the `warn` of `memory`.
     """
 
-    def __init__(self, memory: Memory, engine: Engine, settings: Settings | None = None) -> None:
+    def __init__(self, memory: Namespace, engine: Engine, settings: Settings | None = None) -> None:
         self.memory = memory
         self.engine = engine
         self.settings = settings or Settings()
@@ -54,7 +54,7 @@ class Agent:
         session: Source,
         *,
         log: Log | None = None,
-        which: Filter | None = None,
+        where: Filter | None = None,
         asked: bool = True,
         on_text: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
@@ -74,7 +74,7 @@ class Agent:
             self.settings,
             session,
             log,
-            which or Filter(),
+            where or Filter(),
             asked,
             on_text,
             confirm,
@@ -148,7 +148,7 @@ def _build() -> CompiledStateGraph[Any, Any, Any, Any]:
     return graph.compile()
 
 
-def load_answer(memory: Memory, answer_id: int) -> Answer:
+def load_answer(memory: Namespace, answer_id: int) -> Answer:
     """An answer as it is stored, its citations resolved to the stored text."""
     row = memory.answers.get(answer_id)
     citations = []
@@ -189,7 +189,7 @@ def load_answer(memory: Memory, answer_id: int) -> Answer:
     )
 
 
-def _outline(memory: Memory, explain: dict[str, Any]) -> Iterator[Point]:
+def _outline(memory: Namespace, explain: dict[str, Any]) -> Iterator[Point]:
     """The marked stretches of an answer, with the text that stands there now."""
     lines = {line["number"]: line for line in explain.get("chosen", ())}
     marks = [(heading, lines[number]) for heading, number in explain.get("outline", ())]

@@ -8,7 +8,7 @@ from datetime import datetime
 from memagent.agent.graph import Agent, ignore, load_answer, refuse
 from memagent.agent.transcript import Log, read_log
 from memagent.errors import NotFoundError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.events import Filter
 from memagent.memory.store.forget import forget_range
 from memagent.types import Answer, Span
@@ -28,7 +28,7 @@ def new_name() -> str:
     return datetime.now().strftime("%Y-%m-%d %H.%M.%S")
 
 
-def newest(memory: Memory) -> str:
+def newest(memory: Namespace) -> str:
     """The name of the session that was used last; NotFoundError when there is none."""
     # A session without a word is one that was opened and left again.
     sessions = [s for s in memory.sources.all("session") if s.name != ASK_SESSION and s.chars]
@@ -61,13 +61,13 @@ class Session:
         *,
         key: str | None = None,
         time: str | None = None,
-        which: Filter | None = None,
+        where: Filter | None = None,
         on_text: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
         """Store the user's turn, then answer it. With a `key`, a repeated turn is the same turn."""
         turn = self.say(text, key=key, time=time)
-        return self.answer(turn, which=which, on_text=on_text, confirm=confirm)
+        return self.answer(turn, where=where, on_text=on_text, confirm=confirm)
 
     def say(self, text: str, *, key: str | None = None, time: str | None = None) -> Span:
         """Store the user's turn without answering it; on disk when this returns."""
@@ -79,7 +79,7 @@ class Session:
         self,
         turn: Span,
         *,
-        which: Filter | None = None,
+        where: Filter | None = None,
         on_text: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
@@ -94,7 +94,7 @@ class Session:
             turn,
             self.source,
             log=self.log(turn),
-            which=which,
+            where=where,
             asked=not self.remembered,
             on_text=listen,
             confirm=confirm,

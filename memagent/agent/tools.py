@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Hit
 from memagent.memory.store.forget import forget_range
 from memagent.types import Event, Source, ToolCall
@@ -55,7 +55,7 @@ class ToolBox:
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Namespace,
         session: Source,
         recall: Callable[[str], tuple[Hit, ...]],
         confirm: Callable[[str], bool],

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.locators import events_at
 from memagent.memory.store.working import Working
 from memagent.types import Event, Source, Span
@@ -100,7 +100,7 @@ class Log:
         return Log(carried=self.recent, recent=self.recent)
 
 
-def read_log(memory: Memory, session: Source, before: Span, recent: Sequence[Span]) -> Log:
+def read_log(memory: Namespace, session: Source, before: Span, recent: Sequence[Span]) -> Log:
     """The log as the newest answer before a turn left it; empty where none left one."""
     newest = _last_turn(memory, session, before)
     record = memory.answers.reports([newest.id], "log").get(newest.id) if newest else None
@@ -123,13 +123,13 @@ def _numbered(exchange: Exchange) -> Iterator[Event]:
     yield from exchange.looked_up
 
 
-def _last_turn(memory: Memory, session: Source, before: Span) -> Span | None:
+def _last_turn(memory: Namespace, session: Source, before: Span) -> Span | None:
     spans = memory.spans.of(session.id, last=64, withdrawn=False)
     earlier = (s for s in reversed(spans) if s.ordinal < before.ordinal and s.role == "user")
     return next(earlier, None)
 
 
-def _exchanges(memory: Memory, spans: Sequence[Span]) -> Iterator[Exchange]:
+def _exchanges(memory: Namespace, spans: Sequence[Span]) -> Iterator[Exchange]:
     starts = [place for place, span in enumerate(spans) if span.role == "user"]
     records = memory.answers.reports([spans[place].id for place in starts], "log")
     of_turns = [records.get(spans[place].id) for place in starts]
@@ -157,7 +157,7 @@ def _exchanges(memory: Memory, spans: Sequence[Span]) -> Iterator[Exchange]:
 
 
 def _lines(
-    memory: Memory, turn: Span, kind: Literal["memory", "plan"], version: int | None
+    memory: Namespace, turn: Span, kind: Literal["memory", "plan"], version: int | None
 ) -> Lines | None:
     if version is None:
         return None

@@ -13,7 +13,7 @@ from memagent.agent.packing import Packed, pack
 from memagent.agent.transcript import Lines, Log
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Hit, Recalled
 from memagent.memory.store.events import Filter
 from memagent.memory.store.working import Working, within
@@ -27,12 +27,12 @@ __all__ = ["Turn", "TurnState"]
 class Turn:
     """What the steps work with: fixed for one turn, never part of the state."""
 
-    memory: Memory
+    memory: Namespace
     engine: Engine
     settings: Settings
     session: Source
     log: Log
-    which: Filter
+    where: Filter
     asked: bool
     on_text: Callable[[str], None]
     confirm: Callable[[str], bool]
@@ -54,7 +54,7 @@ class Turn:
             question,
             budget=budget,
             contiguity=self.settings.contiguity,
-            which=self.which,
+            where=self.where,
             skip=in_prompt,
         )
 
@@ -64,7 +64,7 @@ class Turn:
             question, hits, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
         )
 
-    def aside(
+    def side_call(
         self,
         text: str,
         hits: tuple[Hit, ...] | None,
@@ -78,7 +78,7 @@ class Turn:
         packed = self._packed(text, hits, max_tokens)
         attends = self.engine.capabilities.attention
         evidence = (hits or ()) if attends else packed.hits
-        written = self.engine.whole(
+        written = self.engine.complete(
             Request(
                 messages=packed.messages,
                 question=text,
@@ -94,11 +94,11 @@ class Turn:
 
     def scope(self, since: int) -> Scope:
         """The memory of this turn, for engines that attend to it themselves."""
-        return Scope(self.memory, self.which, self.session.id, since)
+        return Scope(self.memory, self.where, self.session.id, since)
 
     def _lines(self, kind: Literal["memory", "plan"]) -> Lines:
         """What goes into a prompt of working memory or plan, as of the turn's moment."""
-        found = Working(self.memory.store, self.session.id, kind).newest(at=self.which.as_of)
+        found = Working(self.memory.store, self.session.id, kind).newest(at=self.where.as_of)
         if found is None:
             return Lines()
         kept = found.lines[len(found.lines) - within(found.lines) :]

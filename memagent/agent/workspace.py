@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from memagent.agent.graph import Agent
     from memagent.engines.base import Engine
     from memagent.memory.index.embedder import Embedder
-    from memagent.memory.namespace import Memory
+    from memagent.memory.namespace import Namespace
     from memagent.memory.segmentation.scorer import Scorer
     from memagent.memory.segmentation.sentences import Segmenter
     from memagent.memory.store.database import Store
@@ -35,7 +35,7 @@ class Workspace:
         self._segmenter: Segmenter | None = None
         self._scorer: Scorer | None = None
         self._engine: Engine | None = None
-        self._memories: dict[str, Memory] = {}
+        self._memories: dict[str, Namespace] = {}
         self._lock = threading.RLock()
 
     @property
@@ -87,14 +87,14 @@ class Workspace:
                     self._scorer = ModelSurprise()
             return self._scorer
 
-    def memory(self, namespace: str | None = None) -> Memory:
+    def memory(self, namespace: str | None = None) -> Namespace:
         """The memory of a namespace, that of the settings by default."""
         name = namespace or self.settings.namespace
         with self._lock:
             if name not in self._memories:
-                from memagent.memory.namespace import Memory
+                from memagent.memory.namespace import Namespace
 
-                self._memories[name] = Memory(
+                self._memories[name] = Namespace(
                     self.store,
                     name,
                     self.embedder,

@@ -13,12 +13,12 @@ from typing import Any
 
 from memagent.agent.filters import build_filter, moment
 from memagent.agent.graph import Agent, load_answer
+from memagent.agent.reports import answer_object, search_object
 from memagent.agent.session import ASK_SESSION, Session
 from memagent.agent.workspace import Workspace
 from memagent.batch.rows import Row
-from memagent.cli.render.output import answer_object, search_object
 from memagent.errors import NotFoundError, UsageError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.batches import Batches
 from memagent.memory.store.events import Filter
 from memagent.memory.store.forget import BLOCK, forget_range, forget_source
@@ -60,7 +60,7 @@ class Operations:
         for name in sorted(self._used):
             self.workspace.memory(name).catch_up()
 
-    def _add(self, memory: Memory, row: Row) -> dict[str, Any]:
+    def _add(self, memory: Namespace, row: Row) -> dict[str, Any]:
         from memagent.documents.ingest import ingest
         from memagent.documents.open import open_document, read_stdin
 
@@ -81,22 +81,22 @@ class Operations:
             "chars": added.chars,
         }
 
-    def _search(self, memory: Memory, row: Row) -> dict[str, Any]:
+    def _search(self, memory: Namespace, row: Row) -> dict[str, Any]:
         settings = self.workspace.settings
         found = memory.recall(
             row.fields["query"],
             budget=settings.budget,
             contiguity=settings.contiguity,
-            which=_filter(memory, row),
+            where=_filter(memory, row),
         )
         return search_object(found, row.fields.get("limit", 10))
 
-    def _ask(self, memory: Memory, row: Row) -> dict[str, Any]:
-        which = _filter(memory, row)
+    def _ask(self, memory: Namespace, row: Row) -> dict[str, Any]:
+        where = _filter(memory, row)
         session = Session(self._agent(memory), ASK_SESSION, remembered=False)
-        return self._answer(session, row, row.fields["question"], which=which)
+        return self._answer(session, row, row.fields["question"], where=where)
 
-    def _chat(self, memory: Memory, row: Row) -> dict[str, Any]:
+    def _chat(self, memory: Namespace, row: Row) -> dict[str, Any]:
         session = Session(self._agent(memory), row.fields["session"])
         result = self._answer(session, row, row.fields["text"])
         agent = session.agent
@@ -113,7 +113,7 @@ class Operations:
             )
         return result
 
-    def _write(self, memory: Memory, row: Row) -> dict[str, Any]:
+    def _write(self, memory: Namespace, row: Row) -> dict[str, Any]:
         from memagent.writing.book import Book
         from memagent.writing.writer import STEPS, Writer
 
@@ -149,7 +149,7 @@ class Operations:
         if self.stopped():
             raise KeyboardInterrupt
 
-    def _forget(self, memory: Memory, row: Row) -> dict[str, Any]:
+    def _forget(self, memory: Namespace, row: Row) -> dict[str, Any]:
         name = row.fields["source"]
         begun = self.batch.begun(row.key)
         try:
@@ -172,14 +172,14 @@ class Operations:
         memory.purge()
         return {"source": name, "forgotten": forgotten}
 
-    def _agent(self, memory: Memory) -> Agent:
+    def _agent(self, memory: Namespace) -> Agent:
         with self._lock:
             if memory.namespace not in self._agents:
                 self._agents[memory.namespace] = self.workspace.agent(memory.namespace)
             return self._agents[memory.namespace]
 
 
-def _filter(memory: Memory, row: Row) -> Filter:
+def _filter(memory: Namespace, row: Row) -> Filter:
     names = [row.fields["source"]] if "source" in row.fields else None
     since, until, as_of = (row.fields.get(name) for name in ("since", "until", "as_of"))
     return build_filter(memory, names, since, until, as_of)
@@ -194,7 +194,7 @@ def _range(source: Source, row: Row) -> tuple[int, int]:
     return start, end
 
 
-def _stored_answer(memory: Memory, turn: Span) -> Answer | None:
+def _stored_answer(memory: Namespace, turn: Span) -> Answer | None:
     """The whole answer to a turn, if an earlier run came so far; its parts are withdrawn."""
     answer_id = memory.answers.of_question(turn.id)
     if answer_id is None:

@@ -154,7 +154,7 @@ def _tools(engine: VllmEngine) -> str:
 def _asked(engine: VllmEngine, request: Request) -> str:
     question = f"Say the word {_WORD}."
     whole = replace(request, messages=(Message("user", question),), question=question)
-    return engine.whole(whole).text
+    return engine.complete(whole).text
 
 
 def _cache(url: str, api_key: str | None) -> Finding:

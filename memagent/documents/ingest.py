@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from memagent.documents.open import Document
 from memagent.errors import InputError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 
 __all__ = ["Added", "ingest"]
 
@@ -25,7 +25,7 @@ class Added:
 
 
 def ingest(
-    memory: Memory,
+    memory: Namespace,
     document: Document,
     *,
     committed: Callable[[int, int], None] = lambda spans, chars: None,

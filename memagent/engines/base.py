@@ -45,7 +45,9 @@ class Engine(ABC):
         Raises EngineError when the server is down, slow or refuses the request.
         """
 
-    def whole(self, request: Request, on_text: Callable[[str], None] = lambda text: None) -> Chunk:
+    def complete(
+        self, request: Request, on_text: Callable[[str], None] = lambda text: None
+    ) -> Chunk:
         """The whole answer as one chunk with its usage and uncertainty; `on_text` gets it as it
         comes. Raises as `stream` does."""
         text: list[str] = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memagent.errors import NotFoundError, UsageError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.sentences import estimate_tokens
 from memagent.memory.store.working import Line, Working
 from memagent.types import Source, Span
@@ -50,7 +50,7 @@ def _place(key: str) -> _Place | None:
     return _Place(kind, *map(int, rest.split(".")))
 
 
-def newest_book(memory: Memory) -> str:
+def newest_book(memory: Namespace) -> str:
     """The name of the session whose text was written last; NotFoundError where there is none."""
     for source in sorted(memory.sources.all("session"), key=lambda s: s.updated, reverse=True):
         if _OUTLINE in memory.spans.keys(source.id).values():
@@ -65,7 +65,7 @@ class Book:
     """The text of one session. NotFoundError where the session has none and no `outline` is given,
     UsageError where it has another."""
 
-    def __init__(self, memory: Memory, name: str, outline: str | None = None) -> None:
+    def __init__(self, memory: Namespace, name: str, outline: str | None = None) -> None:
         self.memory = memory
         known = memory.sources.find(name, "session")
         if known is None and outline is None:

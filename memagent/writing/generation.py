@@ -36,7 +36,7 @@ class Call:
             seed=seed_of(*self.seed, attempt),
             schema=schema if self.engine.capabilities.structured else None,
         )
-        return self.engine.whole(request, self.on_text).text
+        return self.engine.complete(request, self.on_text).text
 
 
 def seed_of(*parts: int) -> int:

@@ -12,7 +12,7 @@ from memagent.cli.render.output import say
 from memagent.engines.base import Engine
 from memagent.engines.structured_retry import ask
 from memagent.errors import EngineError, InputError, MemagentError, NotFoundError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Working
 from memagent.prompts.load import render
 from memagent.settings import Settings
@@ -33,7 +33,7 @@ Lines = tuple[tuple[int, str], ...]
 
 
 def update(
-    memory: Memory,
+    memory: Namespace,
     engine: Engine,
     settings: Settings,
     working: Working,
@@ -87,7 +87,7 @@ def update(
 
 
 def keep_up(
-    memory: Memory,
+    memory: Namespace,
     engine: Engine,
     settings: Settings,
     session_id: int,
@@ -116,7 +116,7 @@ def _has_read(working: Working, turn: Span) -> bool:
     return any(turn.id in version.sources for version in working.history())
 
 
-def _own_turns(memory: Memory, session_id: int) -> list[Span]:
+def _own_turns(memory: Namespace, session_id: int) -> list[Span]:
     """The newest turns that hold no recalled text."""
     turns = memory.spans.of(session_id, last=_TURNS, withdrawn=False)
     citing = set()

@@ -55,15 +55,15 @@ class Lexical:
         words = content_words(question)[:64]
         return self._rarest(words) if words else []
 
-    def search(self, words: Sequence[str], depth: int, which: Filter) -> list[tuple[int, float]]:
+    def search(self, words: Sequence[str], depth: int, where: Filter) -> list[tuple[int, float]]:
         """Up to `depth` (event id, BM25 score), best first; higher is better."""
         if not words:
             return []
         match = self._match(words)
         join, conditions, values = "", "", list[Any]()
-        if which:
+        if where:
             join = """JOIN events e ON e.id = events_fts.rowid JOIN spans s ON s.id = e.span_id"""
-            conditions, values = which.sql()
+            conditions, values = where.sql()
         rows = self.store.rows(
             f"""SELECT events_fts.rowid AS id, bm25(events_fts, 1.0, 0.0) AS score
                 FROM events_fts {join} WHERE events_fts MATCH ? {conditions}

@@ -54,11 +54,11 @@ class Pool:
 
         self.rows = np.sort(self.rows[np.argpartition(-score, most)[:most]])
 
-    def read(self, events: Events, which: Filter) -> None:
+    def read(self, events: Events, where: Filter) -> None:
         """Look up the events in question, of which those remain that pass the filter."""
         import numpy as np
 
-        found = events.with_openings(self.ids[self.rows].tolist(), which)
+        found = events.with_openings(self.ids[self.rows].tolist(), where)
         self.candidates = [event for event, _ in found]
         self.speakers = [
             speaker(opening) if event.kind == "session" else None for event, opening in found
@@ -82,7 +82,7 @@ class Pool:
                 joined = join(joined, share.reshape(-1, *[1] * (values.ndim - 1)) * beside)
         return joined
 
-    def beside(self, values: np.ndarray, reach: int) -> np.ndarray:
+    def neighbours(self, values: np.ndarray, reach: int) -> np.ndarray:
         """For each event in question the mean of the values [m] of so many others on each side, of
         the same source; those that are not in question count as 0."""
         import numpy as np

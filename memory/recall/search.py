@@ -47,18 +47,18 @@ class Search:
         days = days_named(question, day_of(as_of) if as_of else date.today())
         return Query(question, self.lexical.words(question), reading, days)
 
-    def rankings(self, query: Query, depth: int, which: Filter) -> Rankings:
+    def rankings(self, query: Query, depth: int, where: Filter) -> Rankings:
         """What each channel finds; one of its own looks through the days that are named."""
-        lexical = [event_id for event_id, _ in self.lexical.search(query.words, depth, which)]
-        found = {"lexical": lexical, "dense": self._nearest(query, depth, which)}
+        lexical = [event_id for event_id, _ in self.lexical.search(query.words, depth, where)]
+        found = {"lexical": lexical, "dense": self._nearest(query, depth, where)}
         if len(query.days) == 1:
             (days,) = query.days
-            then = self._nearest(query, depth, which.within(moments(days)))
-            later = self._nearest(query, depth, which.within(moments(told(days))))
+            then = self._nearest(query, depth, where.within(moments(days)))
+            later = self._nearest(query, depth, where.within(moments(told(days))))
             found["dated"] = list(dict.fromkeys(then + later))[:depth]
         return found
 
-    def look(self, query: Query, depth: int, which: Filter) -> Signs | None:
+    def look(self, query: Query, depth: int, where: Filter) -> Signs | None:
         """What is looked up to score events; nothing where there are none.
 
         Each channel ranks `depth`. The first `depth` of all that they ranked, their ranks fused,
@@ -66,11 +66,11 @@ class Search:
         """
         import numpy as np
 
-        rankings = dict(self.rankings(query, depth, which))
+        rankings = dict(self.rankings(query, depth, where))
         first = fuse(rankings)
         names = self._names(query, [event_id for event_id, _ in first[:_FIRST]])
         if names:
-            found = self.lexical.search(names, depth // 2, which)
+            found = self.lexical.search(names, depth // 2, where)
             rankings["names"] = [event_id for event_id, _ in found]
             first = fuse(rankings)
         pool = Pool(self.events, sorted(event_id for event_id, _ in first[:depth]))
@@ -86,7 +86,7 @@ class Search:
             # of those of the vector index: the search took twice as long.
             near = np.einsum("nd,d->n", vectors, query.reading.vector)
             pool.narrow(rough(pool, words, near), most)
-        pool.read(self.events, which)
+        pool.read(self.events, where)
         if not pool.candidates:
             return None
         meant = named(query.text, {name for name in pool.speakers if name})
@@ -151,9 +151,9 @@ class Search:
         ]
         return list(dict.fromkeys(words))[:_WORDS_OF_NAMES]
 
-    def _nearest(self, query: Query, depth: int, which: Filter) -> list[int]:
+    def _nearest(self, query: Query, depth: int, where: Filter) -> list[int]:
         if query.reading is None:
             return []
-        allowed = self.events.allowed(which) if which else None
+        allowed = self.events.allowed(where) if where else None
         found = self.dense.search(query.reading.vector, depth, allowed)
         return [event_id for event_id, _ in found]

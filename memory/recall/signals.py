@@ -67,7 +67,7 @@ def features(signs: Signs) -> dict[str, np.ndarray]:
     other = -1.0 if signs.meant else 0.0
     found["tokens"] = _met(signs.tokens, own)
     found["names"] = _scaled(signs.names[:, rows].max(0, initial=0.0))
-    found["stretch"] = pool.beside(found["words around"] + found["meaning around"], _STRETCH)
+    found["stretch"] = pool.neighbours(found["words around"] + found["meaning around"], _STRETCH)
     found["speaker"] = np.array([1.0 if name in signs.meant else other for name in pool.speakers])
     found |= _of_turns(pool.candidates, signs.days)
     return found

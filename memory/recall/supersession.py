@@ -40,7 +40,7 @@ def supersede(
     recalled: Recalled,
     events: Events,
     lexical: Lexical,
-    which: Filter,
+    where: Filter,
     count: Callable[[str], int],
     skip: Callable[[Event], bool],
 ) -> Recalled:
@@ -53,7 +53,7 @@ def supersede(
     stating = [event for event in turns if any(_stated(event, event.text))]
     if not stating:
         return recalled
-    known = Filter(as_of=which.as_of)
+    known = Filter(as_of=where.as_of)
     ids = [event.id for event in stating]
     topics = {s.topic: s.statement for s in _all_said(events.with_openings(ids, known))}
     said = _of_topics(topics, events, lexical, known)
@@ -68,7 +68,7 @@ def supersede(
                 continue
             newer = by[interval.by[0]]
             tokens = count(newer.text) + OVERHEAD
-            passes = not which or events.with_openings([newer.id], which)
+            passes = not where or events.with_openings([newer.id], where)
             if spent + tokens <= recalled.budget and passes and not skip(newer):
                 new = left.pop(newer.id, Hit(newer, hit.score, {}, tokens, "supersession"))
                 marked.append(_marked(new, intervals))

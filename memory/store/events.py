@@ -146,9 +146,9 @@ class Events:
         }
         return [found[i] for i in ids if i in found]
 
-    def with_openings(self, ids: Sequence[int], which: Filter) -> list[tuple[Event, str]]:
+    def with_openings(self, ids: Sequence[int], where: Filter) -> list[tuple[Event, str]]:
         """Those of the events that pass the filter, by id, each with how its span begins."""
-        conditions, values = which.sql()
+        conditions, values = where.sql()
         # The plus: a row is found by its id at once, not by way of the index of namespaces.
         rows = self.store.tuples(
             f"""SELECT substr(s.text, 1, {_OPENING}), {FIELDS} {_FROM}
@@ -176,9 +176,9 @@ class Events:
         """The events of a source in the order of its text."""
         return self._read("e.source_id = ? ORDER BY e.start", source_id)
 
-    def beside(self, event: Event, which: Filter) -> list[Event]:
+    def neighbours(self, event: Event, where: Filter) -> list[Event]:
         """The event before and the one after in the same source, of those that pass the filter."""
-        conditions, values = which.sql()
+        conditions, values = where.sql()
         return [
             found
             for side, order in (("<", "DESC"), (">", "ASC"))
@@ -191,9 +191,9 @@ class Events:
             )
         ]
 
-    def allowed(self, which: Filter) -> list[int]:
+    def allowed(self, where: Filter) -> list[int]:
         """Ids of the events that pass the filter, ascending."""
-        conditions, values = which.sql()
+        conditions, values = where.sql()
         rows = self.store.rows(
             f"""SELECT e.id FROM events e JOIN spans s ON s.id = e.span_id
                 WHERE e.namespace_id {self._inside} {conditions} ORDER BY e.id""",

@@ -12,7 +12,7 @@ from memagent.cli.chat.history import ChatHistory
 from memagent.cli.chat.screen import visible
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import InputError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.types import Chunk, Request, ToolCall
 
 Lines = list[str | InputError]
@@ -98,7 +98,7 @@ class _TalksThenForgets(ScriptedEngine):
         yield Chunk(tool_calls=(ToolCall("1", "forget", {"number": 1}),), finish="tool_calls")
 
 
-def test_an_interrupt_behind_the_last_word_keeps_what_was_said(memory: Memory) -> None:
+def test_an_interrupt_behind_the_last_word_keeps_what_was_said(memory: Namespace) -> None:
     told = memory.sources.session("told")
     memory.spans.append_turn(told.id, "user", "The old address is Elm Street 7.")
     session = Session(Agent(memory, _TalksThenForgets()), "s")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from memagent.agent.session import newest
 from memagent.cli.chat.history import ChatHistory
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from tests.conftest import PROGRAM, Run
 
 
@@ -16,13 +16,13 @@ def _script(path: Path, *lines: dict[str, object]) -> str:
     return str(path)
 
 
-def _turns(memory: Memory, name: str) -> list[tuple[str | None, str, bool]]:
+def _turns(memory: Namespace, name: str) -> list[tuple[str | None, str, bool]]:
     spans = memory.spans.of(memory.sources.get(name, "session").id)
     return [(span.role, span.text, span.withdrawn) for span in spans]
 
 
 def test_facts_told_in_one_chat_are_answered_in_a_later_one(
-    run: Run, env: dict[str, str], memory: Memory
+    run: Run, env: dict[str, str], memory: Namespace
 ) -> None:
     with subprocess.Popen(
         [PROGRAM, "chat", "-s", "first"],
@@ -98,7 +98,7 @@ def test_working_memory_and_plan_are_edited_line_by_line(run: Run) -> None:
 
 
 def test_turns_are_repeated_taken_back_and_forgotten(
-    run: Run, memory: Memory, env: dict[str, str], tmp_path: Path
+    run: Run, memory: Namespace, env: dict[str, str], tmp_path: Path
 ) -> None:
     history = ChatHistory(Path(env["MEMAGENT_STATE"]))
     history.store_string("My locker code is 4711 at the station.")
@@ -151,7 +151,7 @@ def test_turns_are_repeated_taken_back_and_forgotten(
 
 
 def test_any_text_is_a_turn_and_errors_do_not_end_the_chat(
-    env: dict[str, str], memory: Memory, tmp_path: Path
+    env: dict[str, str], memory: Namespace, tmp_path: Path
 ) -> None:
     script = _script(
         tmp_path / "script",
@@ -195,7 +195,7 @@ def test_any_text_is_a_turn_and_errors_do_not_end_the_chat(
 
 
 def test_an_interrupt_on_a_pipe_keeps_the_part_and_leaves_with_130(
-    env: dict[str, str], memory: Memory, tmp_path: Path
+    env: dict[str, str], memory: Namespace, tmp_path: Path
 ) -> None:
     script = _script(tmp_path / "script", {"text": "one two three four five", "delay": 1.0})
     with subprocess.Popen(

@@ -21,7 +21,7 @@ from memagent.cli.chat.plain import Plain
 from memagent.cli.chat.screen import Screen
 from memagent.engines.stream.engine import StreamEngine
 from memagent.engines.stream.memory import StreamMemory
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.events import Filter
 from memagent.models.bundled import pocket_lm
 from memagent.settings import Settings
@@ -38,7 +38,7 @@ STREAM = ("--engine", "stream", "--model", str(pocket_lm()))
 
 
 @pytest.fixture
-def kitchen(memory: Memory) -> Memory:
+def kitchen(memory: Namespace) -> Namespace:
     """A memory of one document, that of the program too."""
     source, _ = memory.sources.begin_document("kitchen", PEPPER, None, "text/plain")
     memory.add_pieces(source, [Piece(PEPPER)], lambda spans, chars: None)
@@ -47,7 +47,7 @@ def kitchen(memory: Memory) -> Memory:
 
 @pytest.fixture
 def chat(
-    kitchen: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kitchen: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Conversation]:
     """A conversation over the bundled model, without a process."""
     monkeypatch.setattr("memagent.engines.stream.sizes._HOT_BYTES", 1 << 24)
@@ -104,7 +104,7 @@ def test_what_is_forgotten_or_taken_back_is_gone_from_the_stream(chat: Conversat
     assert one.memory.events.allowed(Filter()) != [], "what was said since"
 
 
-def test_an_answer_over_a_pipe_and_why(run: Run, kitchen: Memory, tmp_path: Path) -> None:
+def test_an_answer_over_a_pipe_and_why(run: Run, kitchen: Namespace, tmp_path: Path) -> None:
     lines = [BELL, QUESTION, "/why", "/forget last", "What rings at noon?", "/why"]
     done = run("chat", "-s", "s", *STREAM, "--max-tokens", "8", stdin="\n".join(lines) + "\n")
     assert done.returncode == 0 and "Traceback" not in done.stderr
@@ -130,7 +130,7 @@ def saved(folder: Path) -> tuple[torch.Tensor, dict[int, list[int]]]:
 
 
 def test_ctrl_c_keeps_the_part_and_the_stream_stands_where_it_stood(
-    env: dict[str, str], kitchen: Memory, tmp_path: Path
+    env: dict[str, str], kitchen: Namespace, tmp_path: Path
 ) -> None:
     plain = {k: v for k, v in env.items() if k not in ("COLUMNS", "NO_COLOR")}
     # The likeliest words of so small a model run in a circle, and would be stopped for that.

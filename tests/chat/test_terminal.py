@@ -10,7 +10,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import Working
 from tests.conftest import PROGRAM
 from tests.terminals import CTRL_C, PROMPT, ended, say, spawn
@@ -47,13 +47,13 @@ def _scripted(path: Path, *lines: dict[str, Any]) -> dict[str, str]:
     return {"MEMAGENT_ENGINE": "scripted", "MEMAGENT_SCRIPT": str(path)}
 
 
-def _turns(memory: Memory, name: str) -> list[tuple[str | None, str]]:
+def _turns(memory: Namespace, name: str) -> list[tuple[str | None, str]]:
     spans = memory.spans.of(memory.sources.get(name, "session").id, withdrawn=False)
     return [(span.role, span.text) for span in spans]
 
 
 def test_ctrl_c_stops_an_answer_keeps_the_part_and_leaves_when_pressed_twice(
-    chat: Chat, memory: Memory, tmp_path: Path
+    chat: Chat, memory: Namespace, tmp_path: Path
 ) -> None:
     child = chat(
         "-s",
@@ -114,7 +114,7 @@ def test_ctrl_c_stops_an_answer_keeps_the_part_and_leaves_when_pressed_twice(
 
 
 def test_blocks_editing_forgetting_and_ctrl_d(
-    chat: Chat, memory: Memory, env: dict[str, str], tmp_path: Path
+    chat: Chat, memory: Namespace, env: dict[str, str], tmp_path: Path
 ) -> None:
     editor = tmp_path / "an editor"
     editor.write_text('#!/bin/sh\necho "added outside" >> "$1"\n')
@@ -161,7 +161,7 @@ def test_blocks_editing_forgetting_and_ctrl_d(
 
 
 def test_a_dumb_terminal_gets_plain_text_and_a_model_must_ask_before_it_forgets(
-    chat: Chat, memory: Memory, tmp_path: Path
+    chat: Chat, memory: Namespace, tmp_path: Path
 ) -> None:
     told = memory.sources.session("told")
     memory.spans.append_turn(told.id, "user", "The old address is Elm Street 7.")
@@ -193,7 +193,7 @@ def test_a_dumb_terminal_gets_plain_text_and_a_model_must_ask_before_it_forgets(
 
 
 def test_answers_can_be_redirected_while_a_person_types(
-    chat: Chat, memory: Memory, tmp_path: Path
+    chat: Chat, memory: Namespace, tmp_path: Path
 ) -> None:
     script = _scripted(tmp_path / "script", {"text": "only this"})
     child = chat(

@@ -14,7 +14,7 @@ from memagent.agent.session import ASK_SESSION, Session
 from memagent.engines.stream.engine import StreamEngine
 from memagent.errors import EngineError
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent.memory.store.events import Filter
 from memagent.models.bundled import pocket_lm
@@ -50,19 +50,19 @@ def engine(loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator
         one.close()
 
 
-def remember(memory: Memory, name: str, *texts: str) -> Source:
+def remember(memory: Namespace, name: str, *texts: str) -> Source:
     source, _ = memory.sources.begin_document(name, texts[0], None, "text/plain")
     memory.add_pieces(source, [Piece(text) for text in texts], lambda spans, chars: None)
     return source
 
 
-def ask(memory: Memory, engine: StreamEngine, question: str = QUESTION, **how: Any) -> Answer:
+def ask(memory: Namespace, engine: StreamEngine, question: str = QUESTION, **how: Any) -> Answer:
     agent = Agent(memory, engine, Settings(engine="stream", max_tokens=8, budget=100))
     return Session(agent, ASK_SESSION, remembered=False).tell(question, **how)
 
 
 def test_an_answer_says_how_much_it_attended_to_each_event(
-    memory: Memory, engine: MakeEngine
+    memory: Namespace, engine: MakeEngine
 ) -> None:
     sources = [remember(memory, "kitchen", PEPPER), remember(memory, "deck", PARROT, "Naïve — 🚢!")]
     heard: list[str] = []
@@ -84,7 +84,7 @@ def test_an_answer_says_how_much_it_attended_to_each_event(
     assert answer.usage.completion == 8 and answer.usage.prompt > 0
 
 
-def told(memory: Memory, name: str, text: str, time: str) -> None:
+def told(memory: Namespace, name: str, text: str, time: str) -> None:
     session = memory.sources.session(name)
     memory.spans.append_turn(session.id, "user", text, time=time)
 
@@ -97,17 +97,17 @@ def test_what_a_filter_leaves_out_changes_nothing(
     others = ("The pepper lies in a red box.", "Nobody ever asked the cook: " + PARROT)
     for number, other in enumerate(others):
         store = Store(tmp_path / f"{number}.db")
-        memory = Memory(store, "default", embedder, tmp_path / f"{number}", lambda line: None)
+        memory = Namespace(store, "default", embedder, tmp_path / f"{number}", lambda line: None)
         told(memory, "new", PEPPER, "2026-05-01T12:00:00+00:00")
         told(memory, "new", PARROT, "2026-05-01T12:01:00+00:00")
         told(memory, "old", other, "2020-05-01T12:00:00+00:00")
-        which = Filter(since="2026-01-01T00:00:00+00:00")
+        where = Filter(since="2026-01-01T00:00:00+00:00")
         if restricted_by == "source":
-            which = Filter(sources=(memory.sources.get("new").id,))
+            where = Filter(sources=(memory.sources.get("new").id,))
         made = engine(context=1024)  # all fits: nothing hangs on which events are chosen
         free = ask(memory, made)
         assert "old" in {line["source"] for line in free.explain["attention"]}
-        answers.append(ask(memory, made, which=which))
+        answers.append(ask(memory, made, where=where))
         assert ask(memory, made).explain["attention"] == free.explain["attention"], "seen again"
         store.close()
     one, other = answers
@@ -118,7 +118,7 @@ def test_what_a_filter_leaves_out_changes_nothing(
 
 
 def test_what_recall_found_is_in_reach_under_the_smallest_budget(
-    memory: Memory, engine: MakeEngine
+    memory: Namespace, engine: MakeEngine
 ) -> None:
     weather = [f"On day {n} of the voyage the wind came from the north." for n in range(30)]
     remember(memory, "log", *weather[:10], PEPPER, *weather[10:])
@@ -151,7 +151,7 @@ def test_namespaces_have_streams_of_their_own(
 ) -> None:
     made = engine()
     for name, text in (("one", PEPPER), ("two", PARROT)):
-        memory = Memory(store, name, embedder, tmp_path / "index", lambda line: None)
+        memory = Namespace(store, name, embedder, tmp_path / "index", lambda line: None)
         remember(memory, f"of {name}", text)
         answer = ask(memory, made)
         assert {line["source"] for line in answer.explain["attention"]} == {f"of {name}"}

@@ -16,7 +16,7 @@ from memagent.agent.session import ASK_SESSION, Session
 from memagent.engines.stream.engine import StreamEngine
 from memagent.engines.stream.memory import StreamMemory
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent.models.bundled import pocket_lm
 from memagent.settings import Settings
@@ -60,17 +60,17 @@ def warnings() -> list[str]:
 
 
 @pytest.fixture
-def memory(store: Store, embedder: Embedder, tmp_path: Path, warnings: list[str]) -> Memory:
+def memory(store: Store, embedder: Embedder, tmp_path: Path, warnings: list[str]) -> Namespace:
     """The memory that the program has too, where `run` runs it."""
-    return Memory(store, "default", embedder, tmp_path / "memory.db.index", warnings.append)
+    return Namespace(store, "default", embedder, tmp_path / "memory.db.index", warnings.append)
 
 
-def remember(memory: Memory, name: str, *texts: str) -> None:
+def remember(memory: Namespace, name: str, *texts: str) -> None:
     source, _ = memory.sources.begin_document(name, texts[0], None, "text/plain")
     memory.add_pieces(source, [Piece(text) for text in texts], lambda spans, chars: None)
 
 
-def ask(memory: Memory, engine: StreamEngine, question: str = QUESTION) -> Answer:
+def ask(memory: Namespace, engine: StreamEngine, question: str = QUESTION) -> Answer:
     agent = Agent(memory, engine, Settings(engine="stream", max_tokens=TOKENS))
     return Session(agent, ASK_SESSION, remembered=False).tell(question)
 
@@ -89,7 +89,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def state(memory: Memory) -> tuple[torch.Tensor, dict[str, Any]]:
+def state(memory: Namespace) -> tuple[torch.Tensor, dict[str, Any]]:
     """Tokens and places of the one saved stream."""
     (path,) = memory.caches.glob("*/state.safetensors")
     with safe_open(path, framework="pt") as file:
@@ -97,7 +97,7 @@ def state(memory: Memory) -> tuple[torch.Tensor, dict[str, Any]]:
 
 
 def test_a_damaged_cache_is_made_anew(
-    memory: Memory, engine: MakeEngine, warnings: list[str]
+    memory: Namespace, engine: MakeEngine, warnings: list[str]
 ) -> None:
     remember(memory, "kitchen", PEPPER, PARROT * 4)
     made = engine()
@@ -148,7 +148,7 @@ def test_a_damaged_cache_is_made_anew(
 
 
 def test_folders_of_other_weights_are_left_alone(
-    memory: Memory, engine: MakeEngine, parts: tuple[Any, Any]
+    memory: Namespace, engine: MakeEngine, parts: tuple[Any, Any]
 ) -> None:
     remember(memory, "kitchen", PEPPER)
     made = engine()
@@ -164,7 +164,7 @@ def test_folders_of_other_weights_are_left_alone(
 
 
 def test_what_is_forgotten_leaves_stream_and_files(
-    run: Run, memory: Memory, engine: MakeEngine, tmp_path: Path
+    run: Run, memory: Namespace, engine: MakeEngine, tmp_path: Path
 ) -> None:
     remember(memory, "kitchen", PEPPER)
     remember(memory, "deck", PARROT * 4)
@@ -202,7 +202,9 @@ def keys_of(stream: Stream, start: int, end: int) -> bytes:
     return found[: cache.page - start % cache.page][:4].contiguous().numpy().tobytes()
 
 
-def test_a_folder_that_was_deleted_has_one_owner_again(memory: Memory, engine: MakeEngine) -> None:
+def test_a_folder_that_was_deleted_has_one_owner_again(
+    memory: Namespace, engine: MakeEngine
+) -> None:
     remember(memory, "kitchen", PEPPER)
     remember(memory, "deck", PARROT * 4)
     first = engine()
@@ -232,7 +234,7 @@ def test_a_folder_that_was_deleted_has_one_owner_again(memory: Memory, engine: M
 
 
 def test_reading_and_answering_can_stop_anywhere(
-    memory: Memory, engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+    memory: Namespace, engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remember(memory, "kitchen", *[f"On day {n} there was soup with {n} beans." for n in range(30)])
     whole = engine()

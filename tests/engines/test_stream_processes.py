@@ -13,7 +13,7 @@ from memagent.agent.graph import load_answer
 from memagent.agent.session import ASK_SESSION
 from memagent.engines.stream.engine import StreamEngine
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent.models.bundled import pocket_lm
 from tests.conftest import PROGRAM, Run
@@ -50,15 +50,15 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
 
 
 @pytest.fixture
-def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Iterator[Memory]:
+def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Iterator[Namespace]:
     """The memory that the program has too, where `run` runs it."""
     warnings: list[str] = []
-    yield Memory(store, "default", embedder, tmp_path / "memory.db.index", warnings.append)
+    yield Namespace(store, "default", embedder, tmp_path / "memory.db.index", warnings.append)
     assert not warnings
 
 
 def test_a_second_process_goes_on_with_the_stream_of_the_first(
-    run: Run, memory: Memory, embedder: Embedder, engine: MakeEngine, tmp_path: Path
+    run: Run, memory: Namespace, embedder: Embedder, engine: MakeEngine, tmp_path: Path
 ) -> None:
     remember(memory, "kitchen", PEPPER, PARROT)
     first, second = (
@@ -72,7 +72,7 @@ def test_a_second_process_goes_on_with_the_stream_of_the_first(
     assert PEPPER in {cited["text"] for cited in two["citations"] if cited["share"]}
 
     # What was saved is what reading everything anew makes.
-    anew = Memory(memory.store, "default", embedder, tmp_path / "elsewhere", lambda line: None)
+    anew = Namespace(memory.store, "default", embedder, tmp_path / "elsewhere", lambda line: None)
     fresh = engine()
     answer = ask(anew, fresh)
     assert answer.text == one["text"]
@@ -99,7 +99,7 @@ def test_a_second_process_goes_on_with_the_stream_of_the_first(
 
 
 def test_two_at_once_and_a_kill_lose_nothing(
-    run: Run, env: dict[str, str], memory: Memory, engine: MakeEngine
+    run: Run, env: dict[str, str], memory: Namespace, engine: MakeEngine
 ) -> None:
     remember(memory, "kitchen", PEPPER, PARROT)
     first = engine()
@@ -133,7 +133,7 @@ def test_two_at_once_and_a_kill_lose_nothing(
     assert torch.equal(held(second).stream.tokens[:, : tokens.shape[1]], tokens)
 
 
-def test_rows_of_a_batch_take_turns(run: Run, memory: Memory) -> None:
+def test_rows_of_a_batch_take_turns(run: Run, memory: Namespace) -> None:
     remember(memory, "kitchen", PEPPER)
     rows = [{"id": n, "op": "ask", "question": f"{QUESTION} {'?' * n}"} for n in range(3)]
     lines = "\n".join(map(json.dumps, rows))

@@ -51,10 +51,10 @@ def test_forward_and_gradients(name, impl):
     exact = [t.double() for t in tensors]
     wanted, wanted_gradients = with_gradients(exact, block, scale, "reference")
     torch.testing.assert_close(out.double(), wanted, atol=5e-6, rtol=5e-6)
-    for found, true, which in zip(gradients, wanted_gradients, "qkv", strict=True):
+    for found, true, where in zip(gradients, wanted_gradients, "qkv", strict=True):
         assert found.dtype == torch.float32
         torch.testing.assert_close(
-            found.double(), true, atol=2e-5, rtol=2e-5, msg=lambda m, w=which: f"d{w}: {m}"
+            found.double(), true, atol=2e-5, rtol=2e-5, msg=lambda m, w=where: f"d{w}: {m}"
         )
 
 

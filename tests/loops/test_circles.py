@@ -6,7 +6,7 @@ from memagent.agent.graph import Agent
 from memagent.agent.session import Session
 from memagent.agent.strategies.repetition import runs_in_a_circle
 from memagent.engines.scripted import ScriptedEngine
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.settings import Settings
 
 ONE = "The harbour was silent that night."
@@ -32,7 +32,7 @@ def test_a_circle_is_the_same_for_the_third_time_in_a_row(text: str, circle: boo
     assert runs_in_a_circle(text) == circle
 
 
-def test_the_answer_is_stopped_and_kept(memory: Memory) -> None:
+def test_the_answer_is_stopped_and_kept(memory: Namespace) -> None:
     lines: list[str] = []
     memory.warn = lines.append
     engine = ScriptedEngine([f"Well. {f'{ONE} {TWO} ' * 40}"])
@@ -47,7 +47,7 @@ def test_the_answer_is_stopped_and_kept(memory: Memory) -> None:
     assert lines == ["the answer was stopped: it said the same again and again"]
 
 
-def test_a_user_who_repeats_stops_nothing(memory: Memory) -> None:
+def test_a_user_who_repeats_stops_nothing(memory: Namespace) -> None:
     engine = ScriptedEngine([f"You said: {ONE} {TWO}"])
     talk = Session(Agent(memory, engine, Settings(engine="scripted")), "talk")
     assert talk.tell(f"{ONE} " * 9).explain["trace"] == []

@@ -11,7 +11,7 @@ from memagent.agent.graph import Agent, load_answer
 from memagent.agent.session import ASK_SESSION, Session
 from memagent.agent.strategies.outline import Mark, read_marks
 from memagent.engines.scripted import Reply, ScriptedEngine
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.forget import forget_range
 from memagent.settings import Settings
 from memagent.types import Answer, Piece
@@ -30,7 +30,7 @@ OUTLINE = {
 }
 
 
-def ask(memory: Memory, *replies: Reply) -> tuple[Answer, ScriptedEngine]:
+def ask(memory: Namespace, *replies: Reply) -> tuple[Answer, ScriptedEngine]:
     source, _ = memory.sources.begin_document("mill", "mill", None, "text/plain")
     memory.add_pieces(source, [Piece(TEXT)], lambda spans, chars: None)
     engine = ScriptedEngine(replies)
@@ -38,7 +38,7 @@ def ask(memory: Memory, *replies: Reply) -> tuple[Answer, ScriptedEngine]:
     return Session(agent, ASK_SESSION, remembered=False).tell(QUESTION), engine
 
 
-def test_the_answer_sees_only_what_was_marked(memory: Memory) -> None:
+def test_the_answer_sees_only_what_was_marked(memory: Namespace) -> None:
     answer, engine = ask(memory, json.dumps(OUTLINE), "It burned down and was built again [1].")
     first, last = engine.requests
     assert first.schema is not None
@@ -63,7 +63,7 @@ def test_the_answer_sees_only_what_was_marked(memory: Memory) -> None:
     )
 
 
-def test_headings_go_with_the_text_that_they_stand_over(memory: Memory) -> None:
+def test_headings_go_with_the_text_that_they_stand_over(memory: Namespace) -> None:
     answer, _ = ask(memory, json.dumps(OUTLINE), "It burned down [1].")
     source = memory.sources.get("mill")
     forget_range(memory.store, memory.events, source.id, 50, 60)
@@ -73,7 +73,7 @@ def test_headings_go_with_the_text_that_they_stand_over(memory: Memory) -> None:
     )
 
 
-def test_what_is_no_outline_is_asked_for_again_and_told_why(memory: Memory) -> None:
+def test_what_is_no_outline_is_asked_for_again_and_told_why(memory: Namespace) -> None:
     answer, engine = ask(
         memory,
         "Surely. The mill!",
@@ -88,7 +88,7 @@ def test_what_is_no_outline_is_asked_for_again_and_told_why(memory: Memory) -> N
     assert len(answer.outline) == 2
 
 
-def test_after_three_tries_all_that_was_recalled_is_used(memory: Memory) -> None:
+def test_after_three_tries_all_that_was_recalled_is_used(memory: Namespace) -> None:
     answer, engine = ask(memory, "no", "no", "no", "The mill was built in 1780.")
     assert len(engine.requests) == 4
     assert [event.text for event in engine.requests[-1].evidence] == [TEXT]
@@ -96,7 +96,7 @@ def test_after_three_tries_all_that_was_recalled_is_used(memory: Memory) -> None
     assert answer.explain["trace"][0]["failed"].startswith("it is no JSON")
 
 
-def test_an_empty_outline_is_an_answer_too(memory: Memory) -> None:
+def test_an_empty_outline_is_an_answer_too(memory: Namespace) -> None:
     answer, engine = ask(memory, '{"points": []}', "Not in memory.")
     assert len(engine.requests) == 2
     assert not answer.found

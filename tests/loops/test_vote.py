@@ -10,7 +10,7 @@ from memagent.engines.pocket.engine import PocketEngine
 from memagent.engines.scripted import Line, ScriptedEngine
 from memagent.errors import EngineError
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.settings import Settings
 from memagent.types import Answer, Piece, Request
 
@@ -24,7 +24,9 @@ NOTHING = Line("Not in memory.", uncertainty=0.1)
 BUDGET = 120
 
 
-def ask(memory: Memory, reply: Callable[[Request], Line], votes: int = 4) -> tuple[Answer, Agent]:
+def ask(
+    memory: Namespace, reply: Callable[[Request], Line], votes: int = 4
+) -> tuple[Answer, Agent]:
     source, _ = memory.sources.begin_document("notes", "notes", None, "text/plain")
     pieces = [Piece(text) for text in [*OTHERS[:25], KEY, *OTHERS[25:]]]
     memory.add_pieces(source, pieces, lambda spans, chars: None)
@@ -42,7 +44,7 @@ def requests_of(agent: Agent) -> list[Request]:
     return agent.engine.requests
 
 
-def test_the_chunk_that_begins_surest_is_heard(memory: Memory) -> None:
+def test_the_chunk_that_begins_surest_is_heard(memory: Namespace) -> None:
     def reply(request: Request) -> Line:
         if has_key(request):
             return Line("Behind the red door.", uncertainty=0.2)
@@ -68,7 +70,7 @@ def test_the_chunk_that_begins_surest_is_heard(memory: Memory) -> None:
     assert answer.explain["spent"] <= BUDGET
 
 
-def test_chunks_without_an_answer_drop_out_however_sure(memory: Memory) -> None:
+def test_chunks_without_an_answer_drop_out_however_sure(memory: Namespace) -> None:
     answer, _ = ask(
         memory, lambda asked: Line("The red door.", uncertainty=3.0) if has_key(asked) else NOTHING
     )
@@ -78,14 +80,14 @@ def test_chunks_without_an_answer_drop_out_however_sure(memory: Memory) -> None:
     assert [step["chosen"] for step in steps] == [step["answers"] for step in steps]
 
 
-def test_where_no_chunk_knows_the_best_match_is_asked(memory: Memory) -> None:
+def test_where_no_chunk_knows_the_best_match_is_asked(memory: Namespace) -> None:
     answer, agent = ask(memory, lambda asked: NOTHING)
     assert (answer.text, answer.found) == ("Not in memory.", False)
     best = memory.recall(QUESTION, budget=BUDGET).best[0].event
     assert best in requests_of(agent)[-1].evidence
 
 
-def test_few_events_need_no_vote(memory: Memory) -> None:
+def test_few_events_need_no_vote(memory: Namespace) -> None:
     source, _ = memory.sources.begin_document("notes", "notes", None, "text/plain")
     memory.add_pieces(source, [Piece(KEY)], lambda spans, chars: None)
     engine = ScriptedEngine(["Behind the red door."])
@@ -94,12 +96,12 @@ def test_few_events_need_no_vote(memory: Memory) -> None:
     assert len(engine.requests) == 1
 
 
-def test_a_server_lost_in_the_vote_is_the_usual_error(memory: Memory) -> None:
+def test_a_server_lost_in_the_vote_is_the_usual_error(memory: Namespace) -> None:
     with pytest.raises(EngineError, match="went away"):
         ask(memory, lambda asked: Line(EngineError("the server went away")))
 
 
-def test_ctrl_c_in_the_vote_keeps_the_turn(memory: Memory) -> None:
+def test_ctrl_c_in_the_vote_keeps_the_turn(memory: Namespace) -> None:
     def interrupt(request: Request) -> Line:
         raise KeyboardInterrupt
 
@@ -107,7 +109,9 @@ def test_ctrl_c_in_the_vote_keeps_the_turn(memory: Memory) -> None:
     assert (answer.state, answer.text) == ("partial", "")
 
 
-def test_an_engine_that_cannot_tell_says_so_and_goes_on(memory: Memory, embedder: Embedder) -> None:
+def test_an_engine_that_cannot_tell_says_so_and_goes_on(
+    memory: Namespace, embedder: Embedder
+) -> None:
     lines: list[str] = []
     memory.warn = lines.append
     agent = Agent(memory, PocketEngine(embedder), Settings(votes=4, outline=True))

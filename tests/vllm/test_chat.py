@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from tests.conftest import Run
 from tests.terminals import CTRL_C, PROMPT, spawn
 from tests.vllm.serving import RealServer
@@ -44,7 +44,7 @@ def running(server: RealServer, wanted: int) -> None:
 
 
 def test_ctrl_c_in_prefill_in_decode_at_the_prompt_and_twice(
-    child: pexpect.spawn[str], server: RealServer, memory: Memory
+    child: pexpect.spawn[str], server: RealServer, memory: Namespace
 ) -> None:
     # In prefill: ten thousand tokens are to be read before the first word.
     before = server.metric("vllm:generation_tokens_total")
@@ -82,7 +82,7 @@ def test_ctrl_c_in_prefill_in_decode_at_the_prompt_and_twice(
 
 
 def test_ctrl_c_twice_in_an_answer_leaves_and_stops_the_server(
-    child: pexpect.spawn[str], server: RealServer, memory: Memory
+    child: pexpect.spawn[str], server: RealServer, memory: Namespace
 ) -> None:
     child.expect_exact(PROMPT)
     child.sendline("Which crate?")

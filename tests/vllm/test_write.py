@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import MOST_LINES, MOST_WORDS
 from memagent.writing.book import Book
 from tests.batch.batches import conforms
@@ -28,7 +28,7 @@ def _how(server: RealServer, steps: int) -> list[str]:
 
 
 def test_sixty_steps_kills_and_an_edit(
-    pocket_server: RealServer, run: Run, env: dict[str, str], memory: Memory
+    pocket_server: RealServer, run: Run, env: dict[str, str], memory: Namespace
 ) -> None:
     unbroken = run("write", "--text", OUTLINE, "-s", "whole", *_how(pocket_server, 60), **HOT)
     assert unbroken.returncode == 0, unbroken.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import EngineError, InputError, NotFoundError, UsageError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.answers import CitationRow
 from memagent.memory.store.database import Store
 from memagent.memory.store.forget import forget_range, forget_source
@@ -29,7 +29,7 @@ def _changes(*add: str, drop: tuple[int, ...] = ()) -> str:
     )
 
 
-def _say(memory: Memory, name: str, *texts: str) -> list[int]:
+def _say(memory: Namespace, name: str, *texts: str) -> list[int]:
     """An exchange for each text, answered without a citation."""
     source = memory.sources.session(name)
     ids = []
@@ -41,14 +41,14 @@ def _say(memory: Memory, name: str, *texts: str) -> list[int]:
     return ids
 
 
-def _finish(memory: Memory, answer: int, text: str, citations: list[CitationRow]) -> None:
+def _finish(memory: Namespace, answer: int, text: str, citations: list[CitationRow]) -> None:
     memory.answers.finish(
         answer, text, "complete", found=True, citations=citations, usage={}, explain={},
         segment=False,
     )  # fmt: skip
 
 
-def test_lines_tell_what_they_come_from_and_what_they_were(store: Store, memory: Memory) -> None:
+def test_lines_tell_what_they_come_from_and_what_they_were(store: Store, memory: Namespace) -> None:
     working = Working(store, memory.sources.session("s").id)
     assert (working.lines(), working.lines(at="2026-01-01"), working.diff()) == ([], [], [])
     working.replace([Line("a", (3, 4)), "b"], "update", sources=(3, 4), time="2026-01-02T00:00:00")
@@ -63,7 +63,7 @@ def test_lines_tell_what_they_come_from_and_what_they_were(store: Store, memory:
         working.lines(9)
 
 
-def test_lines_of_older_stores_are_read(store: Store, memory: Memory) -> None:
+def test_lines_of_older_stores_are_read(store: Store, memory: Namespace) -> None:
     working = Working(store, memory.sources.session("s").id)
     working.replace(["x"], "add")
     with store.write() as db:
@@ -73,7 +73,7 @@ def test_lines_of_older_stores_are_read(store: Store, memory: Memory) -> None:
     assert working.diff()[-1] == "+new"
 
 
-def test_only_the_sessions_own_words_are_read(memory: Memory) -> None:
+def test_only_the_sessions_own_words_are_read(memory: Namespace) -> None:
     first, second = _say(memory, "s", "I like tea.", "I live in Tolvik.")
     source = memory.sources.get("s", "session")
     turn = memory.spans.append_turn(source.id, "user", "What do the papers say?")
@@ -100,7 +100,7 @@ def test_only_the_sessions_own_words_are_read(memory: Memory) -> None:
     assert working.history()[-1].sources == tea.sources
 
 
-def test_a_broken_answer_and_a_small_window_leave_the_lines_as_they_were(memory: Memory) -> None:
+def test_a_broken_answer_and_a_small_window_leave_the_lines_as_they_were(memory: Namespace) -> None:
     _say(memory, "s", *(f"Number {n} is here. " * 6 for n in range(20)))
     working = Working(memory.store, memory.sources.get("s").id, "plan")
     engine = ScriptedEngine(["no", "{", '{"add": [{}]}', "unheard"])
@@ -129,7 +129,7 @@ def test_a_broken_answer_and_a_small_window_leave_the_lines_as_they_were(memory:
 
 
 def test_it_is_kept_every_so_many_exchanges(
-    memory: Memory, capsys: pytest.CaptureFixture[str]
+    memory: Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     every = Settings(working_every=2)
     source = memory.sources.session("s")
@@ -160,7 +160,7 @@ def test_it_is_kept_every_so_many_exchanges(
     assert keep() == 1 and working.lines() == ["two", "six"]
 
 
-def test_what_is_forgotten_leaves_the_lines_that_came_from_it(memory: Memory) -> None:
+def test_what_is_forgotten_leaves_the_lines_that_came_from_it(memory: Namespace) -> None:
     first, second = _say(memory, "s", "The code is 4711.", "The sky is blue.")
     source = memory.sources.get("s", "session")
     working = Working(memory.store, source.id)
@@ -207,7 +207,7 @@ def test_chat_updates_shows_and_edits(run: Run, tmp_path: Path) -> None:
 
 
 def test_batches_write_and_keep_the_memory_of_chats(
-    run: Run, memory: Memory, tmp_path: Path
+    run: Run, memory: Namespace, tmp_path: Path
 ) -> None:
     lines = [
         {"match": "<turns>", "text": _changes("Likes tea.")},
@@ -249,7 +249,7 @@ def test_batches_write_and_keep_the_memory_of_chats(
     assert memory.spans.count(memory.sources.get("tale").id) == 1 + 5 + 4
 
 
-def test_an_engine_that_only_quotes_is_told_apart(memory: Memory) -> None:
+def test_an_engine_that_only_quotes_is_told_apart(memory: Namespace) -> None:
     from memagent.engines.pocket.engine import PocketEngine
 
     _say(memory, "s", "x")

@@ -11,7 +11,7 @@ from memagent.engines.base import Capabilities
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.engines.structured_retry import Unusable
 from memagent.errors import EngineError, InputError, UsageError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Line
 from memagent.settings import Settings
 from memagent.types import Request
@@ -204,7 +204,7 @@ def test_a_model_cannot_write_more_than_the_memory_holds_nor_undo_an_edit() -> N
     assert numbered([Line("word " * (MOST_WORDS + 1))]) == ()
 
 
-def test_a_text_in_one_process(memory: Memory) -> None:
+def test_a_text_in_one_process(memory: Namespace) -> None:
     def say(request: Request) -> str:
         text = _prompt(request)
         number = next((n for n in range(2, 9) if f"STEP-{n} " in text), 1)
@@ -256,7 +256,7 @@ def test_a_text_in_one_process(memory: Memory) -> None:
         book.add(other, (), write_step(_call(engine), other, []))
 
 
-def test_without_any_plan_it_goes_on(memory: Memory) -> None:
+def test_without_any_plan_it_goes_on(memory: Namespace) -> None:
     engine = ScriptedEngine(["One day it rained.", "One day it rained.", "Then it stopped."])
     writer = Writer(Book(memory, "prose", OUTLINE), engine, Settings(), 0)
     assert writer.step(writer.choose()).written.reply is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import Working
 from memagent.writing.book import Book
 from tests.terminals import CTRL_C, ended, say, spawn
@@ -44,7 +44,7 @@ def write(env: dict[str, str], tmp_path: Path) -> Iterator[Write]:
 
 
 def test_a_person_chooses_edits_and_takes_back(
-    write: Write, memory: Memory, tmp_path: Path
+    write: Write, memory: Namespace, tmp_path: Path
 ) -> None:
     child = write("write", "--text", OUTLINE, "-s", "tale", "--out", "tale.txt")
     child.expect_exact("text tale, engine scripted; /help helps")
@@ -91,7 +91,7 @@ def test_a_person_chooses_edits_and_takes_back(
     assert "The keeper is Orla." in book.working.lines()
 
 
-def test_ctrl_c_twice_and_ctrl_d_leave(write: Write, memory: Memory) -> None:
+def test_ctrl_c_twice_and_ctrl_d_leave(write: Write, memory: Namespace) -> None:
     child = write("write", "--text", OUTLINE, "-s", "tale")
     say(child, "STEP-3 by boat")
     time.sleep(1)
@@ -110,7 +110,7 @@ def test_ctrl_c_twice_and_ctrl_d_leave(write: Write, memory: Memory) -> None:
     assert len(Book(memory, "tale").paragraphs()) == 1
 
 
-def test_the_memory_of_a_chat_is_kept_while_the_user_reads(write: Write, memory: Memory) -> None:
+def test_the_memory_of_a_chat_is_kept_while_the_user_reads(write: Write, memory: Namespace) -> None:
     child = write("chat", "-s", "talk", MEMAGENT_WORKING_EVERY="1")
     say(child, "Hello, I like tea.", "Good to know.")
     working = Working(memory.store, memory.sources.get("talk").id)

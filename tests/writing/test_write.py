@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Working
 from memagent.writing.book import Book
 from tests.batch.batches import conforms
@@ -25,7 +25,7 @@ def outline(tmp_path: Path) -> Path:
     return path
 
 
-def state(memory: Memory, name: str) -> dict[str, Any]:
+def state(memory: Namespace, name: str) -> dict[str, Any]:
     """All that a text is made of, but for times; spans go by their keys."""
     source = memory.sources.get(name, "session")
     keys = memory.spans.keys(source.id)
@@ -46,7 +46,7 @@ def state(memory: Memory, name: str) -> dict[str, Any]:
 
 
 def test_sixty_steps_keep_a_bounded_memory_and_what_was_put_into_it_first(
-    run: Run, outline: Path, memory: Memory, tmp_path: Path
+    run: Run, outline: Path, memory: Namespace, tmp_path: Path
 ) -> None:
     # The last step is only answered where the fact of the first one is in its prompt.
     last = {"match": rf"(?s)1\. {FACT}.*STEP-60 ", "text": reply(60, paragraph="It was 4711.")}
@@ -95,7 +95,7 @@ def test_sixty_steps_keep_a_bounded_memory_and_what_was_put_into_it_first(
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_text(
-    run: Run, env: dict[str, str], outline: Path, memory: Memory, tmp_path: Path
+    run: Run, env: dict[str, str], outline: Path, memory: Namespace, tmp_path: Path
 ) -> None:
     steps = 16
     script = write_script(tmp_path / "script", steps, delay=0.003)
@@ -132,7 +132,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_text(
 
 
 def test_what_is_edited_by_hand_is_in_the_next_prompt(
-    run: Run, outline: Path, memory: Memory, tmp_path: Path
+    run: Run, outline: Path, memory: Namespace, tmp_path: Path
 ) -> None:
     script = write_script(
         tmp_path / "script",
@@ -173,7 +173,7 @@ def test_what_is_edited_by_hand_is_in_the_next_prompt(
 
 
 def test_broken_answers_are_asked_for_three_times_and_what_can_be_saved_is(
-    run: Run, outline: Path, memory: Memory, tmp_path: Path
+    run: Run, outline: Path, memory: Namespace, tmp_path: Path
 ) -> None:
     cut = reply(3)[: reply(3).index(" lines into the log")]
     wrong = "(?s)STEP-4 .*could not be used: plans"
@@ -227,7 +227,7 @@ def test_a_text_that_repeats_itself_is_written_again_once(
 
 
 def test_what_makes_no_sense_is_refused_in_one_line(
-    run: Run, outline: Path, memory: Memory
+    run: Run, outline: Path, memory: Namespace
 ) -> None:
     told = memory.sources.session("told")
     memory.spans.append_turn(told.id, "user", "Good morning.")
@@ -272,7 +272,7 @@ def test_a_lost_server_ends_with_how_to_go_on(run: Run, outline: Path, tmp_path:
 
 
 def test_ctrl_c_keeps_the_paragraphs_and_says_how_to_go_on(
-    env: dict[str, str], outline: Path, memory: Memory, tmp_path: Path
+    env: dict[str, str], outline: Path, memory: Namespace, tmp_path: Path
 ) -> None:
     slow = {"match": "STEP-2 ", "text": reply(2), "delay": 5.0}
     script = write_script(tmp_path / "script", 1, slow)

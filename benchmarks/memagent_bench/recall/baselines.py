@@ -33,7 +33,7 @@ class Baselines:
         self.words = _Words(alone)
         self.windows = _Words([_window(history, number, 2) for number in numbers])
         self.vectors = embedder.encode(alone)
-        self.beside = embedder.encode([_window(history, number, 1) for number in numbers])
+        self.neighbours = embedder.encode([_window(history, number, 1) for number in numbers])
 
     def rank(self, question: str) -> dict[str, list[int]]:
         """For each way the numbers of turns, best first."""
@@ -42,7 +42,7 @@ class Baselines:
             "words": self.words.search(question),
             "windows of words": self.windows.search(question),
             "vectors": _order(self.vectors @ vector),
-            "windows of vectors": _order(self.beside @ vector),
+            "windows of vectors": _order(self.neighbours @ vector),
         }
         asked = question.lower()
         named = {speaker for speaker in self.speakers if speaker and speaker in asked}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memagent.documents.split import chunks
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import OVERHEAD
 from memagent.memory.segmentation.sentences import Segmenter
 from memagent.memory.store.database import Store
@@ -36,7 +36,7 @@ class Stored:
     ) -> None:
         self.history = history
         self.store = Store(folder / "memory.db")
-        self.memory = Memory(
+        self.memory = Namespace(
             self.store, "default", embedder, folder / "index", _unexpected, segmenter
         )
         self._starts: dict[int, list[int]] = {}  # of the turns of a source, in characters

@@ -18,7 +18,7 @@ import numpy as np
 
 from memagent.documents.split import chunks
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.scorer import Surprise
 from memagent.memory.segmentation.sentences import Segmenter, Sentences, estimate_tokens
 from memagent.memory.segmentation.surprising import SurprisingSentences
@@ -94,7 +94,7 @@ def coverage(
     asked = 0
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "memory.db")
-        memory = Memory(store, "default", embedder, Path(folder) / "index", print, segmenter)
+        memory = Namespace(store, "default", embedder, Path(folder) / "index", print, segmenter)
         for name, text in texts.items():
             source, _ = memory.sources.begin_document(name, name, None, "text/plain")
             memory.add_pieces(source, map(Piece, chunks([text])), lambda spans, chars: None)
@@ -102,14 +102,14 @@ def coverage(
         sources = {name: memory.sources.get(name).id for name in texts}
         sizes = [estimate_tokens(e.text) for i in sources.values() for e in memory.events.of(i)]
         for item in items:
-            text, which = texts[item.group], Filter(sources=(sources[item.group],))
+            text, where = texts[item.group], Filter(sources=(sources[item.group],))
             at = text.find(item.passage)
             if at < 0 or not item.spans:
                 continue
             asked += 1
             spans = [(at + start, at + end) for start, end in item.spans]
             for budget in BUDGETS:
-                found = memory.recall(item.question, budget=budget, which=which)
+                found = memory.recall(item.question, budget=budget, where=where)
                 if found.spent > budget:
                     raise CheckError(f"{found.spent} of {budget} tokens were spent")
                 hits[budget] += covered(found.events, text, spans)

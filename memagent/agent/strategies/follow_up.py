@@ -46,7 +46,7 @@ def follow_up(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     budget = found[0].budget
     prompt = render("next_question.md.j2", question=state["question"], asked=asked)
     hits = share(found, min(budget, _IN_VIEW)).chosen
-    written, used = turn.aside(prompt, hits, state["since"], max_tokens=_NEXT_QUESTION)
+    written, used = turn.side_call(prompt, hits, state["since"], max_tokens=_NEXT_QUESTION)
     usage = state["usage"] + used
     following = _question(written)
     before = [state["question"], *asked]

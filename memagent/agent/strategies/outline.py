@@ -69,7 +69,7 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
     def say(wrong: str, attempt: int) -> str:
         nonlocal used
-        written, more = turn.aside(
+        written, more = turn.side_call(
             _prompt(state["question"], numbered, wrong),
             None,
             state["since"],

@@ -111,7 +111,7 @@ def _hear(turn: Turn, state: TurnState, groups: Sequence[Sequence[Hit]]) -> list
     # The threads only wait for the engine: they may outlive the turn, and its store, on Ctrl-C.
     pool = ThreadPoolExecutor(len(groups))
     try:
-        return list(pool.map(turn.engine.whole, requests))
+        return list(pool.map(turn.engine.complete, requests))
     finally:
         # Ctrl-C does not wait for the few words that are still to come.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -54,7 +54,7 @@ class Conversation:
         interrupts: Interrupts,
         history: ChatHistory,
         background: Background | None = None,
-        which: Filter | None = None,
+        where: Filter | None = None,
     ) -> None:
         self.session = session
         self.memory = session.memory
@@ -63,7 +63,7 @@ class Conversation:
         self.interrupts = interrupts
         self.history = history
         self.background = background
-        self.which = which
+        self.where = where
         self.last: Answer | None = session.last_answer()
         self.code = 0
         self.over = False
@@ -104,7 +104,7 @@ class Conversation:
 
     def _reply(self, turn: Span) -> None:
         self._answer(
-            lambda hear, ask: self.session.answer(turn, which=self.which, on_text=hear, confirm=ask)
+            lambda hear, ask: self.session.answer(turn, where=self.where, on_text=hear, confirm=ask)
         )
 
     def _answer(

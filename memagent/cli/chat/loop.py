@@ -22,7 +22,7 @@ from memagent.cli.chat.plain import Plain
 from memagent.cli.chat.screen import Screen
 from memagent.cli.render.output import say
 from memagent.errors import MemagentError, UsageError
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 
 __all__ = ["converse"]
 
@@ -38,7 +38,7 @@ def converse(
     `as_of` is a moment or a day: answers come from what was known and valid then.
     """
     memory = workspace.memory()
-    which = build_filter(memory, None, None, None, as_of)
+    where = build_filter(memory, None, None, None, as_of)
     chosen = name or (newest(memory) if follow else _fresh(memory))
     agent = workspace.agent()
     session = Session(agent, chosen)
@@ -47,7 +47,7 @@ def converse(
     with Interrupts() as interrupts:
         reader = _reader(interrupts, screen, history)
         background = Background(agent, _keeper(session)) if reader.interactive else None
-        chat = Conversation(session, reader, screen, interrupts, history, background, which)
+        chat = Conversation(session, reader, screen, interrupts, history, background, where)
         if reader.interactive:
             then = f", as of {as_of}" if as_of else ""
             screen.note(
@@ -120,7 +120,7 @@ def _reader(interrupts: Interrupts, screen: Screen, history: ChatHistory) -> Rea
     return Terminal(interrupts, screen.note, history, list(COMMANDS))
 
 
-def _fresh(memory: Memory) -> str:
+def _fresh(memory: Namespace) -> str:
     name = first = new_name()
     number = 2
     while memory.sources.find(name, "session") is not None:

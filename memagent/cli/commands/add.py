@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from memagent.documents.ingest import Added
     from memagent.documents.open import Document
-    from memagent.memory.namespace import Memory
+    from memagent.memory.namespace import Namespace
 
 __all__ = ["add"]
 
@@ -38,7 +38,7 @@ def add(
     segmenter: options.Segmenter = None,
     scorer: options.Scorer = None,
     url: options.Url = None,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """Add documents: text, Markdown, HTML, PDF, Word, EPUB, source code.
@@ -86,7 +86,7 @@ def _documents(
         yield str(path), partial(open_document, path, name=name, max_bytes=limit)
 
 
-def _store(memory: Memory, document: Document, jsonl: bool) -> Added:
+def _store(memory: Namespace, document: Document, jsonl: bool) -> Added:
     from memagent.documents.ingest import ingest
 
     def committed(spans: int, chars: int) -> None:
@@ -106,7 +106,7 @@ def _store(memory: Memory, document: Document, jsonl: bool) -> Added:
     return added
 
 
-def _embed(memory: Memory) -> None:
+def _embed(memory: Namespace) -> None:
     """Cut and embed what was added, with a progress bar on a terminal."""
     from rich.progress import (
         BarColumn,

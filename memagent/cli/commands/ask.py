@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memagent.agent.filters import build_filter
+from memagent.agent.reports import answer_object
 from memagent.cli.commands import options
 from memagent.cli.render.explain import print_explain
 from memagent.cli.render.output import (
-    answer_object,
     console,
     outline_text,
     print_json,
@@ -46,7 +46,7 @@ def ask(
     as_of: options.AsOf = None,
     json: options.Json = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show why each event came.")] = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,
     url: options.Url = None,
@@ -75,10 +75,10 @@ def ask(
         from memagent.agent.session import ASK_SESSION, Session, newest
 
         memory = workspace.memory()
-        which = build_filter(memory, source, since, until, as_of)
+        where = build_filter(memory, source, since, until, as_of)
         name = session or (newest(memory) if follow else None)
         conversation = Session(workspace.agent(), name or ASK_SESSION, remembered=name is not None)
-        answer = conversation.tell(text, which=which, on_text=ignore if json else write)
+        answer = conversation.tell(text, where=where, on_text=ignore if json else write)
         if json:
             print_json(answer_object(answer, explain=explain))
         else:

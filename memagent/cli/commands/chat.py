@@ -20,7 +20,7 @@ def chat(
         bool, typer.Option("--continue", "-c", help="Continue the newest session.")
     ] = False,
     as_of: options.AsOf = None,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,
     url: options.Url = None,

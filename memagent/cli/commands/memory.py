@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memagent.agent.reports import event_object
 from memagent.cli.commands import options
-from memagent.cli.render.output import console, event_object, print_json, say, write
+from memagent.cli.render.output import console, print_json, say, write
 from memagent.errors import InputError, StoreError, UsageError
 from memagent.memory.segmentation.surprising import SurprisingSentences
 
 if TYPE_CHECKING:
-    from memagent.memory.namespace import Memory
+    from memagent.memory.namespace import Namespace
     from memagent.types import Source
 
 __all__ = ["app"]
@@ -34,7 +35,7 @@ def list_sources(
     namespaces: Annotated[
         bool, typer.Option("--namespaces", help="Namespaces instead of documents.")
     ] = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """The documents and sessions of the namespace."""
@@ -76,7 +77,7 @@ def show(
         Path | None, typer.Option("--plot-file", help="The same as a picture: a .png or .svg.")
     ] = None,
     json: options.Json = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """The stored text of a document or session, character for character."""
@@ -104,7 +105,7 @@ def show(
 
 
 def _plot(
-    memory: Memory,
+    memory: Namespace,
     source: Source,
     given: tuple[int, int | None],
     path: Path | None,
@@ -152,7 +153,7 @@ def forget(
     start: Annotated[int | None, typer.Option("--start", min=0, help="First character.")] = None,
     end: Annotated[int | None, typer.Option("--end", min=0, help="Behind the last one.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """Overwrite stored text, and every quote of it in answers. This cannot be undone."""
@@ -183,7 +184,7 @@ def rebuild(
     segmenter: options.Segmenter = None,
     scorer: options.Scorer = None,
     url: options.Url = None,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """Make events, words, vectors and index anew from the text; of all namespaces by default.
@@ -231,7 +232,7 @@ def resegment(
     ] = False,
     scorer: options.Scorer = None,
     url: options.Url = None,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """Cut text into events anew by another rule, from stored surprise, without the model.
@@ -264,7 +265,7 @@ def resegment(
             raise typer.Exit(1)
 
 
-def _count(memory: Memory, source: Source | None) -> int:
+def _count(memory: Namespace, source: Source | None) -> int:
     """Events of a source, or of all."""
     return memory.events.count_after() if source is None else len(memory.events.of(source.id))
 

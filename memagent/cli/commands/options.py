@@ -21,7 +21,7 @@ __all__ = [
     "Json",
     "MaxTokens",
     "Model",
-    "Namespace",
+    "NamespaceName",
     "Outline",
     "Scorer",
     "Segmenter",
@@ -37,7 +37,7 @@ __all__ = [
 StorePath = Annotated[
     Path | None, typer.Option("--store", help="The store, one SQLite file.", show_default=False)
 ]
-Namespace = Annotated[
+NamespaceName = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Keep and find only in this namespace.")
 ]
 Engine = Annotated[

@@ -44,7 +44,7 @@ def run(
     max_mb: Annotated[
         int | None, typer.Option("--max-mb", help="Largest file, in MB.", show_default="512")
     ] = None,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,
     url: options.Url = None,

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from memagent.agent.filters import build_filter
+from memagent.agent.reports import search_object
 from memagent.cli.commands import options
 from memagent.cli.commands.ask import read_text
 from memagent.cli.render.explain import print_explain
-from memagent.cli.render.output import console, print_json, say, search_object, visible, write
+from memagent.cli.render.output import console, print_json, say, visible, write
 
 __all__ = ["search"]
 
@@ -28,7 +29,7 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Ranks, why, tokens, what was left out.")
     ] = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     budget: options.Budget = None,
     store: options.StorePath = None,
 ) -> None:
@@ -36,10 +37,10 @@ def search(
     text = read_text(query)
     with options.open_workspace(namespace=namespace, budget=budget, store=store) as workspace:
         memory = workspace.memory()
-        which = build_filter(memory, source, since, until, as_of)
+        where = build_filter(memory, source, since, until, as_of)
         settings = workspace.settings
         found = memory.recall(
-            text, budget=settings.budget, contiguity=settings.contiguity, which=which
+            text, budget=settings.budget, contiguity=settings.contiguity, where=where
         )
         if json:
             print_json(search_object(found, limit, explain=explain))

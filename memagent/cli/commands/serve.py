@@ -26,7 +26,7 @@ Extra = Annotated[
 Context = Annotated[
     int | None, typer.Option("--context", help="Tokens that prompt and answer share.")
 ]
-Memory = Annotated[
+Namespace = Annotated[
     float | None, typer.Option("--gpu-memory", help="Share of the GPU's memory, up to 1.")
 ]
 Tensor = Annotated[
@@ -50,7 +50,7 @@ def serve(
     ] = None,
     extra: Extra = None,
     context: Context = None,
-    gpu_memory: Memory = None,
+    gpu_memory: Namespace = None,
     tensor_parallel: Tensor = None,
     pipeline_parallel: Pipeline = None,
     host: Annotated[str, typer.Option("--host", help="Address to serve on.")] = "127.0.0.1",

@@ -18,7 +18,7 @@ app = typer.Typer(help="Conversations: list, show.", no_args_is_help=True)
 @app.command("list")
 def list_sessions(
     json: options.Json = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """Every session of the namespace, newest first."""
@@ -50,7 +50,7 @@ def list_sessions(
 def show(
     name: Annotated[str, typer.Argument(help="Name of the session.")],
     json: options.Json = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """All turns of a session, word for word."""

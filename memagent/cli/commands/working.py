@@ -28,7 +28,7 @@ def lines(
         bool, typer.Option("--history", help="Every version, with why it was made.")
     ] = False,
     json: options.Json = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """The working memory of a session, line by line."""
@@ -64,7 +64,7 @@ def edit(
     source: Annotated[
         str | None, typer.Option("--from", help="File of the new lines; - for stdin.")
     ] = None,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """Edit the lines in $EDITOR, or take them from a file; what comes next uses them."""
@@ -89,7 +89,7 @@ def edit(
 def diff(
     name: Session,
     plan: Plan = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """What the last change did."""
@@ -103,7 +103,7 @@ def diff(
 def undo(
     name: Session,
     plan: Plan = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
     """Go back to the lines before the last change."""

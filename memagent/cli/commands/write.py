@@ -19,7 +19,7 @@ from memagent.cli.render.output import write as put
 from memagent.errors import InputError, MemagentError, UsageError
 
 if TYPE_CHECKING:
-    from memagent.memory.namespace import Memory
+    from memagent.memory.namespace import Namespace
     from memagent.writing.book import Book
     from memagent.writing.writer import Step, Writer
 
@@ -47,7 +47,7 @@ def write(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of choices and answers.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File of the whole text.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a step.")] = False,
-    namespace: options.Namespace = None,
+    namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,
     url: options.Url = None,
@@ -186,7 +186,7 @@ def _outline(path: str | None, text: str | None, follow: bool) -> str | None:
     return given
 
 
-def _name(memory: Memory, session: str | None, path: str | None, follow: bool) -> str:
+def _name(memory: Namespace, session: str | None, path: str | None, follow: bool) -> str:
     """The session of the text: the one named, the newest to go on with, or a new one."""
     from memagent.agent.session import new_name
     from memagent.writing.book import newest_book

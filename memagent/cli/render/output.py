@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
@@ -10,18 +9,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from memagent.memory.recall.selection import Recalled
-    from memagent.types import Answer, Event
+    from memagent.types import Answer
 
 __all__ = [
-    "answer_object",
     "console",
-    "event_object",
     "outline_text",
     "place_label",
     "print_json",
     "say",
-    "search_object",
     "sources_text",
     "visible",
     "write",
@@ -60,42 +55,6 @@ def write(text: str, stream: TextIO | None = None) -> None:
     out = stream or sys.stdout
     out.write(visible(text) if out.isatty() else text)
     out.flush()
-
-
-def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
-    """An answer as the JSON that schemas/answer.json describes."""
-    from memagent.agent.citations import dated
-
-    # The report is plain data already, and as a copy it would cost more than all the rest.
-    value = dataclasses.asdict(dataclasses.replace(dated(answer), explain={}))
-    del value["explain"]
-    return {**value, "explain": answer.explain} if explain else value
-
-
-def search_object(found: Recalled, limit: int, *, explain: bool = False) -> dict[str, Any]:
-    """The recall of a query as the JSON that schemas/search.json describes, best event first."""
-    value: dict[str, Any] = {
-        "query": found.question,
-        "hits": [
-            {
-                **event_object(hit.event),
-                "valid": [each.report() for each in hit.event.intervals],
-                "score": round(hit.score, 6),
-                "ranks": hit.ranks,
-                "via": hit.via,
-                "tokens": hit.tokens,
-            }
-            for hit in found.best[:limit]
-        ],
-    }
-    return {**value, "explain": found.report()} if explain else value
-
-
-def event_object(event: Event) -> dict[str, Any]:
-    """An event as it is stored."""
-    value = dataclasses.asdict(event)
-    del value["intervals"]
-    return value
 
 
 def sources_text(answer: Answer) -> str:

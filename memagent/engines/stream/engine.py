@@ -136,7 +136,7 @@ class StreamEngine(Engine):
         turn = self._encode(self._turn(request.messages))
         hidden, pinned = list[Span](), list[Span]()
         if held is not None and request.scope is not None:
-            hidden = held.hidden(request.scope.which)
+            hidden = held.hidden(request.scope.where)
             pinned = held.spans(self._wanted(request), int(self.config.budget * _PINNED))
         # The window begins with the turn: memory is reached as events, each with its own mass.
         _look(stream, hidden=hidden, pinned=pinned, local_from=stream.length)

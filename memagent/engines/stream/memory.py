@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from memagent.memory.namespace import Memory
+from memagent.memory.namespace import Namespace
 from memagent.memory.store.events import Filter
 from memagent.types import Event
 
@@ -42,7 +42,7 @@ class StreamMemory:
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Namespace,
         open_stream: Callable[[Path | None], Stream],
         encode: Callable[[str], Tensor],
         name: str,
@@ -83,11 +83,11 @@ class StreamMemory:
         if self.stream.length - self._saved_at >= _SAVED_EVERY:
             self.save()
 
-    def hidden(self, which: Filter) -> list[Span]:
+    def hidden(self, where: Filter) -> list[Span]:
         """The tokens that a turn restricted to `which` may not see."""
-        if not which:
+        if not where:
             return []
-        allowed = set(self.memory.events.allowed(which))
+        allowed = set(self.memory.events.allowed(where))
         return [span for event_id, span in self.places.items() if event_id not in allowed]
 
     def spans(self, events: Collection[Event], room: int) -> list[Span]:
