@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 VLLM := .venv-vllm/bin/python
+# Modules are shared out to two processes; each one computes on one thread.
+PARALLEL := -n 2 --dist loadscope
 
-.PHONY: demo test test-vllm lint bench clean vllm-cpu
+.PHONY: demo test test-full test-vllm lint bench clean vllm-cpu
 
 .venv/ready: pyproject.toml benchmarks/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memagent needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -16,7 +18,11 @@ demo: .venv/ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: lint
-	$(BIN)/pytest -m "not vllm"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not vllm"
+
+# Adds killed processes, training, kernels in Triton's interpreter, benches: half an hour.
+test-full: test
+	$(BIN)/pytest $(PARALLEL) -m "slow and not vllm"
 
 lint: .venv/ready
 	$(BIN)/ruff check .
