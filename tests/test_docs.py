@@ -1,4 +1,4 @@
-"""What README and docs say is what the program has: commands, options, files, figures."""
+"""README and docs name only commands, options, files, links and figures that exist."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ COMMAND = re.compile(r"\bmemagent ((?:[a-z]+ ?)+)((?:[^`\n#|)]|(?<=\S)#)*)")
 
 
 def _find(words):
-    """The command that the words name, as far as they name one."""
+    """Return the command that the leading words name, or None."""
     command = root = typer.main.get_command(app)
     for word in words:
         inner = getattr(command, "commands", {})
@@ -39,13 +39,14 @@ def test_documented_commands_and_options_exist(page: Path) -> None:
             command = _find(match[1].split())
             assert command, f"{page.name}: no command in {snippet!r}"
             known = {option for p in command.params for option in p.opts}
-            # What stands after -- is another program's.
+            # Options after -- belong to another program.
             for option in re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", match[2].split(" -- ")[0]):
                 assert option in {*known, "--help"}, f"{page.name}: {snippet!r} has {option}"
 
 
-def test_every_file_of_the_tree_in_the_readme_exists() -> None:
-    tree = re.search(r"```\n(memagent/ .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_every_file_of_the_tree_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    tree = re.search(r"```\n(memagent/ .*?)```", page, re.DOTALL)
     assert tree
     folder = ROOT
     for line in tree[1].splitlines():
@@ -57,9 +58,21 @@ def test_every_file_of_the_tree_in_the_readme_exists() -> None:
             assert list(folder.parent.glob(part)) or list(folder.glob(part)), line
 
 
+def test_the_tree_names_every_package_of_the_product() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for folder in sorted((ROOT / "memagent").iterdir()):
+        if (folder / "__init__.py").exists():
+            assert re.search(rf"^ *{folder.name}/ ", page, re.MULTILINE), folder.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
 def test_tables_are_those_of_the_results() -> None:
-    script = ROOT / "benchmarks" / "tables.py"
-    result = subprocess.run(
-        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, f"run python benchmarks/tables.py: {result.stdout}"
+    command = [sys.executable, "-m", "memagent_bench.scripts.tables", "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"run python -m memagent_bench.scripts.tables: {result.stdout}"
