@@ -30,7 +30,7 @@ def store(
     out: Out = None,
 ) -> None:
     """Time of a commit, of a query in up to 100,000 events, of --help; bytes on disk."""
-    from memagent_bench.store import measure
+    from memagent_bench.measures.store import measure
 
     _print(measure(events, tell=say), json, out)
 
@@ -46,7 +46,7 @@ def ingest(
     out: Out = None,
 ) -> None:
     """Words a second of storing, scoring, cutting, embedding and indexing a text."""
-    from memagent_bench.ingest import measure
+    from memagent_bench.measures.ingest import measure
 
     _print(measure(data, limit=limit, tell=say), json, out)
 
@@ -58,7 +58,7 @@ def faults(
     out: Out = None,
 ) -> None:
     """Kill writing processes at random moments and look for what was lost, leaked or kept."""
-    from memagent_bench.faults import measure
+    from memagent_bench.measures.faults.measure import measure
 
     _print(measure(kills, tell=say), json, out)
 
@@ -123,7 +123,7 @@ def reader(
     out: Out = None,
 ) -> None:
     """Exact match, F1, no-answer accuracy, citation precision, beside the nearest sentence."""
-    from memagent_bench.reader import measure
+    from memagent_bench.measures.reader import measure
 
     _print(measure(data, limit=limit, tell=say), json, out)
 
@@ -151,7 +151,7 @@ def recall(
     ] = None,
 ) -> None:
     """Share of the evidence recalled for 500 to 7,000 tokens, beside words and vectors alone."""
-    from memagent_bench.recall import measure as bench
+    from memagent_bench.measures.recall import measure as bench
 
     report = bench.measure(data, limit=limit, ablate=ablate, tell=say)
     if plot is not None:
@@ -177,7 +177,7 @@ def segments(
     ] = None,
 ) -> None:
     """Where events begin, beside people, random events of the same sizes and fixed windows."""
-    from memagent_bench.segments import measure as bench
+    from memagent_bench.measures.segments import measure as bench
 
     report = bench.measure(data, limit=limit, tell=say)
     if plot is not None:
@@ -196,7 +196,7 @@ def served(
     out: Out = None,
 ) -> None:
     """Throughput of a batch over that of a bare client; share of prompts the server had cached."""
-    from memagent_bench.served import measure
+    from memagent_bench.measures.served import measure
 
     with options.open_workspace(url=url, engine="vllm") as workspace:
         report = measure(workspace.engine, rows=rows, max_tokens=max_tokens, tell=say)
@@ -213,7 +213,7 @@ def loops(
     out: Out = None,
 ) -> None:
     """Evidence before the engine by way to answer: one call, further questions, vote, outline."""
-    from memagent_bench.loops import measure
+    from memagent_bench.measures.loops import measure
 
     with options.open_workspace(url=url, engine=engine) as workspace:
         _print(measure(workspace.engine, data, limit=limit, tell=say), json, out)

@@ -15,8 +15,8 @@ import numpy as np
 
 from memagent.engines.pocket.reader import Reader
 from memagent.engines.pocket.weights import Meaning
-from memagent_bench.qa.items import Item
-from memagent_bench.qa.score import f1
+from memagent_bench.data.items import Item
+from memagent_bench.measures.answer_scores import f1
 from memagent_bench.training.negatives import without_answer
 from memagent_bench.training.questions import is_kept, paragraphs, read_sets
 from memagent_bench.training.statements import statement_items

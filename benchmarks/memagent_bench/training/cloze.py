@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from memagent.memory.segmentation.sentences import sentences
-from memagent_bench.qa.items import Item
+from memagent_bench.data.items import Item
 
 __all__ = ["cloze_items"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from memagent.memory.segmentation.sentences import sentences
-from memagent_bench.qa.items import Item
+from memagent_bench.data.items import Item
 from memagent_bench.training.cloze import cloze_items
 from memagent_bench.training.negatives import without_answer
 from memagent_bench.training.questions import is_kept, paragraphs, read_sets

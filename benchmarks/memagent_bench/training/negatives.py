@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from memagent_bench.qa.items import Item, find_all
+from memagent_bench.data.items import Item, find_all
 
 __all__ = ["without_answer"]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from memagent_bench.qa.fairytale import fairytale
-from memagent_bench.qa.files import read_texts
-from memagent_bench.qa.friends import friends
-from memagent_bench.qa.items import Item, find_all
+from memagent_bench.data.fairytale import fairytale
+from memagent_bench.data.files import read_texts
+from memagent_bench.data.friends import friends
+from memagent_bench.data.items import Item, find_all
 
 __all__ = ["SETS", "closest_span", "is_kept", "paragraphs", "read_sets"]
 

@@ -31,10 +31,10 @@ from memagent.memory.recall.signals import features
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.events import Filter
 from memagent.scorers.local import ModelSurprise
-from memagent_bench.recall.files import read_histories
-from memagent_bench.recall.items import Asked, History, cost
-from memagent_bench.recall.score import BUDGETS, coverage, filled
-from memagent_bench.recall.stored import Stored
+from memagent_bench.data.files import read_histories
+from memagent_bench.data.items import Asked, History, cost
+from memagent_bench.measures.recall.score import BUDGETS, coverage, filled
+from memagent_bench.measures.recall.stored import Stored
 from memagent_bench.sample import thinned
 
 log = logging.getLogger("recall")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from memagent_bench.qa.items import Item
+from memagent_bench.data.items import Item
 
 __all__ = ["statement_items"]
 
