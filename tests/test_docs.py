@@ -58,8 +58,6 @@ def test_every_file_of_the_tree_in_the_readme_exists() -> None:
 
 
 def test_tables_are_those_of_the_results() -> None:
-    script = ROOT / "benchmarks" / "tables.py"
-    result = subprocess.run(
-        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, f"run python benchmarks/tables.py: {result.stdout}"
+    command = [sys.executable, "-m", "memagent_bench.scripts.tables", "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"run python -m memagent_bench.scripts.tables: {result.stdout}"

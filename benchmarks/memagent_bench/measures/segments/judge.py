@@ -1,8 +1,8 @@
-"""A way's boundaries beside chance and fixed windows, over the documents of a set.
+"""Compare the boundaries of a method with chance and with fixed windows, over a set of documents.
 
-Chance has the way's own events in another order, with their sizes in units or in characters;
-fixed windows are as many events of one size. Every measure is a quotient of two means over
-documents, so that one rule serves them all.
+Chance shuffles the events of the method, keeping their sizes in units or in characters; fixed
+windows are as many events of equal size. Every measure is a ratio of two means over documents, so
+all of them are computed the same way.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ MEASURES = (
 
 @dataclass(slots=True)
 class Judge:
-    """Gathers the figures of one way, document by document.
+    """Collects the figures of one method, document by document.
 
-    A document has [measures, 2] in `own`, a numerator and a denominator each, and for each
-    baseline [draws, measures, 2] in `others`.
+    For each document, `own` has an array [measures, 2] of numerators and denominators, and
+    `others` has an array [draws, measures, 2] for each baseline.
     """
 
     tolerance: int
@@ -53,7 +53,7 @@ class Judge:
     events: int = 0
 
     def add(self, document: Document, prefix: np.ndarray, boundaries: Sequence[int]) -> None:
-        """Judge the boundaries of a document; `prefix` as `cohesion` takes it."""
+        """Score the boundaries of a document; `prefix` as for `cohesion`."""
         import numpy as np
 
         count, draws = len(document.units), range(DRAWS)
@@ -72,15 +72,14 @@ class Judge:
         self.events += len(boundaries) + 1
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each measure the way's figure, those of the baselines, and the gains over them.
+        """For each measure, the figures of the method and the baselines, and the gains over them.
 
-        A figure is null where nothing can be said: an interval of one document, a mean of nothing.
+        A figure is None where it is undefined: the interval of one document, the mean of nothing.
         """
         import numpy as np
 
         own = np.stack(self.own)
         others = {name: np.stack(each) for name, each in self.others.items()}
-        picks = self.source.integers(0, len(own), (RESAMPLES, len(own)))
         found = []
         for place, measure in enumerate(MEASURES):
             mine = own[:, place]
@@ -97,10 +96,30 @@ class Judge:
                 if draws.shape[1] > 1:
                     row[f"{name} 95 %"] = _ends(_quotient(draws.swapaxes(0, 1)))
                 row[f"over {name}"] = _rounded(_quotient(mine) - _quotient(expected))
-                gains = _quotient(mine[picks]) - _quotient(expected[picks])
-                row[f"over {name} 95 %"] = _ends(gains) if len(own) > 1 else None
+                row[f"over {name} 95 %"] = self._interval(mine, expected)
             found.append(row)
         return found
+
+    def _interval(self, mine: np.ndarray, expected: np.ndarray) -> list[float | None] | None:
+        """The 95 % interval of the gain by bootstrap over documents [documents, 2]."""
+        import numpy as np
+        from scipy import stats
+
+        if len(mine) < 2:
+            return None
+
+        def gain(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
+            return _quotient(np.stack(columns[:2], -1)) - _quotient(np.stack(columns[2:], -1))
+
+        found = stats.bootstrap(
+            (*mine.T, *expected.T),
+            gain,
+            paired=True,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            rng=self.source,
+        ).confidence_interval
+        return [_rounded(found.low), _rounded(found.high)]
 
     def _score(
         self, document: Document, prefix: np.ndarray, boundaries: Sequence[int]
@@ -118,7 +137,7 @@ class Judge:
 
 
 def _quotient(figures: np.ndarray) -> np.ndarray:
-    """Figures [..., documents, 2]: the mean of the first over that of the second, NaN left out."""
+    """Mean numerator over mean denominator of figures [..., documents, 2], ignoring NaN."""
     import numpy as np
 
     known = ~np.isnan(figures)
@@ -129,7 +148,7 @@ def _quotient(figures: np.ndarray) -> np.ndarray:
 
 
 def _ends(values: np.ndarray) -> list[float | None]:
-    """The middle 95 % of values."""
+    """The central 95 % of values."""
     import numpy as np
 
     return [_rounded(value) for value in np.percentile(values, (2.5, 97.5))]
