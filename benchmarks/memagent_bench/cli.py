@@ -23,6 +23,11 @@ app = typer.Typer(
 Out = Annotated[
     Path | None, typer.Option("--out", help="Also write the report to NAME.json in this folder.")
 ]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Draw plots as PNG in this folder.")]
+Text = Annotated[
+    Path | None,
+    typer.Option("--data", help="Text file, or JSON Lines with title and text, optionally .xz."),
+]
 
 
 @app.command()
@@ -41,12 +46,7 @@ def store(
 
 @app.command()
 def ingest(
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="Text file, or JSON Lines with title and text, optionally .xz."
-        ),
-    ] = None,
+    data: Text = None,
     limit: Annotated[
         int, typer.Option("--limit", min=100, help="Number of words to read.")
     ] = 100_000,
@@ -80,9 +80,7 @@ def kernels(
     ] = "full",
     json: options.Json = False,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw kernels.png in this folder.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
     """Compare page attention with dense attention: time, bandwidth, error; on a GPU if present."""
     from memagent_bench.kernels import measure as bench
@@ -98,20 +96,13 @@ def stream(
     model: Annotated[
         Path | None, typer.Option("--model", help="Folder of a model. Default: the bundled model.")
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="Text file, or JSON Lines with title and text, optionally .xz."
-        ),
-    ] = None,
+    data: Text = None,
     limit: Annotated[
         int, typer.Option("--limit", min=2048, help="Number of tokens of the longest text.")
     ] = 110_000,
     json: options.Json = False,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw stream-*.png in this folder.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
     """Measure a stream: perplexity along a book, recall, passkeys and time per token."""
     from memagent_bench.stream import measure as bench
@@ -161,9 +152,7 @@ def recall(
     ] = False,
     json: options.Json = False,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw recall-*.png in this folder.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
     """Measure the evidence recalled in 500 to 7,000 tokens and compare it with baselines."""
     from memagent_bench.measures.recall import measure as bench
@@ -187,9 +176,7 @@ def segments(
     ] = None,
     json: options.Json = False,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw segments-surprise.png in this folder.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
     """Compare event boundaries with human ones, random events and fixed windows."""
     from memagent_bench.measures.segments import measure as bench
