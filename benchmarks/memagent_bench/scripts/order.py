@@ -35,7 +35,7 @@ WINDOW = 512  # tokens that the model was trained for, the opening one among the
 SHORT = 8  # words of an answer, at most
 EVENTS = 8
 RANKS = (1, 2, 4)  # of the event with the key
-# The sentences that the model was trained on, see training/sequences.py.
+# The sentences that the model was trained on, see memagent_bench/training/sequences.py.
 SENTENCE = "The {name} is {key}. Remember it. {key} is the {name}."
 ASK = "\nWhat is the {name}? The {name} is"
 NAMES = ("secret number", "code of the door", "number of the house", "password")
