@@ -10,7 +10,7 @@ import pytest
 
 import memagent_bench
 from memagent.errors import InputError
-from memagent_bench.corpus import Corpus, source_data
+from memagent_bench.data.corpus import Corpus, source_data
 from memagent_bench.report import Report, percentile, save
 from tests.conftest import Run
 

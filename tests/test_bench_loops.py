@@ -9,7 +9,7 @@ import pytest
 import memagent_bench
 from memagent.engines.scripted import Line, ScriptedEngine
 from memagent.types import Request
-from memagent_bench.loops import WAYS, measure
+from memagent_bench.measures.loops import WAYS, measure
 from tests.conftest import Run
 
 SCHEMA = Path(memagent_bench.__file__).parent / "schemas" / "bench.json"

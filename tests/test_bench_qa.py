@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from memagent.errors import InputError
-from memagent_bench.qa.fairytale import fairytale
-from memagent_bench.qa.files import held_out
-from memagent_bench.qa.friends import friends
-from memagent_bench.qa.items import find_all
-from memagent_bench.qa.score import exact, f1
+from memagent_bench.data.fairytale import fairytale
+from memagent_bench.data.files import held_out
+from memagent_bench.data.friends import friends
+from memagent_bench.data.items import find_all
+from memagent_bench.measures.answer_scores import exact, f1
 
 SQUAD = {
     "data": [

@@ -6,12 +6,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import memagent_bench
 from memagent.engines.pocket.reader import Found, Reader
-from memagent_bench import reader as bench
+from memagent_bench.measures import reader as bench
 from memagent_bench.report import CheckError
 from tests.conftest import Run
 
-SCHEMA = Path(bench.__file__).parent / "schemas" / "bench.json"
+SCHEMA = Path(memagent_bench.__file__).parent / "schemas" / "bench.json"
 TOWNS = (
     "Ostrava",
     "Lindholm",

@@ -8,17 +8,17 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import memagent_bench
 from memagent.errors import InputError
 from memagent.memory.index.embedder import Embedder
-from memagent_bench import recall as package
-from memagent_bench.recall.ablation import OWN_WAY, Windows, ablated, segmenters
-from memagent_bench.recall.files import read_histories
-from memagent_bench.recall.items import Asked, Turn
-from memagent_bench.recall.score import coverage, filled
-from memagent_bench.recall.stored import Stored
+from memagent_bench.data.files import read_histories
+from memagent_bench.data.items import Asked, Turn
+from memagent_bench.measures.recall.ablation import OWN_WAY, Windows, ablated, segmenters
+from memagent_bench.measures.recall.score import coverage, filled
+from memagent_bench.measures.recall.stored import Stored
 from tests.conftest import Run
 
-SCHEMA = Path(package.__file__).parents[1] / "schemas" / "bench.json"
+SCHEMA = Path(memagent_bench.__file__).parent / "schemas" / "bench.json"
 SAID = {
     1: [
         ("Ada", "I planted the quinces behind the mill."),

@@ -9,18 +9,17 @@ import jsonschema
 import numpy as np
 import pytest
 
+import memagent_bench
 from memagent.errors import InputError
 from memagent.memory.segmentation.scorer import Surprise
-from memagent_bench import segments as package
-from memagent_bench.report import CheckError
-from memagent_bench.segments import graph
-from memagent_bench.segments.baselines import fixed, shuffled, shuffled_by_length
-from memagent_bench.segments.files import read_marked
-from memagent_bench.segments.items import Document, sizes_of
-from memagent_bench.segments.judge import DRAWS, Judge
-from memagent_bench.segments.measure import measure
-from memagent_bench.segments.score import cohesion, pk, precision_recall_f1, window_diff
-from memagent_bench.segments.ways import (
+from memagent_bench.data.files import read_marked
+from memagent_bench.data.items import Document, sizes_of
+from memagent_bench.measures.segments import graph
+from memagent_bench.measures.segments.baselines import fixed, shuffled, shuffled_by_length
+from memagent_bench.measures.segments.judge import DRAWS, Judge
+from memagent_bench.measures.segments.measure import measure
+from memagent_bench.measures.segments.score import cohesion, pk, precision_recall_f1, window_diff
+from memagent_bench.measures.segments.ways import (
     WAYS,
     dips,
     most_modular,
@@ -28,9 +27,10 @@ from memagent_bench.segments.ways import (
     strongest,
     unit_surprise,
 )
+from memagent_bench.report import CheckError
 from tests.conftest import Run
 
-SCHEMA = Path(package.__file__).parents[1] / "schemas" / "bench.json"
+SCHEMA = Path(memagent_bench.__file__).parent / "schemas" / "bench.json"
 GARDEN = [
     "The quinces behind the mill ripen late in the autumn .",
     "A gardener prunes the pear trees before the frost .",

@@ -7,13 +7,14 @@ import jsonschema
 import pytest
 import torch
 
+import memagent_bench
 from memagent.errors import InputError
 from memagent.models.bundled import pocket_lm
 from memagent_bench.report import CheckError, save
 from memagent_bench.stream import again, measure, passkey, setup, timing
 from tests.conftest import Run
 
-SCHEMA = Path(measure.__file__).parents[1] / "schemas" / "bench.json"
+SCHEMA = Path(memagent_bench.__file__).parent / "schemas" / "bench.json"
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent.types import Piece
-from memagent_bench.corpus import Corpus
-from memagent_bench.faults import measure
-from memagent_bench.killing import environment, kill, run
+from memagent_bench.data.corpus import Corpus
+from memagent_bench.measures.faults.killing import environment, kill, run
+from memagent_bench.measures.faults.measure import measure
+from memagent_bench.measures.faults.surviving import compare_rebuilt, count_leaks, count_marks
 from memagent_bench.report import CheckError
-from memagent_bench.surviving import compare_rebuilt, count_leaks, count_marks
 
 NAMES = {"ada": "qhadamirolk", "ben": "qhbenzutarp"}
 

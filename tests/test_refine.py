@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from memagent.memory.segmentation.refine import best_cut, modularity
-from memagent_bench.segments.graph import cumulated_modularity, graph_modularity, windows
+from memagent_bench.measures.segments.graph import cumulated_modularity, graph_modularity, windows
 
 WINDOWS = list(windows(1000))
 GRAPHS = [graph_modularity(keys) for keys in WINDOWS]

@@ -14,7 +14,7 @@ from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.scorer import Score, score
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.scorers.local import ModelSurprise
-from memagent_bench import killing
+from memagent_bench.measures.faults import killing
 from tests.conftest import Run
 from tests.test_cli import one_line
 from tests.test_surprises import TEXT, add, places

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from memagent_bench import killing
+from memagent_bench.measures.faults import killing
 from tests.conftest import Run
 from tests.test_cli import check_schema, one_line
 

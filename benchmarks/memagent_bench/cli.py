@@ -1,4 +1,4 @@
-"""`memagent bench`: measurements that anyone can run again, offline."""
+"""`memagent bench`: measurements that anyone can rerun offline."""
 
 from __future__ import annotations
 
@@ -16,95 +16,100 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Measurements, each with its own check; they need no network.",
+    help="Run a benchmark. Each checks its own results, and none needs the network.",
     no_args_is_help=True,
 )
 
-Out = Annotated[Path | None, typer.Option("--out", help="Folder in which to write NAME.json too.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Also write the report to NAME.json in this folder.")
+]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Draw plots as PNG in this folder.")]
+Text = Annotated[
+    Path | None,
+    typer.Option("--data", help="Text file, or JSON Lines with title and text, optionally .xz."),
+]
 
 
 @app.command()
 def store(
-    events: Annotated[int, typer.Option("--events", min=1000, help="Events to grow to.")] = 100_000,
+    events: Annotated[
+        int, typer.Option("--events", min=1000, help="Number of events to grow the store to.")
+    ] = 100_000,
     json: options.Json = False,
     out: Out = None,
 ) -> None:
-    """Time of a commit, of a query in up to 100,000 events, of --help; bytes on disk."""
-    from memagent_bench.store import measure
+    """Measure commits, queries over up to 100,000 events, disk usage and the time of --help."""
+    from memagent_bench.measures.store import measure
 
     _print(measure(events, tell=say), json, out)
 
 
 @app.command()
 def ingest(
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Text, or JSON Lines of title and text (.xz too)."),
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=100, help="Words of it.")] = 100_000,
+    data: Text = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=100, help="Number of words to read.")
+    ] = 100_000,
     json: options.Json = False,
     out: Out = None,
 ) -> None:
-    """Words a second of storing, scoring, cutting, embedding and indexing a text."""
-    from memagent_bench.ingest import measure
+    """Measure the speed of storing, scoring, segmenting, embedding and indexing a text."""
+    from memagent_bench.measures.ingest import measure
 
     _print(measure(data, limit=limit, tell=say), json, out)
 
 
 @app.command()
 def faults(
-    kills: Annotated[int, typer.Option("--kills", min=1, help="Processes to kill.")] = 100,
+    kills: Annotated[
+        int, typer.Option("--kills", min=1, help="Number of processes to kill.")
+    ] = 100,
     json: options.Json = False,
     out: Out = None,
 ) -> None:
-    """Kill writing processes at random moments and look for what was lost, leaked or kept."""
-    from memagent_bench.faults import measure
+    """Kill writing processes at random moments and check for lost, leaked or leftover text."""
+    from memagent_bench.measures.faults.measure import measure
 
     _print(measure(kills, tell=say), json, out)
 
 
 @app.command()
 def kernels(
-    size: Annotated[str, typer.Option("--size", help="tiny or full.")] = "full",
+    size: Annotated[
+        str, typer.Option("--size", help="Size of the benchmark: tiny or full.")
+    ] = "full",
     json: options.Json = False,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Folder in which to draw kernels.png.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
-    """Page attention on the GPU if there is one: time, bandwidth, error, beside dense attention."""
+    """Compare page attention with dense attention: time, bandwidth, error; on a GPU if present."""
     from memagent_bench.kernels import measure as bench
 
     report = bench.measure(size, tell=say)
     if plot is not None:
-        say(f"drawn in {bench.plot(report.as_object(), plot)}")
+        say(f"plotted to {bench.plot(report.as_object(), plot)}")
     _print(report, json, out)
 
 
 @app.command()
 def stream(
     model: Annotated[
-        Path | None, typer.Option("--model", help="Folder of a model; default: the bundled one.")
+        Path | None, typer.Option("--model", help="Folder of a model. Default: the bundled model.")
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Text, or JSON Lines of title and text (.xz too)."),
-    ] = None,
+    data: Text = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=2048, help="Tokens of the longest text.")
+        int, typer.Option("--limit", min=2048, help="Number of tokens of the longest text.")
     ] = 110_000,
     json: options.Json = False,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Folder in which to draw stream-*.png.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
-    """Perplexity along a book, recall of what was read, passkeys, time per token, by history."""
+    """Measure a stream: perplexity along a book, recall, passkeys and time per token."""
     from memagent_bench.stream import measure as bench
 
     report = bench.measure(model, data, limit=limit, tell=say)
     if plot is not None:
-        say(f"drawn in {', '.join(map(str, bench.plot(report, plot)))}")
+        say(f"plotted to {', '.join(map(str, bench.plot(report, plot)))}")
     _print(report, json, out)
 
 
@@ -113,17 +118,17 @@ def reader(
     data: Annotated[
         list[Path],
         typer.Option(
-            "--data", help="Question set (SQuAD 1.1, FriendsQA, FairytaleQA); repeatable."
+            "--data", help="Question set (SQuAD 1.1, FriendsQA, FairytaleQA). Repeatable."
         ),
     ],
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Questions of each set.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of questions of each set.")
     ] = None,
     json: options.Json = False,
     out: Out = None,
 ) -> None:
-    """Exact match, F1, no-answer accuracy, citation precision, beside the nearest sentence."""
-    from memagent_bench.reader import measure
+    """Measure the answers of the pocket reader and compare them with the nearest sentence."""
+    from memagent_bench.measures.reader import measure
 
     _print(measure(data, limit=limit, tell=say), json, out)
 
@@ -134,28 +139,27 @@ def recall(
         list[Path],
         typer.Option(
             "--data",
-            help="Histories with questions (LoCoMo, QMSum, FairytaleQA, SQuAD, HotpotQA, MuSiQue); "
-            "repeatable.",
+            help="Histories with questions (LoCoMo, QMSum, FairytaleQA, SQuAD, HotpotQA, MuSiQue). "
+            "Repeatable.",
         ),
     ],
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Questions of each history.")
+        int | None,
+        typer.Option("--limit", min=1, help="Maximum number of questions of each history."),
     ] = None,
     ablate: Annotated[
-        bool, typer.Option("--ablate", help="Take the design apart as well: slower.")
+        bool, typer.Option("--ablate", help="Also run the ablations, which takes longer.")
     ] = False,
     json: options.Json = False,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Folder in which to draw recall-*.png.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
-    """Share of the evidence recalled for 500 to 7,000 tokens, beside words and vectors alone."""
-    from memagent_bench.recall import measure as bench
+    """Measure the evidence recalled in 500 to 7,000 tokens and compare it with baselines."""
+    from memagent_bench.measures.recall import measure as bench
 
     report = bench.measure(data, limit=limit, ablate=ablate, tell=say)
     if plot is not None:
-        say(f"drawn in {', '.join(map(str, bench.plot(report, plot)))}")
+        say(f"plotted to {', '.join(map(str, bench.plot(report, plot)))}")
     _print(report, json, out)
 
 
@@ -164,39 +168,39 @@ def segments(
     data: Annotated[
         list[Path],
         typer.Option(
-            "--data", help="Documents with boundaries (QMSum, Choi, event shifts); repeatable."
+            "--data", help="Documents with boundaries (QMSum, Choi, event shifts). Repeatable."
         ),
     ],
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Documents of each set.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of documents of each set.")
     ] = None,
     json: options.Json = False,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Folder in which to draw segments-surprise.png.")
-    ] = None,
+    plot: Plot = None,
 ) -> None:
-    """Where events begin, beside people, random events of the same sizes and fixed windows."""
-    from memagent_bench.segments import measure as bench
+    """Compare event boundaries with human ones, random events and fixed windows."""
+    from memagent_bench.measures.segments import measure as bench
 
     report = bench.measure(data, limit=limit, tell=say)
     if plot is not None:
-        say(f"drawn in {bench.plot(report, plot)}")
+        say(f"plotted to {bench.plot(report, plot)}")
     _print(report, json, out)
 
 
 @app.command()
 def served(
     url: options.Url = None,
-    rows: Annotated[int, typer.Option("--rows", min=32, help="Questions of the batch.")] = 96,
+    rows: Annotated[
+        int, typer.Option("--rows", min=32, help="Number of questions in the batch.")
+    ] = 96,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")
+        int, typer.Option("--max-tokens", min=1, help="Maximum number of tokens of an answer.")
     ] = 512,
     json: options.Json = False,
     out: Out = None,
 ) -> None:
-    """Throughput of a batch over that of a bare client; share of prompts the server had cached."""
-    from memagent_bench.served import measure
+    """Compare a batch with a bare client of the same server, and measure its prefix cache."""
+    from memagent_bench.measures.served import measure
 
     with options.open_workspace(url=url, engine="vllm") as workspace:
         report = measure(workspace.engine, rows=rows, max_tokens=max_tokens, tell=say)
@@ -208,12 +212,14 @@ def loops(
     data: Annotated[Path, typer.Option("--data", help="Histories with questions, as for recall.")],
     url: options.Url = None,
     engine: options.Engine = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Questions of each history.")] = 8,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Maximum number of questions of each history.")
+    ] = 8,
     json: options.Json = False,
     out: Out = None,
 ) -> None:
-    """Evidence before the engine by way to answer: one call, further questions, vote, outline."""
-    from memagent_bench.loops import measure
+    """Compare the evidence that each answer strategy shows the engine."""
+    from memagent_bench.measures.loops import measure
 
     with options.open_workspace(url=url, engine=engine) as workspace:
         _print(measure(workspace.engine, data, limit=limit, tell=say), json, out)

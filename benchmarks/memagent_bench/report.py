@@ -1,6 +1,6 @@
-"""What a bench found, with all it takes to judge it: data, device, versions, commit, date.
+"""The report of a benchmark: its figures, data, device, versions, commit and date.
 
-Knows nothing of any single bench.
+Knows nothing of any single benchmark.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from typing import Any
 
 from memagent.errors import InputError, MemagentError
 
-__all__ = ["CheckError", "Report", "hash_of", "percentile", "save", "sha256_of"]
+__all__ = ["RESULTS", "CheckError", "Report", "hash_of", "percentile", "save", "sha256_of"]
+
+RESULTS = Path(__file__).parents[1] / "results"  # in a checkout
 
 _PACKAGES = (
     "memagent",
@@ -37,15 +39,15 @@ _FAISS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs")
 
 
 class CheckError(MemagentError):
-    """A bench's own correctness check failed, so it reports no figure."""
+    """A benchmark failed its own correctness check, so it reports no figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures of one bench.
+    """The figures of one benchmark.
 
-    `metrics` maps a name to a number; `rows` is the table behind them; `data` names the file the
-    bench worked on and its SHA-256; `notes` say what one must know to read the figures.
+    `metrics` maps names to numbers; `rows` is the table that they come from; `data` has the name
+    and SHA-256 of the input file; `notes` explain how to read the figures.
     """
 
     bench: str
@@ -70,7 +72,7 @@ class Report:
 
 
 def save(value: Mapping[str, Any], folder: Path) -> Path:
-    """Write a report's object to NAME.json in the folder; returns the file."""
+    """Write the object of a report to NAME.json in `folder`; return the file."""
     path = folder / f"{value['bench']}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,7 @@ def save(value: Mapping[str, Any], folder: Path) -> Path:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` (0..1) of the values do not exceed."""
+    """The smallest value that is at least as large as `share` (0..1) of the values."""
     ordered = sorted(values)
     return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)]
 
@@ -92,7 +94,7 @@ def sha256_of(path: Path) -> str:
 
 
 def hash_of(paths: Sequence[Path]) -> str:
-    """SHA-256 of a file; of several, or of a folder, that of the hashes of all files."""
+    """SHA-256 of a single file, or of the hashes of all files of several paths or a folder."""
     if len(paths) == 1 and paths[0].is_file():
         return sha256_of(paths[0])
     digest = hashlib.sha256()
@@ -112,7 +114,7 @@ def _device() -> str:
         name = next(models, name)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
-    # A bench that used the GPU has imported torch and opened the device.
+    # A benchmark that used the GPU has imported torch and initialized the device.
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return machine
@@ -131,7 +133,7 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that runs, with -dirty behind it if files were changed."""
+    """The commit of the running checkout, with the suffix -dirty if files were changed."""
     try:
         result = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],

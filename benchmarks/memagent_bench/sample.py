@@ -1,4 +1,4 @@
-"""Fewer questions of a set, evenly spread over it."""
+"""An evenly spaced sample of a data set."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ T = TypeVar("T")
 
 
 def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
-    """Every n-th item, so that no more than `limit` remain; all without a limit."""
+    """Every n-th item, with n chosen to keep at most `limit`; all items if `limit` is None."""
     return items[:: max(1, -(-len(items) // limit))] if limit else items

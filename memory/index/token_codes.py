@@ -5,7 +5,7 @@ Late interaction: each token of the question looks for the token of a text that 
 256 centres in each of its parts (product quantisation, Jégou et al., TPAMI 2011; optimised, Ge et
 al., CVPR 2013). Tokens without content (function words, marks) are left out.
 
-Knows nothing of stores. `training/token_codes.py` made the file.
+Knows nothing of stores. `memagent_bench.training.token_codes` made the file.
 """
 
 from __future__ import annotations

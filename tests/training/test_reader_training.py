@@ -20,7 +20,7 @@ from memagent.engines.pocket.reader import Reader
 from memagent.engines.pocket.weights import load_network
 from memagent.engines.pocket.windows import load_tokenizer
 from memagent.memory.index.embedder import Embedder
-from memagent_bench.qa.items import Item
+from memagent_bench.data.items import Item
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """

@@ -28,7 +28,7 @@ from memagent.documents.split import chunks
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.segmentation.sentences import Sentences
 from memagent.models.bundled import pocket_lm
-from memagent_bench.report import CheckError, Report, save, sha256_of
+from memagent_bench.report import RESULTS, CheckError, Report, save, sha256_of
 
 Arrays = list[np.ndarray]
 Runner = Callable[[Arrays], np.ndarray]
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=48, help="for the language model")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3, help="the best one counts")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     with lzma.open(given.data, "rt", encoding="utf-8") as file:

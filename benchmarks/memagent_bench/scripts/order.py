@@ -23,13 +23,11 @@ from memagent.models.bundled import pocket_lm
 from memagent.scorers.local import ModelSurprise
 from memagent.streaming.loading import load_model
 from memagent_bench.bootstrap import paired_gain
-from memagent_bench.qa.fairytale import fairytale
-from memagent_bench.qa.files import read_texts
-from memagent_bench.qa.items import Item
-from memagent_bench.recall.fairytale import stories
-from memagent_bench.recall.items import History
-from memagent_bench.recall.stored import Stored
-from memagent_bench.report import CheckError, Report, save, sha256_of
+from memagent_bench.data.fairytale import fairytale, stories
+from memagent_bench.data.files import read_texts
+from memagent_bench.data.items import History, Item
+from memagent_bench.measures.recall.stored import Stored
+from memagent_bench.report import RESULTS, CheckError, Report, save, sha256_of
 from memagent_bench.sample import thinned
 
 BUDGET = 300  # tokens, as the product estimates them
@@ -37,7 +35,7 @@ WINDOW = 512  # tokens that the model was trained for, the opening one among the
 SHORT = 8  # words of an answer, at most
 EVENTS = 8
 RANKS = (1, 2, 4)  # of the event with the key
-# The sentences that the model was trained on, see training/sequences.py.
+# The sentences that the model was trained on, see memagent_bench/training/sequences.py.
 SENTENCE = "The {name} is {key}. Remember it. {key} is the {name}."
 ASK = "\nWhat is the {name}? The {name} is"
 NAMES = ("secret number", "code of the door", "number of the house", "password")
@@ -281,7 +279,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the archive of FairytaleQA")
     parser.add_argument("--limit", type=int, help="questions at most, evenly spread")
     parser.add_argument("--trials", type=int, default=48, help="pass keys a kind, rank and order")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     pocket, files = Pocket(), dict(read_texts(given.data, ".csv"))
     items = [item for item in fairytale(files, "val") if item.spans]

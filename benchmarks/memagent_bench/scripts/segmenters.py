@@ -6,13 +6,11 @@ Beside the two segmenters of the product: the rule of surprise with noise for su
 """
 
 import argparse
-import csv
-import io
 import tempfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -26,10 +24,10 @@ from memagent.memory.store.database import Store
 from memagent.memory.store.events import Filter
 from memagent.scorers.local import ModelSurprise
 from memagent.types import Event, Piece
-from memagent_bench.qa.fairytale import fairytale
-from memagent_bench.qa.files import read_texts
-from memagent_bench.qa.items import Item
-from memagent_bench.report import CheckError, Report, save, sha256_of
+from memagent_bench.data.fairytale import fairytale, tales
+from memagent_bench.data.files import read_texts
+from memagent_bench.data.items import Item
+from memagent_bench.report import RESULTS, CheckError, Report, save, sha256_of
 
 BUDGETS = (300, 600, 1200)
 
@@ -60,17 +58,6 @@ class KeptVectors(Embedder):
         new = [text for text in dict.fromkeys(texts) if text not in self._kept]
         self._kept.update(zip(new, super().encode(new), strict=True))
         return np.stack([self._kept[text] for text in texts])
-
-
-def stories(files: Mapping[str, str], part: str) -> dict[str, str]:
-    """The text of every story of a split: its sections, an empty line between them."""
-    found = {}
-    for path, text in sorted(files.items()):
-        *_, kind, split, name = PurePosixPath(path).parts
-        if (kind, split) == ("section-stories", part):
-            sections = (row["text"].strip() for row in csv.DictReader(io.StringIO(text)))
-            found[name.removesuffix("-story.csv")] = "\n\n".join(sections)
-    return found
 
 
 def covered(events: Iterable[Event], text: str, spans: Iterable[tuple[int, int]]) -> bool:
@@ -129,10 +116,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the archive of FairytaleQA")
     parser.add_argument("--part", default="val", help="val or train")
     parser.add_argument("--every", type=int, default=1, help="one story in so many")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     files = dict(read_texts(given.data, ".csv"))
-    texts = dict(list(stories(files, given.part).items())[:: given.every])
+    texts = {
+        tale.name: "\n\n".join(row["text"].strip() for row in tale.sections)
+        for tale in list(tales(files, given.part))[:: given.every]
+    }
     items = [item for item in fairytale(files, given.part) if item.group in texts]
     embedder = KeptVectors()
     rows = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memagent.errors import InputError
-from memagent_bench.books import read_books
+from memagent_bench.data.books import read_books
 from memagent_bench.report import CheckError
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Causal attention for training on a processor: blocks of queries, each over its past only.
+"""Causal attention for training on a CPU, in blocks of queries that each see only their past.
 
-PyTorch's fused attention spends most of a small model's training step in its backward pass on a
-processor, and computes half of the scores only to mask them. This one keeps the probabilities
-and takes two fifths of the time. Knows nothing of models: it registers a function by name.
+On a CPU, PyTorch's fused attention spends most of a small model's training step in its backward
+pass, and computes half of the scores only to mask them. This version keeps the probabilities and
+takes two fifths of the time. Knows nothing of models: it registers a function by name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLOCK = 64
 class _Blocked(torch.autograd.Function):
     """Queries [rows, group, time, dim], keys and values [rows, time, dim]; a row is a kv head."""
 
-    # Under autocast the rotary embedding hands over float32 and softmax would return it.
+    # Under autocast the rotary embedding returns float32, and so would softmax.
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -71,7 +71,10 @@ def _attend(
     scaling: float,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls: [batch, heads, time, dim] in, time before heads out."""
+    """The function that transformers calls; it swaps time and heads in its output.
+
+    Takes [batch, heads, time, dim], returns [batch, time, heads, dim].
+    """
     if attention_mask is not None:
         raise ValueError("sequences are full: there is nothing to mask")
     batch, heads, time, dim = query.shape
@@ -85,6 +88,6 @@ def _attend(
 
 
 def register() -> str:
-    """Make the function known to transformers; the name goes to `attn_implementation`."""
+    """Register the function with transformers; return its name for `attn_implementation`."""
     AttentionInterface.register(BLOCKED, _attend)
     return BLOCKED

@@ -1,7 +1,7 @@
-"""Where landmark tokens stand: one closes every block, as a stream puts them in when it reads.
+"""Positions of landmark tokens: one ends every block, as in a stream.
 
-A block is BLOCK slots, the last of which holds the landmark. Landmarks are not predicted, and they
-predict nothing: what follows a block is predicted at its last token of text.
+A block is BLOCK slots, and the landmark is in the last one. Landmarks are not predicted and predict
+nothing: the last text token of a block predicts what follows the block.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Ids = NDArray[np.int64]
 
 
 def room(context: int) -> int:
-    """Tokens of text in `context` slots, whole blocks."""
+    """Number of text tokens in `context` slots of whole blocks."""
     if context % BLOCK:
         raise ValueError(f"a context with landmarks is whole blocks of {BLOCK}, not {context}")
     return context // BLOCK * (BLOCK - 1)
@@ -30,7 +30,7 @@ def places(count: int) -> Ids:
 
 
 def close_blocks(ids: Ids, landmark: int) -> Ids:
-    """Rows of text [n, T] with a landmark behind every BLOCK - 1 tokens, a last full block too."""
+    """Rows of text [n, T] with a landmark after every BLOCK - 1 tokens, even after the last."""
     rows, count = ids.shape
     closed = np.full((rows, count + count // (BLOCK - 1)), landmark, dtype=ids.dtype)
     closed[:, places(count)] = ids

@@ -1,7 +1,7 @@
-"""What the reader's scores mean, from questions it was not trained on: chance of being right.
+"""Calibrate the reader's scores on held-out questions, as the probability of being right.
 
-Each question is put twice, to eight passages with the right one among them and to eight without
-it. Platt scaling turns scores into confidences. Knows nothing of how the reader is trained.
+Each question is asked twice: about eight passages that include the right one, and about eight that
+do not. Platt scaling turns scores into confidences. Knows nothing of how the reader is trained.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from memagent.engines.pocket.reader import Reader
 from memagent.engines.pocket.weights import Meaning
-from memagent_bench.qa.items import Item
-from memagent_bench.qa.score import f1
+from memagent_bench.data.items import Item
+from memagent_bench.measures.answer_scores import f1
 from memagent_bench.training.negatives import without_answer
 from memagent_bench.training.questions import is_kept, paragraphs, read_sets
 from memagent_bench.training.statements import statement_items
@@ -25,7 +25,7 @@ __all__ = ["Kept", "calibrated", "held_back", "score"]
 
 AMONG = 8
 EACH = 120
-RIGHT = 0.5  # F1 from which an answer counts as right
+RIGHT = 0.5  # minimum F1 of a correct answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Kept:
 
 
 def held_back(folder: Path, seed: int) -> list[Kept]:
-    """Questions kept from training, `EACH` of stories, of articles and of facts told."""
+    """Held-out questions: `EACH` of stories, of articles and of generated facts."""
     everything = [item for item in read_sets(folder) if item.source in ("fairytaleqa", "natural")]
     items = [item for item in everything if is_kept(item)]
     articles = [item.passage for item in everything if item.source == "natural"]
@@ -59,7 +59,7 @@ def held_back(folder: Path, seed: int) -> list[Kept]:
 
 
 def _trials(reader: Reader, kept: Sequence[Kept]) -> list[tuple[float, float, bool]]:
-    """(score, F1, whether the answer was there) of each question with and without its passage."""
+    """(score, F1, whether the answer was present) of each question with and without its passage."""
     trials = []
     for question in kept:
         item = question.item
@@ -73,7 +73,7 @@ def _trials(reader: Reader, kept: Sequence[Kept]) -> list[tuple[float, float, bo
 
 
 def calibrated(reader: Reader, kept: Sequence[Kept]) -> tuple[Meaning, dict[str, Any]]:
-    """The meaning of the reader's scores, how it was fitted, and the figures of `score`."""
+    """The calibration of the reader's scores, how it was fitted, and the figures of `score`."""
     from sklearn.linear_model import LogisticRegression
 
     trials = _trials(reader, kept)
@@ -82,7 +82,7 @@ def calibrated(reader: Reader, kept: Sequence[Kept]) -> tuple[Meaning, dict[str,
     there = np.array([there for _, _, there in trials])
     fit = LogisticRegression(C=1e6).fit(scores[:, None], right)
     slope, offset = float(fit.coef_[0, 0]), float(fit.intercept_[0])
-    # Answering and refusing count the same: the threshold with the best mean of both rates.
+    # The threshold with the best mean of both rates: answering and refusing have equal weight.
     cuts = np.unique(np.quantile(scores, np.linspace(0, 1, 401)))
     gain = [(scores[there] >= cut).mean() + (scores[~there] < cut).mean() for cut in cuts]
     best = int(np.argmax(gain))
@@ -99,7 +99,7 @@ def calibrated(reader: Reader, kept: Sequence[Kept]) -> tuple[Meaning, dict[str,
 
 
 def _calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
-    """Mean distance between confidence and share right, over bins of equal width."""
+    """Mean distance between confidence and accuracy over bins of equal width."""
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     return float(
         sum(
@@ -111,8 +111,11 @@ def _calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10
 
 
 def score(reader: Reader, kept: Sequence[Kept]) -> dict[str, float]:
-    """F1 of the best span, in its own passage and among eight, and how well its score tells
-    questions with an answer from those without (area under the ROC curve)."""
+    """F1 of the best span, and how well its score detects answers.
+
+    F1 is measured in the question's own passage and among eight. Detection is the area under the
+    ROC curve of the score, which separates answerable from unanswerable questions.
+    """
     return _figures(reader, kept, _trials(reader, kept))
 
 

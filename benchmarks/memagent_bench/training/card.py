@@ -1,6 +1,6 @@
-"""A model card's figures: the text between its marks, the report beside it, a picture of the run.
+"""Write the figures of a model card: the text between its marks, the report and the plot.
 
-Knows nothing of what the reports hold.
+Knows nothing of the content of the reports.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def fill(card: str, text: str) -> str:
 
 
 def refresh(
-    said: str | None, text: Callable[[Report], str], draw: Callable[[Report, Path], None]
+    description: str | None, text: Callable[[Report], str], draw: Callable[[Report, Path], None]
 ) -> None:
-    """A command of the usage `said`: reads reports, writes `TO.json` and `TO.png`, fills `TO.md`.
+    """Run a command that reads reports, writes `TO.json` and `TO.png`, and fills `TO.md`.
 
-    The reports are those of the stages in their order; the last one keeps the others under
-    `before`.
+    The reports are those of the stages in order; the last one stores the others under `before`.
+    `text` and `draw` make the Markdown and the plot of a report.
     """
-    parser = argparse.ArgumentParser(description=said)
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--report", type=Path, required=True, nargs="+")
     parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()

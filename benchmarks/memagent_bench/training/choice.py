@@ -1,10 +1,10 @@
-"""A loss for which landmarks a query thinks most of, among many more than a sequence holds.
+"""A loss for choosing landmarks among many more blocks than a sequence contains.
 
-A sequence of training holds some tens of blocks and a stream hundreds: a query that finds its block
-among the former may miss it among the latter. So the landmarks of the last sequences are kept, and
-a token that asks for a key shall prefer the block where that stands to all of them. A queue of
-negatives as in "Momentum Contrast for Unsupervised Visual Representation Learning",
-arXiv:1911.05722, without its momentum. Knows nothing of what the text says.
+A training sequence has tens of blocks and a stream has hundreds, so a query that finds its block
+among the former may miss it among the latter. The loss therefore keeps the landmarks of recent
+sequences, and a token that asks for a key must prefer the block of the key to all of them. This is
+the queue of negatives of "Momentum Contrast for Unsupervised Visual Representation Learning",
+arXiv:1911.05722, without momentum. Knows nothing of what the text says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Chooser"]
 
 
 class Chooser:
-    """The landmarks of one layer that were seen last, and the loss of the batch that is read."""
+    """The most recent landmarks of one layer, and the loss of the current batch."""
 
     def __init__(self, settings: Choice) -> None:
         self.layer = settings.layer
@@ -31,27 +31,29 @@ class Chooser:
         self._loss: Tensor | None = None
 
     def ask(self, wanted: Tensor) -> None:
-        """What each slot of the next batch asks for: the first and the last block of a key
-        [rows, time, 2], -1 for none."""
+        """Set what each slot of the next batch asks for.
+
+        [rows, time, 2] holds the first and the last block of a key, -1 for none.
+        """
         self._wanted, self._loss = wanted, None
 
     def take(self) -> Tensor | None:
-        """The loss of the batch that was read, once; none where nothing was asked for."""
+        """The loss of the current batch, returned once; None if nothing was asked for."""
         loss, self._loss = self._loss, None
         return loss
 
     def weigh(self, query: Tensor, key: Tensor) -> None:
-        """Work out the loss: the mean negative logarithm of what the best head gives to the key.
+        """Compute the loss: the mean negative log probability that the best head gives the key.
 
         Queries [rows, heads, time, dim] times the scale; keys [rows, kv heads, time, dim], rotated
-        as those of a block that is recalled.
+        like those of a recalled block.
         """
         if self._wanted is None:
             return
         wanted, self._wanted = self._wanted, None
         landmarks = key[:, :, BLOCK - 1 :: BLOCK].float()
         kv_heads, blocks = landmarks.shape[1:3]
-        # A stream always reads the block before the own one: that is not chosen.
+        # A stream always reads the previous block, so it is never chosen.
         recallable = torch.arange(wanted.shape[1], device=key.device) // BLOCK - 1
         asks = (wanted[..., 0] >= 0) & (wanted[..., 1] < recallable)
         row, slot = asks.nonzero(as_tuple=True)
@@ -76,6 +78,6 @@ class Chooser:
 
 
 def _marked(places: Tensor, blocks: int) -> Tensor:
-    """Which of `blocks` are among the places [rows, n] of each row; -1 is none of them."""
+    """Which of `blocks` are among the block numbers [rows, n] of each row; -1 matches none."""
     marked = torch.zeros(len(places), blocks + 1, dtype=torch.bool, device=places.device)
     return marked.scatter_(1, places.where(places >= 0, blocks), True)[:, :blocks]

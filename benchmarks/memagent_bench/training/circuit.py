@@ -1,10 +1,10 @@
-"""Initial weights that already copy: an induction circuit laid into the first two layers.
+"""Initial weights that already copy: an induction circuit in the first two layers.
 
-Copying from the context needs one head that looks at the previous token and, a layer above, one
-that looks for the token that followed the current one before. Neither is of use without the
-other, so chance needs long to find the pair: after four million tokens a model of this size read
-a repeated passage no better than a new one. Here the pair is set up by hand, roughly, with random
-projections of the tokens; training makes it exact. Knows nothing of data or of optimisation.
+Copying from the context needs one head that attends to the previous token and, one layer above, one
+that looks for the token that followed the current one earlier. Neither is useful without the other,
+so training takes long to find the pair: after four million tokens a model of this size predicted a
+repeated passage no better than a new one. Here the pair is built by hand, roughly, with random
+projections of the tokens; training sharpens it. Knows nothing of data or optimization.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ COPY = 12.0  # of the copied token in the residual stream, in units of SCALE
 def lay_induction(model: Any, seed: int) -> None:
     """Overwrite parts of the first two layers and the embedding of a new model, in place.
 
-    The residual stream gets a constant in channel 0, and the last `head_dim` channels are kept
-    free for a projection of the previous token, which the first layer writes there.
+    The residual stream gets a constant in channel 0. Its last `head_dim` channels are reserved for
+    a projection of the previous token, which the first layer writes there.
     """
     config = model.config
     dim, heads_per_kv = config.head_dim, config.num_attention_heads // config.num_key_value_heads
@@ -45,7 +45,7 @@ def lay_induction(model: Any, seed: int) -> None:
         sketch = torch.randn(2 * dim, config.hidden_size, generator=random) / math.sqrt(start - 1)
         sketch[:, 0] = 0
         sketch[:, start:] = 0
-        # What channel 0 holds behind the norm of the first layer.
+        # The value of channel 0 after the norm of the first layer.
         constant = CONSTANT / math.sqrt((CONSTANT**2 + start - 1) / config.hidden_size)
         _previous_token(first, sketch[:dim], SHARP / constant, config.rope_parameters["rope_theta"])
         for kv in range(2):
@@ -53,11 +53,11 @@ def lay_induction(model: Any, seed: int) -> None:
 
 
 def _previous_token(layer: Any, sketch: Tensor, amplitude: float, theta: float) -> None:
-    """The first query head attends one token back and writes that token's sketch."""
+    """The first query head attends to the previous token and writes a sketch of it."""
     dim = len(sketch)
     half = dim // 2
-    # Rotary pairs are (i, i + half). A query turned back by one position meets the key of the
-    # token before it in phase; the six fastest pairs suffice to tell it from its neighbours.
+    # Rotary pairs are (i, i + half). A query rotated back by one position is in phase with the
+    # previous token's key; the six fastest pairs distinguish it from its neighbours.
     fast = torch.arange(min(6, half))
     angle = theta ** (-fast / half)
     layer.q_proj.weight[:dim] = 0
@@ -71,10 +71,10 @@ def _previous_token(layer: Any, sketch: Tensor, amplitude: float, theta: float) 
 
 
 def _induction(layer: Any, sketch: Tensor, kv: int, query: int) -> None:
-    """A kv head's first query head finds where the current token was the previous one; it copies.
+    """The first query head of each kv head finds where the current token was the previous one.
 
-    The two kv heads compare one half of the sketch each, in the slow rotary pairs: the fast ones
-    turn so much between distant positions that nothing matches there.
+    It copies the token there. Each of the two kv heads compares one half of the sketch, in the slow
+    rotary pairs, because the fast ones rotate too far over a distance to match.
     """
     dim = len(sketch) // 2
     quarter, half = dim // 4, dim // 2

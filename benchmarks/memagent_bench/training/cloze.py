@@ -1,8 +1,8 @@
-"""Questions made from sentences by rule: an answer is taken out, a question word put in.
+"""Questions generated from sentences by rule: remove an answer, add a question word.
 
 After "Unsupervised Question Answering by Cloze Translation" (arXiv:1906.04980), with word order
-rules in place of a translation model. They teach what kind of words answers which question word;
-true questions teach the rest. Knows nothing of models.
+rules instead of a translation model. They teach which kinds of words answer which question word;
+real questions teach the rest. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from memagent.memory.segmentation.sentences import sentences
-from memagent_bench.qa.items import Item
+from memagent_bench.data.items import Item
 
 __all__ = ["cloze_items"]
 
 MONTH = "January|February|March|April|May|June|July|August|September|October|November|December"
 COUNT = r"\d[\d,.]*\d|\d|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 NAME = r"[A-Z][\w'-]+(?:\s+(?:(?:of|the|de|von|van|and)\s+)?[A-Z][\w'-]+){0,4}"
-# The kinds of answer, with the words that ask for each; a group `noun` goes into the question.
+# Kinds of answers and their question words; the group `noun` becomes part of the question.
 KINDS: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = (
     ("date", re.compile(rf"(?:(?:{MONTH})\s+(?:\d{{1,2}},?\s+)?)?\b[12]\d{{3}}\b"), ("When",)),
     (
@@ -45,7 +45,7 @@ PLACE, TIME = frozenset({"in", "at", "near", "on", "from"}), frozenset({"in", "o
 
 
 def cloze_items(texts: Sequence[str], count: int, seed: int) -> Iterator[Item]:
-    """`count` questions about passages drawn from `texts`, an answer span in each."""
+    """`count` questions about passages drawn from `texts`, each with an answer span."""
     random = Random(seed)
     made = 0
     while made < count:
@@ -64,14 +64,14 @@ def cloze_items(texts: Sequence[str], count: int, seed: int) -> Iterator[Item]:
 
 
 def _ask(sentence: str, random: Random) -> tuple[str, tuple[int, int]] | None:
-    """A question and the place of its answer in the sentence."""
+    """A question, and the position of its answer in the sentence."""
     options = []
     for kind, pattern, words in KINDS:
         for match in pattern.finditer(sentence):
             span = match.span("answer") if "answer" in pattern.groupindex else match.span()
             noun = match["noun"] if "noun" in pattern.groupindex else ""
             lone = kind == "name" and not match.start() and " " not in match[0]
-            if not lone:  # the first word of a sentence is a name by its capital only
+            if not lone:  # the first word of a sentence is capitalized anyway
                 options.append((kind, words, span, noun, match.span()))
     kinds = sorted({option[0] for option in options})
     if not kinds:
@@ -96,14 +96,14 @@ def _ask(sentence: str, random: Random) -> tuple[str, tuple[int, int]] | None:
 
 
 def _clause(sentence: str, span: tuple[int, int]) -> tuple[list[str], list[str]]:
-    """Words of the clause before and behind the answer, at most a dozen each."""
+    """The words of the clause before and after the answer, at most a dozen each."""
     before = re.split(r"[;:()\"]|,\s(?=\w+ing|and|but|who|which)", sentence[: span[0]])[-1]
     after = re.split(r"[;:()\"]|,\s", sentence[span[1] :])[0]
     return before.split()[-12:], after.split()[:12]
 
 
 def _order(wh: str, before: list[str], after: list[str], random: Random) -> list[str]:
-    """The question word first, then an auxiliary verb, then the rest, with some words lost."""
+    """The question word first, then an auxiliary verb, then the rest, with some words dropped."""
     kept = [word for word in after if random.random() > 0.08]
     if not before:
         return [wh, *after[:1], *kept[1:]]

@@ -1,7 +1,7 @@
-"""Books to tokens: reading the archives, training the tokenizer, encoding the corpus once.
+"""From books to tokens: read the archives, train the tokenizer, encode the corpus once.
 
-Text is kept verbatim, hard line wraps included. Knows nothing of models or of what is drawn from
-the corpus.
+Text is kept verbatim, including hard line wraps. Knows nothing of models or of sampling from the
+corpus.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Tokens = NDArray[np.uint16]
 
 
 def read_books(folder: Path, pattern: str, chars: int = 0) -> Iterator[str]:
-    """The texts of `{title, text}` lines in the archives that match, cut to `chars` (0: whole)."""
+    """Texts of the `{title, text}` lines in matching archives, cut to `chars` (0: no limit)."""
     paths = sorted(folder.glob(pattern))
     if not paths:
         raise SystemExit(f"no {pattern} in {folder}")
@@ -42,10 +42,10 @@ def read_books(folder: Path, pattern: str, chars: int = 0) -> Iterator[str]:
 def make_tokenizer(
     path: Path, books: Path, data: Data, special: list[str], start: Path | None = None
 ) -> Tokenizer:
-    """The byte-level BPE tokenizer at `path`, made when it is not there yet.
+    """The byte-level BPE tokenizer at `path`, created if it does not exist.
 
-    It is that of the folder `start` with those of `special` that it lacks behind its last token;
-    without one it is trained on the books, with `special` first.
+    With a folder `start`, it is the tokenizer of that folder with missing tokens of `special`
+    appended; otherwise it is trained on the books, with `special` first.
     """
     if path.exists():
         return Tokenizer.from_file(str(path))
@@ -62,7 +62,7 @@ def make_tokenizer(
 
 def _train_tokenizer(books: Path, data: Data, special: list[str]) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
-    # Digits stand alone: a number is then recalled digit by digit, and never by its rare tokens.
+    # One token per digit, so that a number is recalled digit by digit and not by rare tokens.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
@@ -82,7 +82,7 @@ def _train_tokenizer(books: Path, data: Data, special: list[str]) -> Tokenizer:
 
 
 def encode_books(path: Path, tokenizer: Tokenizer, books: Path, chars: int) -> Tokens:
-    """The training books as one array with EOS after each; kept at `path` and mapped from there."""
+    """The training books as one memory-mapped array with EOS after each, cached at `path`."""
     if not path.exists():
         end = tokenizer.token_to_id(EOS)
         parts = [
@@ -100,9 +100,9 @@ def encode_books(path: Path, tokenizer: Tokenizer, books: Path, chars: int) -> T
 
 
 def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """The same tokenizer in the class that `AutoTokenizer` loads; it bounds no text's length.
+    """The tokenizer in the class that `AutoTokenizer` loads, without a length limit.
 
-    A landmark's id is its `landmark_token_id`.
+    The id of a landmark is its `landmark_token_id`.
     """
     known = tokenizer.token_to_id(LANDMARK) is not None
     return PreTrainedTokenizerFast(

@@ -1,7 +1,7 @@
-"""What a trained model can do on held-out books: bits per byte, bits of a repeat, pass keys.
+"""Scores of a trained model on held-out books: bits per byte, bits of a repeat, passkeys.
 
-Works on any causal model and tokenizer that transformers loads, and reads with landmarks where
-the tokenizer has one. Knows nothing of how the model was trained.
+Works on any causal model and tokenizer that transformers loads, and reads with landmarks if the
+tokenizer has one. Knows nothing of how the model was trained.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 PASSAGE = 64
-# A pass key is asked for in contexts this much shorter: room for a reader's own words.
+# Contexts of passkeys are shorter by this much, to leave room for tokens that a reader adds.
 KEY_MARGIN = 32
 BATCH = 16
 
@@ -51,18 +51,18 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str], longer_than: int) -> lis
 
 @dataclass(frozen=True)
 class Reader:
-    """A model and how it reads text: as it is, or with a landmark behind every block."""
+    """A model and how it reads text: plain, or with a landmark after every block."""
 
     model: Any
     landmark: int | None = None
 
     def room(self, context: int) -> int:
-        """Tokens of text that `context` slots hold."""
+        """Number of text tokens that fit in `context` slots."""
         return context if self.landmark is None else room(context)
 
     @torch.inference_mode()
     def logits(self, ids: Tensor) -> Tensor:
-        """What is expected behind each token of text [sequence, position, vocabulary]."""
+        """Logits after each token of text [sequence, position, vocabulary]."""
         device = self.model.device
         if self.landmark is None:
             self.model.set_attn_implementation("sdpa")
@@ -87,9 +87,9 @@ def _bits(reader: Reader, ids: Ids) -> Tensor:
 def bits_per_byte(
     reader: Reader, tokenizer: Tokenizer, texts: Sequence[str], context: int
 ) -> float:
-    """Mean over all bytes, in windows of `context` tokens that share nothing and begin with BOS.
+    """Mean over all bytes, in disjoint windows of `context` tokens that start with BOS.
 
-    The tail of a text that does not fill a window is left out of the bits and of the bytes.
+    The end of a text that does not fill a window is left out of the bits and of the bytes.
     """
     bos = tokenizer.token_to_id(BOS)
     windows, size = [], 0
@@ -107,10 +107,10 @@ def bits_per_byte(
 def repeat_bits(
     reader: Reader, tokenizer: Tokenizer, texts: Sequence[str], context: int, count: int
 ) -> dict[str, float]:
-    """Bits per token of a passage of a text when first read and when it is read again.
+    """Bits per token of a passage when it is first read and when it is repeated.
 
-    `near` and `far` are the repeats in the lower and the upper half of the distances. A passage
-    that begins anew cannot be recognised from its first tokens; they are counted all the same.
+    `near` and `far` are the repeats in the lower and upper half of the distances. The first tokens
+    of a repeat cannot be recognized as such, but they count too.
     """
     rng = np.random.default_rng(0)
     bos = tokenizer.token_to_id(BOS)
@@ -141,9 +141,10 @@ def repeat_bits(
 
 
 def passkey_rows(tokenizer: Tokenizer, texts: Sequence[str], size: int, count: int) -> Ids:
-    """Rows of `size` tokens of book text with five-digit keys at even depths, asked for at the end.
+    """Rows of `size` tokens of book text with five-digit keys at evenly spaced depths.
 
-    The last six tokens of a row are a space and the digits: the tokenizer never merges them.
+    Each row ends with the question; its last six tokens are a space and the digits, which the
+    tokenizer never merges.
     """
     rng = np.random.default_rng(1)
     bos = tokenizer.token_to_id(BOS)
@@ -167,9 +168,9 @@ def passkey_accuracy(
 ) -> dict[str, float]:
     """Share of hidden keys that greedy decoding returns.
 
-    It returns a key just when each digit is the likeliest after the right ones before it, so one
-    forward pass over the filled-in answer decides. `digits` is the share of single digits that are
-    the likeliest.
+    Greedy decoding returns a key exactly if each digit is the most likely one after the correct
+    digits before it, so a single forward pass over the complete answer is enough. `digits` is the
+    share of digits that are the most likely ones.
     """
     ids = torch.from_numpy(passkey_rows(tokenizer, texts, size, count))
     guesses = torch.cat([reader.logits(part)[:, -6:-1].argmax(-1) for part in ids.split(BATCH)])
@@ -180,7 +181,7 @@ def passkey_accuracy(
 def pairs_accuracy(
     reader: Reader, tokenizer: Tokenizer, texts: Sequence[str], context: int, count: int
 ) -> float:
-    """Share of the values of key-value lists that greedy decoding returns when asked at the end."""
+    """Share of the values of key-value lists that greedy decoding returns at the end."""
     corpus = np.concatenate(_encode(tokenizer, texts, context)).astype(np.uint16)
     sampler = Sampler(corpus, tokenizer, seed=2, answer_weight=2.0)
     only = Phase(until=1.0, context=context, repeat=0, random=0, passkey=0, pairs=1.0)
@@ -196,9 +197,9 @@ def pairs_accuracy(
 def evaluate(
     model: Any, tokenizer: Tokenizer, texts: Sequence[str], context: int, *, count: int, chars: int
 ) -> dict[str, Any]:
-    """All figures; `count` sequences for each recall task and `chars` of each text.
+    """All scores; `count` sequences for each recall task and `chars` of each text.
 
-    Those with landmarks are under `landmark`, of as much text as the context holds beside them.
+    Scores with landmarks are under `landmark`, on as much text as fits the context with them.
     """
     model.eval()
     mark = tokenizer.token_to_id(LANDMARK)

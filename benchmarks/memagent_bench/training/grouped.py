@@ -1,10 +1,10 @@
 """Landmark Attention for training: the grouped softmax of arXiv:2305.16300, forward and backward.
 
-A query shares its weight among the tokens of its own block and the landmarks of earlier blocks; a
-landmark's weight is shared out inside its block, and no landmark lends its value. In long texts a
-query is shown no more blocks than a stream would open for it. It is computed here, a block of
-queries at a time; on a GPU by the kernels of the package, but for recalled blocks. Knows nothing
-of models: it registers a function by name.
+A query distributes its weight over the tokens of its own block and the landmarks of earlier blocks;
+the weight of a landmark is distributed within its block, and landmarks contribute no value. In long
+texts a query sees no more blocks than a stream would read for it. The softmax is computed here, one
+block of queries at a time; on a GPU by the kernels of the package, except for recalled blocks.
+Knows nothing of models: it registers a function by name.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from memagent_bench.training.choice import Chooser
 __all__ = ["GROUPED", "register"]
 
 GROUPED = "grouped"
-# Less than in a stream: a landmark shall be found by itself, not come along with its neighbour.
+# Less than in a stream, so that a landmark is found for itself and not with its neighbour.
 BESIDE = 0.5
 
 
 class _Grouped(torch.autograd.Function):
     """Queries [rows, group, time, dim], values and keys [rows, time, dim]; a row is a kv head.
 
-    The keys are one tensor, or three: as they are rotated in the query's own block, in the block
-    before it, and in earlier ones. A query is shown `read` blocks, its own among them; 0 is all.
+    There is one tensor of keys, or three: as rotated in the query's own block, in the previous
+    block, and in earlier ones. A query sees `read` blocks, including its own; 0 means all.
     """
 
     @staticmethod
@@ -42,7 +42,7 @@ class _Grouped(torch.autograd.Function):
         rows, group, time, dim = queries.shape
         nothing = float("-inf")
         future = queries.new_full((BLOCK, BLOCK), nothing).triu(1)
-        future[:, -1] = nothing  # the landmark of the own block lends nothing
+        future[:, -1] = nothing  # the landmark of the query's own block contributes nothing
         out = torch.empty_like(queries)
         kept = []
         for start in range(0, time, BLOCK):
@@ -54,7 +54,7 @@ class _Grouped(torch.autograd.Function):
             inside = scores[:, :, :start].view(rows, group * size, far, BLOCK)
             if 0 < read <= far:
                 _close(inside[..., -1].view(batch, -1, group, size, far), read)
-            # Weights of the earlier landmarks, then of the own block's tokens.
+            # Weights of the earlier landmarks, then of the tokens of the query's own block.
             outer = torch.softmax(torch.cat((inside[..., -1], scores[:, :, start:]), -1), -1)
             inside[..., -1] = nothing
             inside = torch.softmax(inside, -1)
@@ -102,10 +102,10 @@ class _Grouped(torch.autograd.Function):
 
 
 def _close(gates: Tensor, read: int) -> None:
-    """Close those gates [batch, kv heads, group, size, far] that a stream would not open, in place.
+    """Close the gates [batch, kv heads, group, size, far] that a stream would not open, in place.
 
-    Of `read` blocks the heads of a token read its own, the one before it, and those that they
-    think most of together.
+    The heads of a token read `read` blocks: its own, the previous one, and those that get the most
+    weight from all heads together.
     """
     share = torch.softmax(gates, -1).amax(2).sum(1)
     share = with_neighbours(share, BESIDE)
@@ -115,7 +115,7 @@ def _close(gates: Tensor, read: int) -> None:
 
 
 def _spans(count: int, start: int, end: int) -> list[tuple[int, int]]:
-    """Which tokens are seen by each of `count` tensors of keys, from a block [start, end)."""
+    """Which tokens of each of `count` tensors of keys the queries of a block [start, end) see."""
     if count == 1:
         return [(0, end)]
     before = max(start - BLOCK, 0)
@@ -123,14 +123,14 @@ def _spans(count: int, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _seen(keys: Sequence[Tensor], start: int, end: int) -> Tensor:
-    """The keys [rows, end, dim] that a block [start, end) of queries sees."""
+    """The keys [rows, end, dim] that the queries of a block [start, end) see."""
     spans = zip(keys, _spans(len(keys), start, end), strict=True)
     parts = [key[:, first:last] for key, (first, last) in spans]
     return parts[0] if len(parts) == 1 else torch.cat(parts[::-1], 1)
 
 
 def _moved(key: Tensor, by: Tensor, inv_freq: Tensor) -> Tensor:
-    """Keys [batch, heads, time, dim] rotated on by `by` [batch or 1, blocks] positions."""
+    """Keys [batch, heads, time, dim] rotated by another `by` [batch or 1, blocks] positions."""
     by = by.repeat_interleave(BLOCK, 1)[:, None, : key.shape[2], None]
     angle = by.double() * inv_freq.double()
     cos, sin = angle.cos().to(key.dtype), angle.sin().to(key.dtype)
@@ -151,11 +151,12 @@ def _attend(
     chooser: Chooser | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls: [batch, heads, time, dim] in, time before heads out.
+    """The function that transformers calls; it swaps time and heads in its output.
 
-    With `far` [batch, blocks] every block stands at the same positions while it reads, a block
-    lower for the one behind it, and moved by `far` for later ones: as when a stream recalls it,
-    `read` blocks at a time. The `chooser` is told what its layer thinks of the landmarks.
+    Takes [batch, heads, time, dim], returns [batch, time, heads, dim]. With `far` [batch, blocks]
+    every block reads at the same positions, is one block lower for the next block, and is moved by
+    `far` for later ones, as when a stream recalls `read` blocks at a time. The `chooser` computes
+    its loss from the queries and keys of its layer.
     """
     if attention_mask is not None:
         raise ValueError("sequences are full: there is nothing to mask")
@@ -167,7 +168,7 @@ def _attend(
             chooser.weigh(query * scaling, keys[-1])
     if not query.is_cuda:
         return _blocked(query, keys, value, scaling, read), None
-    # Under autocast the rotary embedding hands over float32 queries and keys.
+    # Under autocast the rotary embedding returns float32 queries and keys.
     query, *keys = (part.to(value.dtype) for part in (query, *keys))
     with torch.autocast("cuda", enabled=False):
         if far is not None:
@@ -191,6 +192,6 @@ def _blocked(query: Tensor, keys: list[Tensor], value: Tensor, scaling: float, r
 
 
 def register() -> str:
-    """Make the function known to transformers; the name goes to `attn_implementation`."""
+    """Register the function with transformers; return its name for `attn_implementation`."""
     AttentionInterface.register(GROUPED, _attend)
     return GROUPED

@@ -1,4 +1,4 @@
-"""What the reader is shown, in order: questions with passages, cropped and mixed by a seed.
+"""The training examples of the reader, in order: questions with cropped passages, mixed by a seed.
 
 Knows nothing of models or tokens.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from memagent.memory.segmentation.sentences import sentences
-from memagent_bench.qa.items import Item
+from memagent_bench.data.items import Item
 from memagent_bench.training.cloze import cloze_items
 from memagent_bench.training.negatives import without_answer
 from memagent_bench.training.questions import is_kept, paragraphs, read_sets
@@ -25,7 +25,7 @@ Spans = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """How many questions of which kind; `[data]` of the configuration."""
+    """Number of questions of each kind; `[data]` of the configuration."""
 
     cloze: int
     statements: int
@@ -37,7 +37,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A question, a passage and the answers' characters in it; none where it does not answer."""
+    """A question, a passage, and the answer spans in it, empty if it does not answer."""
 
     question: str
     passage: str
@@ -45,7 +45,7 @@ class Lesson:
 
 
 def lessons(folder: Path, data: Data, seed: int) -> list[Lesson]:
-    """All lessons of a run, the made-up questions among the first."""
+    """All lessons of a run; the generated questions are among the first."""
     random = Random(seed)
     items = [item for item in read_sets(folder) if not is_kept(item)]
     natural = [item.passage for item in items if item.source == "natural"]
@@ -58,11 +58,11 @@ def lessons(folder: Path, data: Data, seed: int) -> list[Lesson]:
     wrong = [*without_answer(asked, texts, seed), *([text] for text in alike)]
     placed: list[tuple[float, Lesson]] = []
     for place, (item, other) in enumerate(zip(everything, wrong, strict=True)):
-        # Made-up questions fill the first third and thin out.
+        # Generated questions fill the first third and become rarer.
         when = random.random() ** 2 * 0.4 if place < len(made) else 0.05 + 0.95 * random.random()
         passage, spans = crop(item.passage, item.spans, random, data.complete)
         placed.append((when, Lesson(item.question, passage, spans)))
-        # bAbI asks the same of every story, so another one may answer in its way.
+        # bAbI asks the same questions of every story, so another story may answer them.
         if other and item.source != "babi" and random.random() < data.unanswerable:
             passage, _ = crop(other[0], (), random, data.complete)
             placed.append((when, Lesson(item.question, passage, ())))
@@ -73,7 +73,7 @@ def lessons(folder: Path, data: Data, seed: int) -> list[Lesson]:
 
 
 def _copies(item: Item, data: Data, random: Random) -> int:
-    """How often a question is put; 0.4 puts four of ten."""
+    """How often a question is used; 0.4 uses four of ten."""
     copies = data.natural_copies if item.source in ENCYCLOPEDIC else data.copies
     if item.source == "babi":
         copies = min(1.0, copies)
@@ -84,7 +84,7 @@ def _copies(item: Item, data: Data, random: Random) -> int:
 def crop(passage: str, spans: Spans, random: Random, whole: float) -> tuple[str, Spans]:
     """A run of whole sentences around one of the spans, and the spans that lie in it.
 
-    The share `whole` of the passages is kept as it is; what is recalled from a memory is shorter.
+    The share `whole` of the passages is not cropped; recalled events are shorter than passages.
     """
     places = [(start, end) for start, end, _ in sentences(passage)]
     if len(places) < 2 or random.random() < whole:
@@ -104,7 +104,7 @@ def crop(passage: str, spans: Spans, random: Random, whole: float) -> tuple[str,
 
 
 def _without(item: Item) -> Iterator[Lesson]:
-    """The longer of the parts of a passage before and behind all of its answers."""
+    """The longer of the parts of a passage before and after all of its answers."""
     places = [(start, end) for start, end, _ in sentences(item.passage)]
     first, last = min(s for s, _ in item.spans), max(e for _, e in item.spans)
     before = [place for place in places if place[1] <= first]
@@ -115,9 +115,9 @@ def _without(item: Item) -> Iterator[Lesson]:
 
 
 def in_batches(sequences: Sequence[int], tokens: int, seed: int) -> list[list[int]]:
-    """Places of sequences of these lengths in batches of about `tokens`, padding included.
+    """Indices of sequences of these lengths, in batches of about `tokens` including padding.
 
-    Neighbours of similar length share a batch; batches stay near their place in the order.
+    Sequences of similar length share a batch; batches stay close to their place in the order.
     """
     random = Random(seed)
     batches: list[list[int]] = []

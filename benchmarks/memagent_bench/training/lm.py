@@ -1,10 +1,10 @@
-"""Trains a small Llama model on books and exports it as stock transformers files.
+"""Train a small Llama model on books and export it as standard transformers files.
 
     python -m memagent_bench.training.lm --config CONFIG.toml --books DIR --out DIR
         [--start MODEL]
 
-Started again with the same arguments it goes on from its last checkpoint, and ends with the
-weights of an unbroken run. Knows nothing of the package that ships the result.
+When restarted with the same arguments, it continues from its last checkpoint and ends with the
+weights of an uninterrupted run. Knows nothing of the package that ships the result.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ VAL_CHARS = 100_000
 
 
 def rate_at(step: int, settings: Settings) -> float:
-    """The share of the full learning rate: linear warm-up, then a cosine to a fiftieth."""
+    """The fraction of the full learning rate: linear warm-up, then a cosine down to a fiftieth."""
     warm, steps = settings.train.warmup_steps, settings.train.steps
     if step < warm:
         return (step + 1) / warm
@@ -83,7 +83,7 @@ def loss_of(
 
 
 class Run:
-    """One training run in its folder: the state that a checkpoint holds and what advances it."""
+    """A training run in its folder: the state that a checkpoint stores, and its steps."""
 
     def __init__(
         self, settings: Settings, books: Path, out: Path, start: Path | None = None
@@ -133,7 +133,7 @@ class Run:
         log.info("resumed at step %d", self.step)
 
     def save(self) -> None:
-        """Write the checkpoint; a kill at any moment leaves the old one or the new one."""
+        """Write the checkpoint; a kill at any moment leaves either the old one or the new one."""
         unfinished = self.out / "checkpoint.partial"
         state = {
             "model": self.model.state_dict(),
@@ -148,7 +148,7 @@ class Run:
         unfinished.replace(self.out / "checkpoint.pt")
 
     def advance(self) -> float:
-        """One step; its loss in nats per token."""
+        """Run one step; return its loss in nats per token."""
         train, phase = self.settings.train, self.settings.phase_at(self.step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -172,12 +172,12 @@ class Run:
         return total
 
     def figures(self, *, count: int, chars: int) -> dict[str, Any]:
-        """The scores of the weights as they are."""
+        """The scores of the current weights."""
         context = self.settings.phases[-1].context
         return evaluate(self.model, self.tokenizer, self.val, context, count=count, chars=chars)
 
     def train(self) -> None:
-        """All steps that are left, with checkpoints and figures on the way."""
+        """Run all remaining steps, with checkpoints and evaluations."""
         train = self.settings.train
         began, losses = time.monotonic(), []
         while self.step < train.steps:
@@ -204,7 +204,7 @@ class Run:
         self.save()
 
     def report(self) -> dict[str, Any]:
-        """The figures of the exported files, which are what is shipped, and what made them."""
+        """The scores of the exported files, which are what ships, and the figures of the run."""
         train, phases = self.settings.train, self.settings.phases
         exported = transformers.LlamaForCausalLM.from_pretrained(
             self.out / "export", dtype=torch.float32
@@ -233,7 +233,7 @@ class Run:
 
 
 def main() -> None:
-    """Read the arguments, train what is left, export, write the report."""
+    """Read the arguments, train the remaining steps, export, write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--books", type=Path, required=True)

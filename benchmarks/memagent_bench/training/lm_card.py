@@ -1,8 +1,8 @@
-"""The figures of a finished run in the model's card: the table and the curve's picture.
+"""Fill the model card of a finished run: the table of figures and the plot of the curves.
 
     python -m memagent_bench.training.lm_card --report OUT/report.json --to docs/models/pocket-lm
 
-With several reports, of the stages in their order, the scores are those of the last. Knows nothing
+With the reports of several stages, in order, the scores are those of the last one. Knows nothing
 of models; needs matplotlib.
 """
 
@@ -22,14 +22,14 @@ SCORES = (
     ("second reading", (REPEAT, "second"), ".2f"),
     ("second reading, nearer half", (REPEAT, "second_near"), ".2f"),
     ("second reading, farther half", (REPEAT, "second_far"), ".2f"),
-    ("pass keys returned", ("passkey", "keys"), ".1%"),
-    ("digits of pass keys returned", ("passkey", "digits"), ".1%"),
+    ("passkeys returned", ("passkey", "keys"), ".1%"),
+    ("digits of passkeys returned", ("passkey", "digits"), ".1%"),
     ("values of key-value lists returned", ("pairs",), ".1%"),
 )
 
 
 def table(report: dict[str, Any]) -> str:
-    """The scores in the training context and beyond it, and what made them, as Markdown."""
+    """The scores within and beyond the training context, and the run's figures, as Markdown."""
     context, beyond = report["training_context"], report["beyond_training_context"]
     columns = {f"{context:,} tokens": report, f"{2 * context:,} tokens": beyond}
     if "landmark" in report:
@@ -53,11 +53,11 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _streamed(report: dict[str, Any]) -> list[str]:
-    """Pass keys through a stream, by the length of the text."""
+    """Passkeys found through a stream, by length of the text."""
     rows = report.get("streamed_passkeys", [])
     if not rows:
         return []
-    head = "| a stream with landmarks, tokens read | of the context | blocks read | keys returned |"
+    head = "| stream with landmarks, tokens read | context lengths | blocks read | keys returned |"
     lines = [head, "|---|---|---|---|"]
     for row in rows:
         found = f"{row['found']:.1%} of {row['keys']}"
@@ -71,13 +71,15 @@ def _made(report: dict[str, Any], stage: str) -> list[str]:
     return [
         f"{stage}{report['parameters']:,} parameters, {report['steps']:,} steps,",
         f"{tokens:,} tokens, {seconds / 60:.0f} minutes of training ({tokens / seconds:,.0f}",
-        f"tokens a second) on one {report['device']} thread, seed {report['seed']}; {versions}.",
+        f"tokens per second) on one {report['device']} thread, seed {report['seed']}; {versions}.",
     ]
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Panels over the tokens seen: loss, bits per byte, bits of a repeat, recall; dashed with
-    landmarks."""
+    """Plot loss, bits per byte, bits of a repeated passage and recall over the tokens seen.
+
+    Dashed curves are with landmarks.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -85,7 +87,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
     figure, panels = plt.subplots(1, 4, figsize=(15, 3.6), layout="constrained")
     titles = ("training loss", "held-out books", "a repeated passage", "greedy recall")
-    labels = ("nats per token", "bits per byte", "bits per token", "share right")
+    labels = ("nats per token", "bits per byte", "bits per token", "share correct")
     done = 0.0
     for stage in [*report.get("before", []), report]:
         size = stage["tokens"] / stage["steps"] / 1e6

@@ -1,6 +1,6 @@
-"""The model of a run: made by a seed or grown from another, its optimizers, and how it is exported.
+"""The model of a run: initialized from a seed or another model, its optimizers, and its export.
 
-Knows nothing of what it is shown.
+Knows nothing of the training data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["build_model", "build_optimizers", "export"]
 
 
 def build_model(settings: Settings, tokenizer: Tokenizer, start: Path | None = None) -> Any:
-    """A model in float32: that of the folder `start`, or a new one, decided by the seed."""
+    """A float32 model: that of the folder `start`, or a new one initialized from the seed."""
     torch.manual_seed(settings.train.seed)
     if start is not None:
         return _grown(start, settings, tokenizer.get_vocab_size())
@@ -44,8 +44,10 @@ def build_model(settings: Settings, tokenizer: Tokenizer, start: Path | None = N
 
 
 def _grown(start: Path, settings: Settings, vocab: int) -> Any:
-    """The model of `start` with a row more for each new token: the mean of the others, with as
-    much chance in it as they have."""
+    """The model of `start` with one more embedding row for each new token.
+
+    A new row is the mean of the others plus noise of their standard deviation.
+    """
     model = transformers.LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
     shape = asdict(settings.model)
     theta = shape.pop("rope_theta")
@@ -73,14 +75,14 @@ def build_optimizers(model: nn.Module, settings: Settings) -> list[torch.optim.O
 
 
 def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the model in float16 and its tokenizer as stock classes load them."""
+    """Write the model in float16 and its tokenizer in the format of the standard classes."""
     unfinished = folder.with_suffix(".partial")
     shutil.rmtree(unfinished, ignore_errors=True)
     config = transformers.LlamaConfig.from_dict(model.config.to_dict())
     half = transformers.LlamaForCausalLM(config).to(torch.float16)
     half.load_state_dict(model.state_dict())
     half.save_pretrained(unfinished)
-    # safetensors writes for the owner alone, and a package is for everyone.
+    # safetensors makes files readable by their owner only, but a package is for everyone.
     (unfinished / "model.safetensors").chmod(0o644)
     wrap(tokenizer).save_pretrained(unfinished)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Passages that do not answer: for each question the likeliest to be mistaken for one that does.
+"""Passages that do not contain the answer but are likely to be mistaken for one that does.
 
 Knows nothing of models; similarity is TF-IDF.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from memagent_bench.qa.items import Item, find_all
+from memagent_bench.data.items import Item, find_all
 
 __all__ = ["without_answer"]
 
-# Of the nearest passages one is drawn; the very nearest may answer in other words.
+# One of the nearest passages is drawn, as the very nearest may answer in other words.
 NEAREST = 12
 AT_ONCE = 512
 
@@ -20,10 +20,10 @@ AT_ONCE = 512
 def without_answer(
     items: Sequence[Item], others: Sequence[str], seed: int, count: int = 1
 ) -> list[list[str]]:
-    """For each item `count` passages of the items or of `others` that hold none of its answers.
+    """For each item, `count` passages of the items or of `others` that contain none of its answers.
 
-    Three of four are drawn from the passages nearest to the question, the others from all. Fewer
-    than `count` where the candidates hold an answer.
+    Three of four are drawn from the passages nearest to the question, the rest from all. There are
+    fewer than `count` if candidates contain an answer.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -1,6 +1,6 @@
-"""The question sets the reader is trained on, each as questions with spans of a passage.
+"""The question sets that train the reader, read as questions with spans of a passage.
 
-Knows nothing of models or of what makes a question unanswerable.
+Knows nothing of models or of unanswerable questions.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from memagent_bench.qa.fairytale import fairytale
-from memagent_bench.qa.files import read_texts
-from memagent_bench.qa.friends import friends
-from memagent_bench.qa.items import Item, find_all
+from memagent_bench.data.fairytale import fairytale
+from memagent_bench.data.files import read_texts
+from memagent_bench.data.friends import friends
+from memagent_bench.data.items import Item, find_all
 
 __all__ = ["SETS", "closest_span", "is_kept", "paragraphs", "read_sets"]
 
 # bAbI tasks whose answer is a word of the story.
 BABI = (1, 2, 4, 5, 11, 12, 13, 14)
 STORIES_PER_TASK = 60
-# A twelfth of the stories and articles of these sets is not trained on.
+# One twelfth of the stories and articles of these sets is held out.
 KEPT = frozenset({"fairytaleqa", "natural"})
 
 
@@ -40,7 +40,7 @@ def _friends(path: Path) -> Iterator[Item]:
 
 
 def _natural(path: Path) -> Iterator[Item]:
-    """Natural Questions, each with the passage that holds its answer."""
+    """Natural Questions, each with the passage that contains its answer."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
@@ -60,7 +60,7 @@ def _natural(path: Path) -> Iterator[Item]:
 
 
 def _multihop(path: Path) -> Iterator[Item]:
-    """HotpotQA and MuSiQue: the passages that are needed, joined; MuSiQue's single hops too."""
+    """HotpotQA and MuSiQue with their supporting passages joined, and MuSiQue's single hops."""
     for name, text in read_texts(path, "_train.json"):
         for row in json.loads(text):
             yield from _hotpot(row) if name.startswith("hotpot") else _musique(row)
@@ -111,7 +111,7 @@ def _babi(path: Path) -> Iterator[Item]:
 def _told(
     source: str, question: str, lines: dict[int, str], answer: str, facts: Iterator[int]
 ) -> Iterator[Item]:
-    """The answer's place in the facts that the set names, not where else the word stands."""
+    """The answer in the facts that the set names, ignoring other occurrences of the word."""
     starts, passage = {}, ""
     for number, line in lines.items():
         starts[number] = len(passage)
@@ -129,7 +129,7 @@ def _spanned(source: str, question: str, passage: str, answer: str) -> Item:
 
 
 def closest_span(item: Item, least: float = 0.6) -> tuple[tuple[int, int], ...]:
-    """The run of words most like one of the answers, by F1 of words, if it reaches `least`."""
+    """The run of words most similar to an answer by word F1, if it reaches `least`."""
     words = [m.span() for m in re.finditer(r"\w+", item.passage)]
     said = [item.passage[start:end].lower() for start, end in words]
     best, found = least, ()
@@ -163,7 +163,7 @@ def read_sets(folder: Path) -> list[Item]:
 
 
 def is_kept(item: Item) -> bool:
-    """Whether an item is kept from training, to learn what the scores of the reader mean."""
+    """Whether an item is held out to calibrate the scores of the reader."""
     return item.source in KEPT and crc32(item.group.encode()) % 12 == 0
 
 

@@ -1,10 +1,10 @@
-"""Trains the span reader: the bundled encoder with a span head, its embeddings frozen.
+"""Train the span reader: the bundled encoder with a span head, its embeddings frozen.
 
     python -m memagent_bench.training.reader --config CONFIG.toml --data DIR --out DIR
 
-Started again with the same arguments it goes on from its last checkpoint, and ends with the
-weights of an unbroken run on the same kind of machine. Knows nothing of the package that ships
-the result, but for the network and the reader that it trains.
+When restarted with the same arguments, it continues from its last checkpoint and ends with the
+weights of an uninterrupted run on the same kind of machine. Knows nothing of the package that
+ships the result, except the network and the reader that it trains.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SPAN_TOKENS = 48
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """The optimisation and its place; `[train]` of the configuration."""
+    """The optimization and its hardware; `[train]` of the configuration."""
 
     seed: int
     batch_tokens: int
@@ -55,14 +55,14 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A window of a lesson and the answers' first and last tokens in it."""
+    """A window of a lesson, and the first and last tokens of the answers in it."""
 
     window: Window
     spans: tuple[tuple[int, int], ...]
 
 
 def example_of(lesson: Lesson, tokenizer: Any, most: int) -> Example | None:
-    """The first window that holds an answer, or the first of all; None if the answer is cut."""
+    """The first window that contains an answer, or else the first; None if the answer is cut."""
     best = None
     for window in windows(tokenizer, lesson.question, [lesson.passage], most):
         spans = []
@@ -78,12 +78,12 @@ def example_of(lesson: Lesson, tokenizer: Any, most: int) -> Example | None:
         if spans or not lesson.spans:
             return Example(window, tuple(spans))
         best = best or Example(window, ())
-    # An answer that no window holds would be taught as none.
+    # Otherwise an answer that no window contains would be trained as no answer.
     return None if lesson.spans else best
 
 
 def loss_of(logits: torch.Tensor, examples: list[Example]) -> torch.Tensor:
-    """Mean of -log of the probability of all answers together; of "no answer" where is none."""
+    """Mean -log of the summed probability of all answers, or of "no answer" if there is none."""
     row, first, last = [], [], []
     for number, example in enumerate(examples):
         for start, end in example.spans or ((0, 0),):
@@ -94,7 +94,7 @@ def loss_of(logits: torch.Tensor, examples: list[Example]) -> torch.Tensor:
     each = logs[row, 0, first] + logs[row, 1, last]
     total = torch.full((len(examples),), float("-inf"))
     rows = torch.tensor(row)
-    # logsumexp by row: an answer may stand in several places.
+    # logsumexp by row, as an answer may occur several times.
     top = total.scatter_reduce(0, rows, each.detach(), "amax")
     summed = torch.zeros(len(examples)).index_add(0, rows, (each - top[rows]).exp())
     return -(top + summed.log()).mean()
@@ -128,7 +128,7 @@ class Run:
         config = self.network.encoder.config
         config.attention_probs_dropout_prob = 0.0
         if self.device.type == "cpu":
-            # The backward pass of the fused attention takes a quarter of a step on a processor.
+            # On a CPU the backward pass of the fused attention takes a quarter of a step.
             self.network.encoder.set_attn_implementation("eager")
         for module in self.network.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -164,7 +164,7 @@ class Run:
             log.info("resumed at step %d", self.step)
 
     def save(self) -> None:
-        """Write the checkpoint; a kill at any moment leaves the old one or the new one."""
+        """Write the checkpoint; a kill at any moment leaves either the old one or the new one."""
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -176,17 +176,17 @@ class Run:
         (self.out / "checkpoint.partial").replace(self.out / "checkpoint.pt")
 
     def rate(self) -> float:
-        """The share of the full learning rate: linear warm-up, linear to nothing."""
+        """The fraction of the full learning rate: linear warm-up, then linear to zero."""
         done = self.step / len(self.batches)
         warm = self.settings.warmup
         return min((done + 1e-4) / warm, (1 - done) / (1 - warm))
 
     def advance(self) -> float:
-        """One step; its loss in nats per question."""
+        """Run one step; return its loss in nats per question."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self.rate()
         examples = [self.examples[place] for place in self.batches[self.step]]
-        # Dropout, too, is a function of the seed and the step.
+        # Dropout also depends on the seed and the step only.
         torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
         self.network.train()
         batch = (tensor.to(self.device) for tensor in tensors([e.window for e in examples]))
@@ -201,7 +201,7 @@ class Run:
         return loss.item()
 
     def train(self) -> None:
-        """All steps that are left, with checkpoints and figures on the way."""
+        """Run all remaining steps, with checkpoints and evaluations."""
         began, losses = time.monotonic(), []
         while self.step < len(self.batches):
             losses.append(self.advance())
@@ -220,12 +220,12 @@ class Run:
                 began = time.monotonic()
 
     def reader(self) -> Reader:
-        """A reader of the weights as they are, its scores not calibrated."""
+        """A reader with the current weights and uncalibrated scores."""
         meaning = Meaning(self.embedder.id, 1.0, 0.0, 0.5, self.settings.most_tokens, SPAN_TOKENS)
         return Reader.of(self.network.eval(), meaning, self.embedder)
 
     def report(self) -> dict[str, Any]:
-        """The figures of the exported files, which are what is shipped, and what made them."""
+        """The scores of the exported files, which are what ships, and the figures of the run."""
         export = self.out / "export"
         save_network(self.network, self.reader().meaning, export)
         network, meaning = load_network(export, self.embedder)
@@ -255,7 +255,7 @@ class Run:
 
 
 def main() -> None:
-    """Read the arguments, train what is left, export, write the report."""
+    """Read the arguments, train the remaining steps, export, write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("config", "data", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""The figures of the reader's training in its card: the table and the curve's picture.
+"""Fill the model card of the reader: the table of figures and the plot of the curves.
 
     python -m memagent_bench.training.reader_card --report OUT/report.json
         --to docs/models/pocket-reader
@@ -17,15 +17,18 @@ __all__ = ["draw", "table"]
 
 
 def table(report: dict[str, Any]) -> str:
-    """What made the model, and what it can do on the questions kept from training, as Markdown."""
+    """The scores on held-out questions and the figures of the run, as Markdown."""
     rows = (
-        ("questions kept from training", f"{report['questions']:,}"),
-        ("F1 in the own passage", f"{report['f1_alone']:.3f}"),
+        ("held-out questions", f"{report['questions']:,}"),
+        ("F1 in the question's own passage", f"{report['f1_alone']:.3f}"),
         ("F1 of the best span among 8 passages", f"{report['f1_among_8']:.3f}"),
-        ("answer there or not, told by the score (area under ROC)", f"{report['separation']:.3f}"),
-        ("answered or refused as it should be", f"{report['no_answer_accuracy']:.3f}"),
+        (
+            "telling answerable from unanswerable by score (area under ROC)",
+            f"{report['separation']:.3f}",
+        ),
+        ("correctly answered or refused", f"{report['no_answer_accuracy']:.3f}"),
         ("expected calibration error", f"{report['expected_calibration_error']:.3f}"),
-        ("least confidence of an answer", f"{report['least_confidence']:.2f}"),
+        ("confidence threshold for answering", f"{report['least_confidence']:.2f}"),
     )
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     return "\n".join(
@@ -44,7 +47,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Two panels over the steps: the loss, and the scores on questions kept."""
+    """Plot the loss and the scores on held-out questions over the steps."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -58,10 +61,10 @@ def draw(report: dict[str, Any], path: Path) -> None:
     for name, label in (
         ("f1_alone", "F1, own passage"),
         ("f1_among_8", "F1, among 8"),
-        ("separation", "answer or none, ROC area"),
+        ("separation", "answerable or not, ROC area"),
     ):
         right.plot(steps, [point[name] for point in curve], marker=".", label=label)
-    right.set(title="questions kept from training", ylim=(0, 1))
+    right.set(title="held-out questions", ylim=(0, 1))
     right.legend()
     for axes in (left, right):
         axes.set_xlabel("steps")

@@ -1,12 +1,12 @@
-"""Fits how much each sign of evidence weighs, on histories with questions whose evidence is known.
+"""Fit the weights of the recall signals on histories with labelled evidence.
 
     python -m memagent_bench.training.recall --data LOCOMO.json --data QMSUM …
         --report docs/models/recall.json
 
-prints the weights for `memory/recall/linear.py`, of conversations and of documents, fitted on all
-histories, and reports what weights do on those they were not fitted on: each set is dealt into
-folds, history by history, or question by question where it has few histories.
-The loss is listwise: a softmax over all events in question, whose share shall lie on the evidence
+prints the weights for `memory/recall/ranker.py`, one set for conversations and one for documents,
+fitted on all histories. It reports how weights perform on data that they were not fitted on: each
+set is split into folds by history, or by question if it has few histories.
+The loss is listwise: a softmax over all candidate events, whose mass should be on the evidence
 ("Learning to Rank: From Pairwise Approach to Listwise Approach", Cao et al., ICML 2007).
 """
 
@@ -31,10 +31,10 @@ from memagent.memory.recall.signals import features
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.events import Filter
 from memagent.scorers.local import ModelSurprise
-from memagent_bench.recall.files import read_histories
-from memagent_bench.recall.items import Asked, History, cost
-from memagent_bench.recall.score import BUDGETS, coverage, filled
-from memagent_bench.recall.stored import Stored
+from memagent_bench.data.files import read_histories
+from memagent_bench.data.items import Asked, History, cost
+from memagent_bench.measures.recall.score import BUDGETS, coverage, filled
+from memagent_bench.measures.recall.stored import Stored
 from memagent_bench.sample import thinned
 
 log = logging.getLogger("recall")
@@ -46,8 +46,11 @@ RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class Seen:
-    """A question over its events in question: signs [event, sign], the share of each that is
-    evidence, what it costs, and of which turns it holds which share."""
+    """A question and its candidate events.
+
+    Signals [event, signal], the share of each event that is evidence, its cost, and the share of
+    each turn that it contains.
+    """
 
     fold: int
     group: str
@@ -62,7 +65,7 @@ class Seen:
 def look_up(
     name: str, fold: int, history: History, limit: int | None, embedder: Embedder
 ) -> tuple[list[str], list[Seen]]:
-    """The names of the signs, and the questions of a history put to a real store."""
+    """The names of the signals, and the questions of a history asked of a real store."""
     found, names = [], []
     with tempfile.TemporaryDirectory() as folder:
         stored = Stored(history, embedder, Path(folder), SurprisingSentences(ModelSurprise()))
@@ -87,7 +90,7 @@ def look_up(
 
 
 def fit(seen: Sequence[Seen]) -> Tensor:
-    """The weight of each sign; every set counts alike, however many questions it has."""
+    """The weight of each signal; every set counts equally, whatever its number of questions."""
     groups = {each.group: 0 for each in seen}
     for each in seen:
         groups[each.group] += 1
@@ -108,7 +111,7 @@ def fit(seen: Sequence[Seen]) -> Tensor:
 
 
 def covered(seen: Iterable[Seen], weights: Tensor) -> dict[str, float]:
-    """Mean coverage at each budget, best events first, those that do not fit passed over."""
+    """Mean coverage at each budget, taking the best events that fit."""
     rows: dict[str, list[float]] = {}
     for each in seen:
         order = torch.argsort(-(each.signs @ weights), stable=True).tolist()
@@ -125,7 +128,7 @@ def covered(seen: Iterable[Seen], weights: Tensor) -> dict[str, float]:
 
 
 def held_out(seen: Sequence[Seen]) -> dict[str, dict[str, float]]:
-    """Coverage by set, of the questions of each fold by weights fitted on the other folds."""
+    """Coverage by set, for the questions of each fold with weights fitted on the other folds."""
     scored: dict[str, list[Seen]] = {}
     for fold in range(FOLDS):
         rest = [each for each in seen if each.fold != fold]
@@ -140,14 +143,16 @@ def held_out(seen: Sequence[Seen]) -> dict[str, dict[str, float]]:
 
 
 def chosen(seen: Sequence[Seen], names: Sequence[str], kept: Sequence[str]) -> list[Seen]:
-    """The questions with these signs only."""
+    """The questions with these signals only."""
     places = [names.index(name) for name in kept]
     return [replace(each, signs=each.signs[:, places]) for each in seen]
 
 
 def report_of(kind: str, names: Sequence[str], seen: Sequence[Seen]) -> dict[str, Any]:
-    """The weights of a kind of source, what they do held out, and what the others do without one
-    of its signs, or with one that it does not use."""
+    """The weights for a kind of source and their held-out coverage.
+
+    Also the coverage without each signal, and with each signal that is not used.
+    """
     own = list(WEIGHTS[kind])
     weights = fit(chosen(seen, names, own)).tolist()
     report: dict[str, Any] = {

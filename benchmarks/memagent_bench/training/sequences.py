@@ -1,8 +1,8 @@
-"""What the model is shown: plain text, repeated passages, pass keys and key-value lists.
+"""The training sequences: plain text, repeated passages, passkeys and key-value lists.
 
-A batch is a function of the seed and the step alone, so a resumed run draws what an unbroken one
-would. A landmark closes each block of a share of the sequences. Knows nothing of models, devices
-or where the tokens came from.
+A batch depends only on the seed and the step, so a resumed run draws the same batches as an
+uninterrupted one. In a share of the sequences a landmark ends each block. Knows nothing of models,
+devices or the source of the tokens.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ Weights = NDArray[np.float32]
 class Batch:
     """Token ids, the weight of the loss on each, and their positions, all [sequence, position].
 
-    With `landmark` a landmark closes every block, and attention is the grouped softmax; `far`
-    [sequence, block], where there is one, is by how much a block moves when it is recalled, and
-    `wanted` [sequence, position, 2] the first and the last block of the key that a token asks for,
-    -1 for none.
+    With `landmark` a landmark ends every block, and attention is the grouped softmax. `far`
+    [sequence, block], if given, is how far a block moves when it is recalled. `wanted`
+    [sequence, position, 2] holds the first and last block of the key that a token asks for, -1 for
+    none.
     """
 
     ids: Ids
@@ -85,11 +85,11 @@ class Sampler:
 
     @property
     def marks(self) -> bool:
-        """Whether the tokenizer knows landmarks."""
+        """Whether the tokenizer has landmarks."""
         return self.landmark is not None
 
     def batches(self, step: int, tokens: int, phase: Phase) -> list[Batch]:
-        """The sequences of one step: those of plain text, and those with landmarks."""
+        """The sequences of one step: plain ones, and ones with landmarks."""
         rng = np.random.default_rng([self.seed, step])
         kinds = rng.random(tokens // phase.context)
         marked = round(len(kinds) * phase.landmark)
@@ -110,10 +110,10 @@ class Sampler:
     def _with_landmarks(
         self, rng: Generator, rows: list[tuple[Ids, Weights, Ids]], phase: Phase
     ) -> Batch:
-        """The rows with landmarks, half of them without BOS, half of them with a gap.
+        """The rows with landmarks, half of them without BOS, half of them with a gap in positions.
 
-        A stream of many blocks reads without its beginning in sight, and at distances of a block
-        more than the context where it recalls as many blocks as that holds.
+        A stream of many blocks does not see its beginning, and sees distances of one block more
+        than the context when it recalls as many blocks as the context holds.
         """
         assert self.landmark is not None
         text, weights, asked = (np.stack(part) for part in zip(*rows, strict=True))
@@ -135,9 +135,9 @@ class Sampler:
     def _recalled(
         self, rng: Generator, ids: Ids, weights: Weights, wanted: Ids, blocks: int
     ) -> Batch:
-        """Every block reads as the last of `blocks`, or behind so many, with others before it.
+        """Positions at which every block reads as the last of at most `blocks` blocks.
 
-        The one before it keeps its place; any other stands at any of the places before.
+        The previous block keeps its place; each of the others gets any of the places before it.
         """
         last = blocks - 1 + rng.integers(2, size=(len(ids), 1))
         places = rng.integers(0, last - 1, (len(ids), ids.shape[1] // BLOCK))
@@ -147,8 +147,10 @@ class Sampler:
     def _sequence(
         self, rng: Generator, kind: float, phase: Phase, size: int
     ) -> tuple[Ids, Weights, Ids]:
-        """A sequence, its weights, and the first and last token of the key that a token asks for
-        [size, 2], -1 for none."""
+        """A sequence, its weights, and the first and last token of the key that a token asks for.
+
+        The latter is [size, 2], -1 for none.
+        """
         asked = np.full((size, 2), -1)
         ids = np.concatenate(([self.bos], self._text(rng, size - 1)))
         weights = np.ones(size, dtype=np.float32)
@@ -179,7 +181,7 @@ class Sampler:
             ids[target : target + length] = ids[source : source + length]
 
     def _passkeys(self, rng: Generator, phase: Phase, size: int) -> tuple[Ids, Weights, Ids]:
-        """Text with keys hidden in it; then a question about each, with some text between them."""
+        """Text with hidden keys, then a question about each, with some text in between."""
         most = max(1, min(phase.keys, size // 100))
         count = 1 if most == 1 else int(rng.integers(1, most + 1))
         needles, endings, answers = [], [], []
@@ -212,7 +214,7 @@ class Sampler:
         for index, start, end in zip(order, [0, *ends[:-1]], ends, strict=True):
             ids += endings[index]
             spans.append((len(ids) - answers[index], len(ids)))
-            # From where the name was said, to the last digit.
+            # From the end of the name to the last digit.
             known = len(ids) - answers[index] - (len(endings[index]) - answers[index]) // 2
             asked[known : len(ids) - 2] = told[index]
             ids += [*behind[start:end]]
@@ -220,13 +222,13 @@ class Sampler:
         return found, self._weigh(size, spans), asked
 
     def _cut(self, rng: Generator, before: int, done: int, at: int, size: int) -> int:
-        """A place a little before `at` from where the end of a block cuts `size` tokens in two."""
+        """A position shortly before `at` where the end of a block splits `size` tokens in two."""
         opening = BLOCK - 1 - int(rng.integers(1, size))
         return max(done, at - (before + at - opening) % (BLOCK - 1))
 
     def _key(self, rng: Generator, taken: set[str]) -> tuple[list[int], list[int], list[int]]:
-        """A sentence with a key, the question and the answer; of a name that is not yet taken."""
-        # Half of the keys bear another name, so that the model reads the name as well.
+        """A sentence with a key, the question and the answer, under a name not yet taken."""
+        # Half of the keys have other names, so that the model must read the name as well.
         name = "pass key" if rng.random() < 0.5 else NAMES[rng.integers(len(NAMES))]
         while name in taken:
             name = f"{NAMES[rng.integers(len(NAMES))]} of the {PLACES[rng.integers(len(PLACES))]}"

@@ -1,6 +1,6 @@
-"""The configuration of a training run: what a TOML file may say, checked when it is read.
+"""The configuration of a training run: the contents of a TOML file, checked when it is read.
 
-Knows nothing of text, tensors or files other than the one it reads.
+Knows nothing of text, tensors or other files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Choice", "Data", "Model", "Phase", "Settings", "Train", "load_settin
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """How much of each book the tokenizer and the model see; 0 is all of it."""
+    """How much of each book the tokenizer and the model see; 0 means all of it."""
 
     vocab_size: int
     tokenizer_chars_per_book: int
@@ -24,7 +24,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The shape of the Llama model, in the names of its `config.json`."""
+    """The shape of the Llama model, with the names of its `config.json`."""
 
     hidden_size: int
     intermediate_size: int
@@ -38,7 +38,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """The optimisation and its place."""
+    """The optimization and its hardware."""
 
     seed: int
     steps: int
@@ -56,8 +56,11 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The loss for choosing landmarks: of which layer, its weight beside that of the text, and
-    among how many blocks besides those of the sequence."""
+    """The loss for choosing landmarks.
+
+    It applies to `layer`, has a `weight` relative to the loss of the text, and adds this many
+    `blocks` to those of the sequence.
+    """
 
     layer: int
     weight: float
@@ -66,12 +69,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of the run, up to the share `until` of its steps, and its mixture.
+    """A phase of the run, up to the fraction `until` of its steps, and its mixture of sequences.
 
-    The share `landmark` of the sequences is read with landmarks. Of these a pass key sequence
-    holds up to `keys` of them, the share `cut` of the key sentences across the end of a block, and
-    up to `tail` tokens of text between and behind the questions. With `far` they are so many
-    contexts long, and their blocks stand where a stream puts them.
+    The fraction `landmark` of the sequences is read with landmarks. Of these, a passkey sequence
+    has up to `keys` keys, the fraction `cut` of the key sentences crosses the end of a block, and
+    up to `tail` tokens of text stand between and after the questions. With `far` they are that many
+    contexts long, and their blocks have the positions that a stream gives them.
     """
 
     until: float
@@ -95,7 +98,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that decides the weights, besides the books."""
+    """Everything that determines the weights, except the books."""
 
     data: Data
     model: Model
@@ -123,7 +126,7 @@ class Settings:
 
 
 def load_settings(path: Path) -> Settings:
-    """Read a TOML file; an unknown or a missing key is an error."""
+    """Read a TOML file; unknown and missing keys are errors."""
     tables: dict[str, Any] = tomllib.loads(path.read_text())
     return Settings(
         Data(**tables["data"]),

@@ -1,4 +1,4 @@
-"""What people tell an assistant and ask it later: facts in the first person, made from templates.
+"""Facts in the first person, as people tell an assistant and ask about later, from templates.
 
 The question sets have stories, dialogues and encyclopedias, but nobody who says "my". Knows
 nothing of models.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from memagent_bench.qa.items import Item
+from memagent_bench.data.items import Item
 
 __all__ = ["statement_items"]
 
@@ -123,7 +123,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
         "the visa had not arrived",
     ),
 }
-# A statement with the answer in brackets, and ways to ask for it.
+# A statement with its answer in brackets, and questions for it.
 TEMPLATES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "The {lock} code is [{code}].",
@@ -207,10 +207,10 @@ _BRACKETS = str.maketrans("", "", "[]")
 
 
 def statement_items(count: int, seed: int) -> Iterator[tuple[Item, str]]:
-    """`count` questions, each with a passage that looks alike and does not answer it.
+    """`count` questions, each with a similar passage that does not answer it.
 
-    A passage holds one to six statements, one of them the answer; in the other one the question's
-    own words (whose dog, which lock) are those of somebody or something else.
+    A passage has one to six statements, one of them the answer. In the other passage the question's
+    own words (whose dog, which lock) belong to somebody or something else.
     """
     random = Random(seed)
     for _ in range(count):
@@ -232,7 +232,7 @@ def statement_items(count: int, seed: int) -> Iterator[tuple[Item, str]]:
 
 
 def _unanswering(random: Random, asked: int, values: dict[str, str], named: set[str]) -> str:
-    """Statements about other things; of the same form only where the question names its thing."""
+    """Statements about other things; of the same form only if the question names its subject."""
     forms = [n for n in range(len(TEMPLATES)) if n != asked]
     chosen = random.sample(forms, random.randint(1, 5))
     if named:
@@ -250,7 +250,7 @@ def _unanswering(random: Random, asked: int, values: dict[str, str], named: set[
 
 
 def _said(number: int, values: dict[str, str]) -> tuple[str, tuple[int, int]]:
-    """A statement and the place of its answer."""
+    """A statement and the position of its answer."""
     said = TEMPLATES[number][0].format(**values)
     place = said.index("["), said.index("]") - 1
     return said.translate(_BRACKETS), place

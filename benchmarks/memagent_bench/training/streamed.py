@@ -1,4 +1,4 @@
-"""Pass keys in texts far longer than the context, found through a stream with landmarks.
+"""Find passkeys in texts far longer than the context, through a stream with landmarks.
 
     python -m memagent_bench.training.streamed --report OUT/report.json
         --model OUT/export --books BOOKS
@@ -39,9 +39,9 @@ def streamed_passkeys(
 ) -> dict[str, Any]:
     """Share of keys at `count` even depths of `length` tokens that greedy decoding returns.
 
-    All heads of a layer read as many blocks in a step as the context holds, their own among them.
-    The question is read by itself, as a turn is. The texts are asked anew a few tokens shorter,
-    since the answer may cross the end of a block.
+    In each step all heads of a layer read as many blocks as the context holds, including their own.
+    The question is read separately, like a turn. Each text is also asked about a few tokens
+    shorter, because the answer may cross the end of a block.
     """
     context = model.config.max_position_embeddings
     config = Subject(model, tokenizer, context).config("landmark")
@@ -66,7 +66,7 @@ def streamed_passkeys(
 
 
 def main() -> None:
-    """Read the arguments, measure, write the report anew."""
+    """Read the arguments, measure, update the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("report", "model", "books"):
         parser.add_argument(f"--{name}", type=Path, required=True)

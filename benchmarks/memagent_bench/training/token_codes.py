@@ -1,9 +1,9 @@
-"""Makes the codes that tell vectors of single tokens in a few bytes, from passages of books.
+"""Learn the codes that store the vectors of single tokens in a few bytes, from passages of books.
 
     python -m memagent_bench.training.token_codes --books BOOKS
         --out memory/index/token_codes.safetensors
 
-Logs how much of a vector the codes keep, on passages that they were not made from.
+Logs how much of a vector the codes keep, on passages that were not used to learn them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SEED = 1
 
 
 def passages(books: Path) -> list[str]:
-    """Events of random stretches of the books, in an order that mixes them."""
+    """Events of random parts of the books, shuffled."""
     source = random.Random(SEED)
     found: list[str] = []
     for text in read_books(books, "train-*.jsonl.xz"):
@@ -48,7 +48,7 @@ def passages(books: Path) -> list[str]:
 
 
 def tokens_of(texts: Sequence[str], embedder: Embedder, content: np.ndarray) -> np.ndarray:
-    """The vectors of all tokens of content, float32 [n, dim]."""
+    """The vectors of all content tokens, float32 [n, dim]."""
     parts = [embedder.read(texts[at : at + 256]) for at in range(0, len(texts), 256)]
     return np.concatenate([one.tokens[content[one.ids]] for part in parts for one in part])
 
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def report(embedder: Embedder, texts: Sequence[str], path: Path) -> None:
-    """Log the mean cosine of a token's short vector and what its code says."""
+    """Log the mean cosine between a token's short vector and its decoded code."""
     codes = TokenCodes.load(embedder.id, path)
     assert codes is not None
     tokens = tokens_of(texts, embedder, codes.content)

@@ -1,0 +1,1 @@
+"""The measures that `memagent bench` runs, one module or package each."""

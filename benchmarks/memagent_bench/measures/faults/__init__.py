@@ -1,0 +1,1 @@
+"""`memagent bench faults`: kill writing processes and check what the store kept."""
