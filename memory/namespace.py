@@ -8,8 +8,10 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.index.vector_index import VectorIndex
 from memagent.memory.recall.dense import Dense
@@ -21,7 +23,7 @@ from memagent.memory.recall.versions import Versions
 from memagent.memory.segmentation.sentences import Segmenter, Sentences, estimate_tokens
 from memagent.memory.store.answers import Answers
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Events, Filter
+from memagent.memory.store.events import Events
 from memagent.memory.store.sources import Sources
 from memagent.memory.store.spans import Spans
 from memagent.memory.store.vectors import Vectors
@@ -167,7 +169,7 @@ class Namespace:
         `which` is applied before the search; `skip` leaves out events that the prompt holds
         already, such as the running conversation.
         """
-        where = where or Filter()
+        where = self.resolve(where or Filter())
         self.catch_up()
         search = self.search
         if where.as_of:
@@ -186,6 +188,21 @@ class Namespace:
             channels={name: len(ids) for name, ids in (signs.rankings if signs else {}).items()},
         )
         return supersede(recalled, self.events, self.lexical, where, count, skip)
+
+    def resolve(self, where: Filter) -> Filter:
+        """The filter with the names of sources replaced by ids; NotFoundError for unknown ones.
+
+        With `as_of`, a name stands for every version of the document, because the one that was
+        current then may have been replaced since.
+        """
+        ids: list[int] = []
+        for source in where.sources:
+            if isinstance(source, int):
+                ids.append(self.sources.by_id(source).id)
+            else:
+                found = self.sources.get(source)
+                ids += self.sources.versions(found) if where.as_of else [found.id]
+        return replace(where, sources=tuple(ids)) if ids else where
 
     def withdraw(self, spans: Iterable[Span]) -> None:
         """Take turns back: their text stays, nothing is recalled from it any more."""

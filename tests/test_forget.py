@@ -174,6 +174,6 @@ def test_text_superseded_before_it_was_cut_is_not_recalled(memory: Namespace) ->
 
 
 def _all():
-    from memagent.memory.store.events import Filter
+    from memagent.memory.events import Filter
 
     return Filter()

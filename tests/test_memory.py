@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from memagent.errors import NotFoundError, UsageError
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.signals import Rankings
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent.types import Piece, Source
 
 FACTS = [
@@ -197,3 +198,15 @@ def test_withdrawn_and_unsegmented_turns_are_not_recalled(memory: Namespace) -> 
     memory.rebuild()
     assert texts(memory, "kite") == []
     assert memory.spans.get(kept.id).text == kept.text
+
+
+def test_a_filter_takes_dates_ages_and_names(memory: Namespace) -> None:
+    where = Filter(since="2026-01-01T00:00:00+02:00", until="1d", as_of="2026-03-01")
+    assert where.since == "2025-12-31T22:00:00.000000+00:00"
+    assert where == Filter(where.since, where.until, where.sources, where.as_of)
+    with pytest.raises(UsageError, match="is no time"):
+        Filter(until="soon")
+    with pytest.raises(NotFoundError, match="'nowhere'"):
+        memory.recall("anything", budget=100, where=Filter(sources=["nowhere"]))
+    with pytest.raises(NotFoundError, match="no source 99"):
+        memory.recall("anything", budget=100, where=Filter(sources=(99,)))

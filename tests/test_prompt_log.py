@@ -7,10 +7,10 @@ import pytest
 from memagent.agent.graph import Agent
 from memagent.agent.session import Session
 from memagent.engines.scripted import Reply, ScriptedEngine
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent.memory.store.forget import forget_range
 from memagent.memory.store.working import Working
 from memagent.settings import Settings

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Recalled
 from memagent.memory.recall.supersession import supersede
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent.memory.store.forget import forget_range, forget_source
 from memagent.types import Piece, Source
 

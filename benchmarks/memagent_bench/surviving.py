@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.sentences import Segmenter
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent_bench.corpus import Corpus
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from memagent.agent.transcript import Log
 from memagent.engines.base import Engine
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.events import Filter
 from memagent.memory.store.locators import events_at
 from memagent.settings import Settings
 from memagent.types import Answer, Citation, Point, Source, Span, Usage
@@ -74,7 +74,7 @@ class Agent:
             self.settings,
             session,
             log,
-            where or Filter(),
+            self.memory.resolve(where or Filter()),
             asked,
             on_text,
             confirm,

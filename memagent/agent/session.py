@@ -8,8 +8,8 @@ from datetime import datetime
 from memagent.agent.graph import Agent, ignore, load_answer, refuse
 from memagent.agent.transcript import Log, read_log
 from memagent.errors import NotFoundError
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.events import Filter
 from memagent.memory.store.forget import forget_range
 from memagent.types import Answer, Span
 

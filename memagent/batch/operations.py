@@ -18,9 +18,9 @@ from memagent.agent.session import ASK_SESSION, Session
 from memagent.agent.workspace import Workspace
 from memagent.batch.rows import Row
 from memagent.errors import NotFoundError, UsageError
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.batches import Batches
-from memagent.memory.store.events import Filter
 from memagent.memory.store.forget import BLOCK, forget_range, forget_source
 from memagent.types import Answer, Source, Span
 

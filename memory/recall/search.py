@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.index.token_codes import TokenCodes
 from memagent.memory.recall.dense import Dense
@@ -18,7 +19,7 @@ from memagent.memory.recall.query import Query
 from memagent.memory.recall.ranker import weighed
 from memagent.memory.recall.selection import OVERHEAD, Hit, Via
 from memagent.memory.recall.signals import Rankings, Signs, features, rough
-from memagent.memory.store.events import Events, Filter
+from memagent.memory.store.events import Events
 from memagent.types import Event
 
 __all__ = ["Search"]

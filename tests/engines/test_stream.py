@@ -13,10 +13,10 @@ from memagent.agent.graph import Agent
 from memagent.agent.session import ASK_SESSION, Session
 from memagent.engines.stream.engine import StreamEngine
 from memagent.errors import EngineError
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent.models.bundled import pocket_lm
 from memagent.settings import Settings
 from memagent.types import Answer, Chunk, Message, Piece, Request, Scope, Source

@@ -17,13 +17,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from memagent.documents.split import chunks
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.scorer import Surprise
 from memagent.memory.segmentation.sentences import Segmenter, Sentences, estimate_tokens
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent.scorers.local import ModelSurprise
 from memagent.types import Event, Piece
 from memagent_bench.qa.fairytale import fairytale

@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.recall.ranker import WEIGHTS
 from memagent.memory.recall.signals import features
 from memagent.memory.segmentation.surprising import SurprisingSentences
-from memagent.memory.store.events import Filter
 from memagent.scorers.local import ModelSurprise
 from memagent_bench.recall.files import read_histories
 from memagent_bench.recall.items import Asked, History, cost
