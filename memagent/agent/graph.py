@@ -6,6 +6,7 @@ The user's words are in the store before the graph starts; the answer is before 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "ignore", "load_answer", "refuse"]
 
+logger = logging.getLogger(__name__)
+
 
 def ignore(text: str) -> None:
     """For `on_text`: nobody listens."""
@@ -35,7 +38,7 @@ def refuse(question: str) -> bool:
 class Agent:
     """Answers turns from one namespace with one engine. One engine call a turn by default.
 
-    A setting that the engine cannot follow is said through the `warn` of `memory`.
+    Logs a warning for each setting that the engine cannot follow.
     """
 
     def __init__(self, memory: Namespace, engine: Engine, settings: Settings | None = None) -> None:
@@ -43,8 +46,10 @@ class Agent:
         self.engine = engine
         self.settings = settings or Settings()
         for name, lacks in _unfollowed(self.settings, engine):
-            memory.warn(
-                f"{name} needs {lacks}: going on without (memagent doctor shows how to run one)"
+            logger.warning(
+                "%s needs %s: continuing without it (memagent doctor shows how to run one)",
+                name,
+                lacks,
             )
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
 

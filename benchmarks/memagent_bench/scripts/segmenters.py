@@ -94,7 +94,7 @@ def coverage(
     asked = 0
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "memory.db")
-        memory = Namespace(store, "default", embedder, Path(folder) / "index", print, segmenter)
+        memory = Namespace(store, "default", embedder, Path(folder) / "index", segmenter)
         for name, text in texts.items():
             source, _ = memory.sources.begin_document(name, name, None, "text/plain")
             memory.add_pieces(source, map(Piece, chunks([text])), lambda spans, chars: None)

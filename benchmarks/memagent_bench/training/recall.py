@@ -66,9 +66,9 @@ def look_up(
     found, names = [], []
     with tempfile.TemporaryDirectory() as folder:
         stored = Stored(history, embedder, Path(folder), SurprisingSentences(ModelSurprise()))
-        memory = stored.memory
+        search = stored.memory.retriever.search
         for asked in thinned(history.asked, limit):
-            signs = memory.search.look(memory.search.query(asked.question), DEPTH, Filter())
+            signs = search.gather(search.query(asked.question), DEPTH, Filter())
             if signs is None:
                 continue
             by_name = features(signs)
