@@ -5,7 +5,7 @@ from pathlib import Path
 
 from memagent import Settings
 from memagent.agent.workspace import Workspace
-from memagent.memory.store.events import Filter
+from memagent.memory.events import Filter
 
 folder = Path(tempfile.mkdtemp())
 with Workspace(Settings(store=folder / "memory.db"), print) as workspace:

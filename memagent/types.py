@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from memagent.memory.events import Filter
     from memagent.memory.namespace import Namespace
-    from memagent.memory.store.events import Filter
 
 __all__ = [
     "Answer",

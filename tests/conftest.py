@@ -1,10 +1,12 @@
 """What many tests need: a store in a temporary folder, the bundled embedder, the program."""
 
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -18,6 +20,17 @@ from memagent.memory.store.database import Store
 
 PROGRAM = Path(sys.executable).with_name("memagent")
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def warned(
+    caplog: pytest.LogCaptureFixture, when: Literal["setup", "call", "teardown"] = "call"
+) -> list[str]:
+    """The warnings that memagent logged in one phase of a test."""
+    return [
+        record.getMessage()
+        for record in caplog.get_records(when)
+        if record.name.startswith("memagent") and record.levelno >= logging.WARNING
+    ]
 
 
 @pytest.fixture
@@ -35,12 +48,12 @@ def embedder() -> Embedder:
 
 
 @pytest.fixture
-def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Iterator[Namespace]:
-    """A memory over the new store; a warning of the index fails the test that did not expect it."""
-    warnings: list[str] = []
-    made = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
-    yield made
-    assert not warnings
+def memory(
+    store: Store, embedder: Embedder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Iterator[Namespace]:
+    """A memory over the new store; a warning that the test did not clear fails it."""
+    yield Namespace(store, "default", embedder, tmp_path / "index")
+    assert not warned(caplog, "setup") + warned(caplog, "call")
 
 
 @pytest.fixture

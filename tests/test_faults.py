@@ -39,7 +39,7 @@ def fill(memory: Namespace, mark: str) -> None:
 def test_the_checks_see_damage(tmp_path: Path, embedder: Embedder) -> None:
     path, index = tmp_path / "memory.db", tmp_path / "memory.db.index"
     store = Store(path)
-    memories = {name: Namespace(store, name, embedder, index, print) for name in NAMES}
+    memories = {name: Namespace(store, name, embedder, index) for name in NAMES}
     for name, memory in memories.items():
         fill(memory, NAMES[name])
         memory.sync_index()
@@ -58,7 +58,7 @@ def test_the_checks_see_damage(tmp_path: Path, embedder: Embedder) -> None:
     different, _ = compare_rebuilt(*place, Corpus(4, 8))
     assert different > 0
 
-    fill(Namespace(store, "ben", embedder, index, print), NAMES["ada"])
+    fill(Namespace(store, "ben", embedder, index), NAMES["ada"])
     assert count_leaks(*place) > 0
     store.close()
 

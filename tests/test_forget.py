@@ -8,7 +8,7 @@ import pytest
 from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.answers import CitationRow
-from memagent.memory.store.forget import BLOCK, forget_range, forget_source
+from memagent.memory.store.forget import BLOCK
 from memagent.scorers.local import ModelSurprise
 from memagent.types import Piece
 
@@ -31,12 +31,12 @@ def test_a_range_is_overwritten_and_offsets_stay(memory: Namespace, tmp_path: Pa
     assert "xylophonium" in memory.recall("vault code", budget=500).best[0].event.text
     start = TEXT.index(SECRET)
     end = start + len(SECRET)
-    assert forget_range(memory.store, memory.events, source_id, start, end) == len(SECRET)
+    assert memory.forget_range(source_id, start, end) == len(SECRET)
     assert memory.spans.text(source_id) == TEXT.replace(SECRET, BLOCK * len(SECRET))
     found = " ".join(h.event.text for h in memory.recall("vault code cat", budget=500).chosen)
     assert "xylophonium" not in found
     assert "cat sleeps" in found
-    assert forget_range(memory.store, memory.events, source_id, start, end) == 0
+    assert memory.forget_range(source_id, start, end) == 0
     memory.purge()
     assert b"xylophonium" not in _bytes(tmp_path)
 
@@ -58,7 +58,7 @@ def test_the_quote_in_an_answer_goes_too(memory: Namespace, tmp_path: Path) -> N
         segment=True,
     )
     memory.catch_up()
-    forget_range(memory.store, memory.events, source_id, start, start + len(SECRET))
+    memory.forget_range(source_id, start, start + len(SECRET))
     said = memory.answers.get(answer_id)["text"]
     short = BLOCK * len(SECRET.split()[-1])
     assert said == f"{short}\n“{BLOCK * len(SECRET)}” [1] Anything else?"
@@ -70,7 +70,7 @@ def test_the_quote_in_an_answer_goes_too(memory: Namespace, tmp_path: Path) -> N
 def test_a_whole_source_goes_and_its_name_is_free(memory: Namespace, tmp_path: Path) -> None:
     _add(memory)
     memory.catch_up()
-    assert forget_source(memory.store, memory.events, memory.sources.get("notes")) == len(TEXT)
+    assert memory.forget_source(memory.sources.get("notes")) == len(TEXT)
     memory.purge()
     assert memory.sources.find("notes") is None
     assert memory.recall("vault code", budget=500).chosen == ()
@@ -84,7 +84,7 @@ def test_a_document_goes_with_the_versions_before_it(memory: Namespace, tmp_path
     memory.catch_up()
     _supersede(memory)
     memory.catch_up()
-    forgotten = forget_source(memory.store, memory.events, memory.sources.get("notes"))
+    forgotten = memory.forget_source(memory.sources.get("notes"))
     assert forgotten == len(TEXT) + len("Nothing of it.")
     memory.purge()
     assert memory.sources.find("notes") is None
@@ -96,19 +96,19 @@ def test_neighbouring_text_stays_searchable_by_its_words(memory: Namespace) -> N
     source_id = _add(memory)
     memory.catch_up()
     start = TEXT.index(SECRET)
-    forget_range(memory.store, memory.events, source_id, start, start + len(SECRET))
+    memory.forget_range(source_id, start, start + len(SECRET))
     memory.catch_up()
-    lexical = memory.lexical.search(memory.lexical.words("bread"), 10, _all())
+    lexical = memory.retriever.lexical.search(memory.retriever.lexical.words("bread"), 10, _all())
     assert len(lexical) == 1
     assert memory.store.integrity() == "ok"
 
 
 def _range(memory: Namespace) -> None:
-    forget_range(memory.store, memory.events, memory.sources.get("notes").id, 500, 501)
+    memory.forget_range(memory.sources.get("notes").id, 500, 501)
 
 
 def _source(memory: Namespace) -> None:
-    forget_source(memory.store, memory.events, memory.sources.get("notes"))
+    memory.forget_source(memory.sources.get("notes"))
 
 
 def _supersede(memory: Namespace) -> None:
@@ -161,7 +161,7 @@ def test_the_surprise_of_an_answer_that_quotes_goes_too(memory: Namespace) -> No
     )
     memory.catch_up()
     assert len(memory.store.rows("SELECT * FROM surprises")) == 1
-    forget_range(memory.store, memory.events, source_id, start, start + len(SECRET))
+    memory.forget_range(source_id, start, start + len(SECRET))
     assert memory.store.rows("SELECT * FROM surprises") == []
 
 
@@ -174,6 +174,6 @@ def test_text_superseded_before_it_was_cut_is_not_recalled(memory: Namespace) ->
 
 
 def _all():
-    from memagent.memory.store.events import Filter
+    from memagent.memory.events import Filter
 
     return Filter()

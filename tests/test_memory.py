@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from memagent.errors import NotFoundError, UsageError
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.signals import Rankings
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent.types import Piece, Source
+from tests.conftest import warned
 
 FACTS = [
     "The lighthouse of Kap Arnar was built in 1874 from red granite.",
@@ -33,7 +35,7 @@ def texts(memory: Namespace, question: str, budget: int = 60, **how: object) -> 
 
 
 def ranked(memory: Namespace, question: str) -> Rankings:
-    return memory.search.rankings(memory.search.query(question), 50, Filter())
+    return memory.retriever.search.rankings(memory.retriever.search.query(question), 50, Filter())
 
 
 def test_words_and_meaning_both_find(memory: Namespace) -> None:
@@ -96,8 +98,8 @@ def test_no_budget_is_kept_for_the_neighbours_of_turns(memory: Namespace) -> Non
 
 
 def test_namespaces_are_walls(store: Store, embedder: Embedder, tmp_path: Path) -> None:
-    mine = Namespace(store, "mine", embedder, tmp_path / "index", print)
-    theirs = Namespace(store, "theirs", embedder, tmp_path / "index", print)
+    mine = Namespace(store, "mine", embedder, tmp_path / "index")
+    theirs = Namespace(store, "theirs", embedder, tmp_path / "index")
     add(mine, "facts", *FACTS[:3])
     add(theirs, "facts", *[f"{fact} Secret {n}." for n, fact in enumerate(FACTS * 20)])
     found = texts(mine, "lighthouse bees trains bread telescope ferry", budget=5000)
@@ -129,15 +131,14 @@ def test_time_and_source_are_filtered_before_the_search(memory: Namespace) -> No
 def test_search_equals_that_of_a_rebuilt_index(
     store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
-    warnings: list[str] = []
-    first = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
+    first = Namespace(store, "default", embedder, tmp_path / "index")
     add(first, "facts", *FACTS)
     add(first, "more", *[f"{fact} Again, {n}." for n, fact in enumerate(FACTS * 10)])
     questions = [*FACTS, "bees", "old clock", "the coast in winter"]
     before = [ranked(first, question) for question in questions]
     first.close()
     shutil.rmtree(tmp_path / "index", ignore_errors=True)
-    second = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
+    second = Namespace(store, "default", embedder, tmp_path / "index")
     assert [ranked(second, question) for question in questions] == before
     second.rebuild()
     after = [texts(second, question, 400) for question in questions]
@@ -145,21 +146,20 @@ def test_search_equals_that_of_a_rebuilt_index(
 
 
 def test_a_missing_index_file_is_one_warning(
-    store: Store, embedder: Embedder, tmp_path: Path
+    store: Store, embedder: Embedder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warnings: list[str] = []
-    first = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
+    first = Namespace(store, "default", embedder, tmp_path / "index")
     add(first, "facts", *[f"{fact} {n}" for n, fact in enumerate(FACTS * 60)])
     texts(first, "bees")
     first.close()
     files = list((tmp_path / "index").glob("*.faiss"))
     assert len(files) == 1
     files[0].unlink()
-    second = Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
+    second = Namespace(store, "default", embedder, tmp_path / "index")
     assert texts(second, "bees")
     assert texts(second, "clock")
-    assert len(warnings) == 1
-    assert "was missing: rebuilt from the store" in warnings[0]
+    (warning,) = warned(caplog)
+    assert "was missing: rebuilt from the store" in warning
 
 
 def test_another_embedder_gets_vectors_of_its_own(
@@ -169,10 +169,10 @@ def test_another_embedder_gets_vectors_of_its_own(
     shutil.copytree(embedder.folder, copy)
     other = Embedder(str(copy))
     assert other.id != embedder.id
-    first = Namespace(store, "default", embedder, tmp_path / "index", print)
+    first = Namespace(store, "default", embedder, tmp_path / "index")
     add(first, "facts", *FACTS)
     texts(first, "bees")
-    second = Namespace(store, "default", other, tmp_path / "index", print)
+    second = Namespace(store, "default", other, tmp_path / "index")
     assert texts(second, "bees")[0] == FACTS[1]
     sets = store.rows("SELECT embedder, count FROM vector_sets ORDER BY embedder")
     assert {row["count"] for row in sets} == {len(FACTS)}
@@ -197,3 +197,15 @@ def test_withdrawn_and_unsegmented_turns_are_not_recalled(memory: Namespace) -> 
     memory.rebuild()
     assert texts(memory, "kite") == []
     assert memory.spans.get(kept.id).text == kept.text
+
+
+def test_a_filter_takes_dates_ages_and_names(memory: Namespace) -> None:
+    where = Filter(since="2026-01-01T00:00:00+02:00", until="1d", as_of="2026-03-01")
+    assert where.since == "2025-12-31T22:00:00.000000+00:00"
+    assert where == Filter(where.since, where.until, where.sources, where.as_of)
+    with pytest.raises(UsageError, match="is no time"):
+        Filter(until="soon")
+    with pytest.raises(NotFoundError, match="'nowhere'"):
+        memory.recall("anything", budget=100, where=Filter(sources=["nowhere"]))
+    with pytest.raises(NotFoundError, match="no source 99"):
+        memory.recall("anything", budget=100, where=Filter(sources=(99,)))

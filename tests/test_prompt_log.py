@@ -7,11 +7,10 @@ import pytest
 from memagent.agent.graph import Agent
 from memagent.agent.session import Session
 from memagent.engines.scripted import Reply, ScriptedEngine
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
-from memagent.memory.store.forget import forget_range
 from memagent.memory.store.working import Working
 from memagent.settings import Settings
 from memagent.types import Message, Piece, ToolCall
@@ -93,7 +92,7 @@ def test_another_process_goes_on_with_the_same_log(
     agent, engine = agent_of(memory, "One.")
     Session(agent, "talk").tell(QUESTIONS[0])
     other = Store(tmp_path / "memory.db")
-    again = Namespace(other, "default", embedder, tmp_path / "other index", lambda line: None)
+    again = Namespace(other, "default", embedder, tmp_path / "other index")
     agent, later = agent_of(again, "Two.")
     Session(agent, "talk").tell(QUESTIONS[1])
     assert later.requests[0].messages[:2] == engine.requests[0].messages
@@ -212,7 +211,7 @@ def test_forgotten_text_leaves_every_later_prompt(memory: Namespace) -> None:
     talk.tell(QUESTIONS[1])
     assert any(FACTS[1] in message.content for message in prompts(engine)[0])
     source = memory.sources.get("note 1")
-    forget_range(memory.store, memory.events, source.id, 0, source.chars)
+    memory.forget_range(source.id, 0, source.chars)
     memory.purge()
     talk.tell(QUESTIONS[2])
     assert not any("third drawer" in message.content for message in prompts(engine)[-1])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.language.speakers import in_first_person, named, speaker, tells_time
 from memagent.memory.recall.pool import Pool
-from memagent.memory.store.events import Filter
 
 
 def say(

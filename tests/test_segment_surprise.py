@@ -16,7 +16,7 @@ from memagent.memory.segmentation.scorer import Score, Surprise, score
 from memagent.memory.segmentation.sentences import estimate_tokens, sentences
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.database import Store
-from memagent.memory.store.forget import BLOCK, forget_range
+from memagent.memory.store.forget import BLOCK
 from memagent.scorers.local import ModelSurprise
 from memagent.types import Piece
 from tests.conftest import Run
@@ -112,9 +112,7 @@ def test_its_identity_has_parameters_and_model() -> None:
 def test_a_rebuilt_store_has_the_same_events(
     store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
-    memory = Namespace(
-        store, "default", embedder, tmp_path / "index", print, SurprisingSentences(SCORER)
-    )
+    memory = Namespace(store, "default", embedder, tmp_path / "index", SurprisingSentences(SCORER))
     places = []
     for name in ("one", "two"):
         source, _ = memory.sources.begin_document(name, name, None, "text/plain")
@@ -131,7 +129,7 @@ def test_text_forgotten_while_it_is_cut_is_cut_anew(memory: Namespace) -> None:
     class Slow(SurprisingSentences):
         def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
             if BLOCK not in text:
-                forget_range(memory.store, memory.events, source.id, 0, len(CALM))
+                memory.forget_range(source.id, 0, len(CALM))
             return super().cut(text, score)
 
     source, _ = memory.sources.begin_document("a", "a", None, "text/plain")

@@ -1,18 +1,18 @@
 """Recall marks what was superseded and drops nothing, now and as of a moment."""
 
+import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Recalled
 from memagent.memory.recall.supersession import supersede
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
-from memagent.memory.store.forget import forget_range, forget_source
 from memagent.types import Piece, Source
 
 JANUARY, MAY, JUNE = (f"2026-{month}-05T10:00:00+00:00" for month in ("01", "05", "06"))
@@ -91,7 +91,9 @@ def test_the_newer_statement_is_brought_along_where_it_fits(memory: Namespace) -
     def again(budget: int, where: Filter, *, skips: bool = False) -> list[tuple[str, str]]:
         """What becomes of the old statement alone, as if nothing else had been recalled."""
         alone = replace(found, budget=budget, chosen=(old,), left_out=(), spent=old.tokens)
-        marked = supersede(alone, memory.events, memory.lexical, where, len, lambda event: skips)
+        marked = supersede(
+            alone, memory.events, memory.retriever.lexical, where, len, lambda event: skips
+        )
         assert marked.spent <= budget
         return [(hit.event.text, hit.via) for hit in marked.chosen]
 
@@ -118,7 +120,7 @@ def test_speakers_roles_and_namespaces_do_not_mix(
     say(memory, "Ann: My address is Rose Lane 4.", JANUARY)
     say(memory, "Bob: My address is now Oak Street 9.", MAY)
     say(memory, "Ann: My address is now Elm Road 7.", MAY, role="assistant")
-    other = Namespace(store, "other", embedder, tmp_path / "index", memory.warn)
+    other = Namespace(store, "other", embedder, tmp_path / "index")
     say(other, "Ann: My address is now Fir Alley 2.", MAY)
     assert valid(memory.recall("address", budget=500)) == {}
     say(memory, "Ann: My address is now Birch Way 3.", JUNE)
@@ -130,10 +132,10 @@ def test_speakers_roles_and_namespaces_do_not_mix(
 
 def test_forgetting_the_newer_one_makes_the_older_valid_again(memory: Namespace) -> None:
     told(memory)
-    forget_source(memory.store, memory.events, memory.sources.get("other"))
+    memory.forget_source(memory.sources.get("other"))
     assert valid(memory.recall(CODE, budget=500))["The gate code is 4711"] == [(JANUARY, JUNE)]
     talk = memory.sources.get("talk")
-    forget_range(memory.store, memory.events, talk.id, 44, talk.chars)
+    memory.forget_range(talk.id, 44, talk.chars)
     assert valid(memory.recall(CODE, budget=500)) == {}
 
 
@@ -165,11 +167,8 @@ OLD, NEW = "The budget of the tower is 40 million.", "The budget of the tower is
 
 @pytest.fixture
 def plans(store: Store, embedder: Embedder, tmp_path: Path) -> Namespace:
-    """A memory that may warn."""
-    return Namespace(store, "default", embedder, tmp_path / "index", warnings.append)
-
-
-warnings: list[str] = []
+    """A memory that may log warnings."""
+    return Namespace(store, "default", embedder, tmp_path / "index")
 
 
 def found(memory: Namespace, moment: str | None) -> list[str]:
@@ -177,19 +176,21 @@ def found(memory: Namespace, moment: str | None) -> list[str]:
     return [h.event.text for h in memory.recall("tower", budget=500, where=where).chosen]
 
 
-def test_a_document_is_searched_in_the_version_of_that_time(plans: Namespace) -> None:
-    warnings.clear()
+def test_a_document_is_searched_in_the_version_of_that_time(
+    plans: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="memagent")
     say(plans, "I saw the tower today.", JANUARY)
     first = version(plans, OLD)
     count = plans.events.count_after()
     second = version(plans, NEW)
     assert found(plans, None) == ["I saw the tower today.", NEW]
-    assert warnings == []
+    assert caplog.messages == []
     assert found(plans, first) == ["I saw the tower today.", OLD]
-    assert warnings == ["reading as it stood then: plan.txt"]
+    assert caplog.messages == ["reading as it stood then: plan.txt"]
     assert found(plans, first) == ["I saw the tower today.", OLD]
     assert found(plans, second) == ["I saw the tower today.", NEW]
-    assert len(warnings) == 1, "it is read once"
+    assert len(caplog.messages) == 1, "it is read once"
     # Ordinary recall has not become larger, and nobody sees a namespace more.
     assert plans.events.count_after() == count
     assert [row["name"] for row in plans.sources.namespaces(plans.store)] == ["default"]
@@ -204,9 +205,9 @@ def test_a_forgotten_document_leaves_no_version(plans: Namespace, tmp_path: Path
     version(plans, NEW)
     assert found(plans, first) == [OLD]
     old = plans.sources.versions(plans.sources.get("plan.txt"))[0]
-    forget_range(plans.store, plans.events, old, 4, 10)
+    plans.forget_range(old, 4, 10)
     assert found(plans, first) == [OLD.replace("budget", "█" * 6)]
-    forget_source(plans.store, plans.events, plans.sources.get("plan.txt"))
+    plans.forget_source(plans.sources.get("plan.txt"))
     assert found(plans, first) == []
     plans.purge()
     plans.close()
@@ -220,9 +221,7 @@ def test_two_processes_cut_an_earlier_version_once(
 ) -> None:
     first = version(plans, OLD)
     version(plans, NEW)
-    other = Namespace(
-        Store(tmp_path / "memory.db"), "default", embedder, tmp_path / "index", warnings.append
-    )
+    other = Namespace(Store(tmp_path / "memory.db"), "default", embedder, tmp_path / "index")
     answers: list[list[str]] = []
     both = [
         threading.Thread(target=lambda m=m: answers.append(found(m, first)))  # type: ignore[misc]

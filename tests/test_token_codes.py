@@ -79,7 +79,7 @@ def test_another_embedder_does_without(store: Store, embedder: Embedder, tmp_pat
     shutil.copytree(embedder.folder, copy)
     other = Embedder(str(copy))
     assert TokenCodes.load(other.id) is None
-    memory = Namespace(store, "default", other, tmp_path / "index", print)
+    memory = Namespace(store, "default", other, tmp_path / "index")
     session = memory.sources.session("talk")
     for text in TEXTS:
         memory.spans.append_turn(session.id, "user", text)

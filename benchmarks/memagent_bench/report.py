@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -21,9 +23,21 @@ from typing import Any
 
 from memagent.errors import InputError, MemagentError
 
+<<<<<<< HEAD
 __all__ = ["RESULTS", "CheckError", "Report", "hash_of", "percentile", "save", "sha256_of"]
 
 RESULTS = Path(__file__).parents[1] / "results"  # in a checkout
+=======
+__all__ = [
+    "CheckError",
+    "Report",
+    "fail_on_warnings",
+    "hash_of",
+    "percentile",
+    "save",
+    "sha256_of",
+]
+>>>>>>> wt-memory
 
 _PACKAGES = (
     "memagent",
@@ -40,6 +54,23 @@ _FAISS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs")
 
 class CheckError(MemagentError):
     """A benchmark failed its own correctness check, so it reports no figures."""
+
+
+class _Fail(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise CheckError(f"unexpected warning: {record.getMessage()}")
+
+
+@contextmanager
+def fail_on_warnings() -> Iterator[None]:
+    """Raise CheckError when memagent logs a warning; works as a decorator, too."""
+    handler = _Fail(logging.WARNING)
+    logger = logging.getLogger("memagent")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ The user's words are in the store before the graph starts; the answer is before 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from memagent.agent.transcript import Log
 from memagent.engines.base import Engine
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.events import Filter
 from memagent.memory.store.locators import events_at
 from memagent.settings import Settings
 from memagent.types import Answer, Citation, Point, Source, Span, Usage
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 __all__ = ["Agent", "ignore", "load_answer", "refuse"]
+
+logger = logging.getLogger(__name__)
 
 
 def ignore(text: str) -> None:
@@ -35,7 +38,7 @@ def refuse(question: str) -> bool:
 class Agent:
     """Answers turns from one namespace with one engine. One engine call a turn by default.
 
-    A setting that the engine cannot follow is said through the `warn` of `memory`.
+    Logs a warning for each setting that the engine cannot follow.
     """
 
     def __init__(self, memory: Namespace, engine: Engine, settings: Settings | None = None) -> None:
@@ -43,8 +46,10 @@ class Agent:
         self.engine = engine
         self.settings = settings or Settings()
         for name, lacks in _unfollowed(self.settings, engine):
-            memory.warn(
-                f"{name} needs {lacks}: going on without (memagent doctor shows how to run one)"
+            logger.warning(
+                "%s needs %s: continuing without it (memagent doctor shows how to run one)",
+                name,
+                lacks,
             )
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
 
@@ -74,7 +79,7 @@ class Agent:
             self.settings,
             session,
             log,
-            where or Filter(),
+            self.memory.resolve(where or Filter()),
             asked,
             on_text,
             confirm,

@@ -8,9 +8,8 @@ from datetime import datetime
 from memagent.agent.graph import Agent, ignore, load_answer, refuse
 from memagent.agent.transcript import Log, read_log
 from memagent.errors import NotFoundError
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.events import Filter
-from memagent.memory.store.forget import forget_range
 from memagent.types import Answer, Span
 
 __all__ = ["ASK_SESSION", "Session", "new_name", "newest"]
@@ -138,9 +137,7 @@ class Session:
         end = answers[-1].end if answers else turn.end
         with self.memory.store.write():
             self.memory.withdraw([turn, *answers])
-            return forget_range(
-                self.memory.store, self.memory.events, self.source.id, turn.start, end
-            )
+            return self.memory.forget_range(self.source.id, turn.start, end)
 
     def last_answer(self) -> Answer | None:
         """The newest answer that stands, as it is stored."""

@@ -5,6 +5,7 @@ Loops, which take further calls of the engine before it answers, are in the fold
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, Literal
@@ -38,6 +39,8 @@ __all__ = [
     "remember",
     "use_tools",
 ]
+
+logger = logging.getLogger(__name__)
 
 # Rounds of tool calls before the model must answer with what it has.
 MAX_ROUNDS = 4
@@ -126,7 +129,7 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                 if chunk.usage:
                     update["usage"] = state["usage"] + chunk.usage
                 if _circles(turn, chunk.text, parts):
-                    turn.memory.warn("the answer was stopped: it said the same again and again")
+                    logger.warning("the answer was stopped: it said the same again and again")
                     update["trace"] = (*state["trace"], {"step": "repetition"})
                     said = turn.engine.count("".join(parts))
                     update["usage"] = state["usage"] + Usage(state["packed"].tokens, said)

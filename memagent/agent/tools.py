@@ -7,7 +7,6 @@ from typing import Any
 
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Hit
-from memagent.memory.store.forget import forget_range
 from memagent.types import Event, Source, ToolCall
 
 __all__ = ["TOOLS", "ToolBox"]
@@ -93,6 +92,6 @@ class ToolBox:
         event: Event = hits[number - 1].event
         if not self.confirm(f"Forget this? {event.place}: {event.text}"):
             return "not done: the user did not agree"
-        forget_range(self.memory.store, self.memory.events, event.source_id, event.start, event.end)
+        self.memory.forget_range(event.source_id, event.start, event.end)
         self.memory.purge()
         return "forgotten"

@@ -13,9 +13,9 @@ from memagent.agent.packing import Packed, pack
 from memagent.agent.transcript import Lines, Log
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Hit, Recalled
-from memagent.memory.store.events import Filter
 from memagent.memory.store.working import Working, within
 from memagent.settings import Settings
 from memagent.types import Event, Message, Request, Scope, Source, State, ToolCall, Usage

@@ -95,12 +95,7 @@ class Workspace:
                 from memagent.memory.namespace import Namespace
 
                 self._memories[name] = Namespace(
-                    self.store,
-                    name,
-                    self.embedder,
-                    self.settings.index_dir,
-                    self.tell,
-                    self.segmenter,
+                    self.store, name, self.embedder, self.settings.index_dir, self.segmenter
                 )
             return self._memories[name]
 

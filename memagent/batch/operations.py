@@ -18,10 +18,10 @@ from memagent.agent.session import ASK_SESSION, Session
 from memagent.agent.workspace import Workspace
 from memagent.batch.rows import Row
 from memagent.errors import NotFoundError, UsageError
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.batches import Batches
-from memagent.memory.store.events import Filter
-from memagent.memory.store.forget import BLOCK, forget_range, forget_source
+from memagent.memory.store.forget import BLOCK
 from memagent.types import Answer, Source, Span
 
 __all__ = ["Operations"]
@@ -165,9 +165,9 @@ class Operations:
                 begun = str(len(text) - text.count(BLOCK))
                 self.batch.begin(row.key, "forget", begun)
             if "start" in row.fields:
-                forget_range(memory.store, memory.events, source.id, start, end)
+                memory.forget_range(source.id, start, end)
             else:
-                forget_source(memory.store, memory.events, source)
+                memory.forget_source(source)
             forgotten = int(begun)
         memory.purge()
         return {"source": name, "forgotten": forgotten}

@@ -210,7 +210,8 @@ class Book:
             if (span := next((s for s in texts if s.start <= event.start < s.end), None))
         ]
         ids = np.array([event.id for event, _ in events], dtype=np.int64)
-        nearness = self.memory.dense.of(ids) @ self.memory.embedder.encode([plan])[0]
+        vectors = self.memory.retriever.dense.vectors_of(ids)
+        nearness = vectors @ self.memory.embedder.encode([plan])[0]
         near: dict[int, str] = {}
         for place in np.argsort(-nearness, kind="stable"):
             event, span = events[place]

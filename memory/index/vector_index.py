@@ -6,6 +6,7 @@ a file is laid out stand in `nearest.py` and `index_file.py`.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Fetch", "IndexState", "VectorIndex", "measure_recall"]
+
+logger = logging.getLogger(__name__)
 
 # Given an id, the store's vectors above it in blocks of (ids int64 [n], vectors float32 [n, dim]).
 Fetch: TypeAlias = Callable[[int], Iterable[tuple["np.ndarray", "np.ndarray"]]]
@@ -45,8 +48,8 @@ class IndexState:
 class VectorIndex:
     """The vectors of one namespace under one embedder, searchable; safe to use from threads.
 
-    `path` names both, for a file is only believed under the name it was written with. `on_warning`
-    gets one line, which begins with `label`, whenever a file could not be used or written.
+    The name of `path` identifies both: a file is only used under the name it was written with.
+    Logs one warning, which starts with `label`, whenever a file could not be used or written.
     """
 
     def __init__(
@@ -54,7 +57,6 @@ class VectorIndex:
         path: Path,
         dim: int,
         *,
-        on_warning: Callable[[str], None],
         flat_limit: int = FLAT_LIMIT,
         label: str = "",
     ) -> None:
@@ -62,7 +64,6 @@ class VectorIndex:
         self.dim = dim
         self.flat_limit = flat_limit
         self.label = label or f"the index {path.name}"
-        self._warn = on_warning
         self._lock = threading.RLock()
         self._nearest: Nearest | None = None
         self._epoch = self._through = 0
@@ -98,8 +99,11 @@ class VectorIndex:
             if trouble is not None:
                 self._start(state.epoch)
                 self._follow(state, fetch)
-                self._warn(
-                    f"{self.label} {trouble}: rebuilt from the store ({self.size:,} vectors)"
+                logger.warning(
+                    "%s %s: rebuilt from the store (%s vectors)",
+                    self.label,
+                    trouble,
+                    f"{self.size:,}",
                 )
                 self._write()
             self._seen = now
@@ -152,7 +156,9 @@ class VectorIndex:
             try:
                 self.path.unlink(missing_ok=True)
             except OSError as error:
-                self._warn(f"{self.label} cannot be deleted: {error.strerror}: {self.path}")
+                logger.warning(
+                    "%s cannot be deleted: %s: %s", self.label, error.strerror, self.path
+                )
 
     def _start(self, epoch: int) -> Nearest:
         self._nearest = Nearest(self.dim, self.flat_limit, "ivf" if has_gpu() else "hnsw")
@@ -206,9 +212,11 @@ class VectorIndex:
             write(self.path, header, self._nearest.dump().data)
         except OSError as error:
             if not self._unwritable:
-                self._warn(
-                    f"{self.label} could not be saved ({error.strerror}: {self.path.parent}): "
-                    "it will be rebuilt from the store next time"
+                logger.warning(
+                    "%s could not be saved (%s: %s): it will be rebuilt from the store next time",
+                    self.label,
+                    error.strerror,
+                    self.path.parent,
                 )
             self._unwritable = True
             return False

@@ -44,7 +44,7 @@ class Dense:
             self.sync()
             return self.index.search(vector, depth, chosen)
 
-    def of(self, ids: np.ndarray) -> np.ndarray:
+    def vectors_of(self, ids: np.ndarray) -> np.ndarray:
         """The vectors of events int64 [n], float32 [n, dim]; zeros where there is none."""
         with self._lock:
             return self.index.vectors(ids)
@@ -67,6 +67,6 @@ class Joined(Dense):
         found = [hit for part in self.parts for hit in part.search(vector, depth, allowed)]
         return sorted(found, key=lambda hit: -hit[1])[:depth]
 
-    def of(self, ids: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self.parts[0].of(ids) + self.parts[1].of(ids)
+    def vectors_of(self, ids: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self.parts[0].vectors_of(ids) + self.parts[1].vectors_of(ids)
         return found

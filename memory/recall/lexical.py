@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from memagent.memory.events import Filter
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 
 __all__ = ["Lexical", "content_words", "is_content"]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from memagent.memory.events import Filter
 from memagent.memory.recall.language.speakers import speaker
-from memagent.memory.store.events import Events, Filter
+from memagent.memory.store.events import Events
 from memagent.types import Event
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.index.token_codes import TokenCodes
 from memagent.memory.recall.dense import Dense
@@ -18,7 +19,7 @@ from memagent.memory.recall.query import Query
 from memagent.memory.recall.ranker import weighed
 from memagent.memory.recall.selection import OVERHEAD, Hit, Via
 from memagent.memory.recall.signals import Rankings, Signs, features, rough
-from memagent.memory.store.events import Events, Filter
+from memagent.memory.store.events import Events
 from memagent.types import Event
 
 __all__ = ["Search"]
@@ -58,7 +59,7 @@ class Search:
             found["dated"] = list(dict.fromkeys(then + later))[:depth]
         return found
 
-    def look(self, query: Query, depth: int, where: Filter) -> Signs | None:
+    def gather(self, query: Query, depth: int, where: Filter) -> Signs | None:
         """What is looked up to score events; nothing where there are none.
 
         Each channel ranks `depth`. The first `depth` of all that they ranked, their ranks fused,
@@ -79,7 +80,7 @@ class Search:
         ids = pool.ids.tolist()
         scores = self.lexical.each([*query.words, *names], ids)
         table = np.array([[of.get(i, 0.0) for i in ids] for of in scores]).reshape(-1, len(ids))
-        words, vectors = table[: len(query.words)], self.dense.of(pool.ids)
+        words, vectors = table[: len(query.words)], self.dense.vectors_of(pool.ids)
         most = depth * 3 // 2
         if len(pool.rows) > most:
             # A product of so many rows would be shared among threads, which then stand in the way
@@ -112,7 +113,7 @@ class Search:
             days=query.days,
         )
 
-    def hits(
+    def rank(
         self, signs: Signs, most: int, count: Callable[[str], int], skip: Callable[[Event], bool]
     ) -> list[Hit]:
         """The best `most` events but for those to skip, best first, with their tokens by `count`

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from memagent.memory.events import Filter
 from memagent.memory.recall.language.speakers import speaker
 from memagent.memory.recall.language.validity import Statement, statements, superseders
 from memagent.memory.recall.lexical import Lexical
 from memagent.memory.recall.selection import OVERHEAD, Hit, Recalled
-from memagent.memory.store.events import Events, Filter
+from memagent.memory.store.events import Events
 from memagent.types import Event, Interval
 
 __all__ = ["supersede"]

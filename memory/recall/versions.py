@@ -7,8 +7,8 @@ namespace of their own, which no name can open.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ from memagent.memory.recall.dense import Dense, Joined
 from memagent.memory.recall.lexical import Lexical
 from memagent.memory.recall.search import Search
 from memagent.memory.segmentation.sentences import Segmenter
-from memagent.memory.store.database import Store, now
+from memagent.memory.store.database import now
 from memagent.memory.store.events import EARLIER, Events
+from memagent.memory.store.sources import Sources
 from memagent.memory.store.spans import NOT_SEGMENTED
 from memagent.memory.store.vectors import Vectors
 
 __all__ = ["Versions"]
 
-_AT_ONCE = 128
+logger = logging.getLogger(__name__)
+
+_EMBED_BATCH = 128  # events
 # Spans of documents of a namespace that were replaced after a moment and stored by then.
 _REPLACED = f"""FROM spans s JOIN sources src ON src.id = s.source_id
     WHERE src.namespace_id = ? AND src.kind = 'document' AND src.superseded > ?
@@ -33,25 +36,23 @@ _REPLACED = f"""FROM spans s JOIN sources src ON src.id = s.source_id
 
 
 class Versions:
-    """The earlier versions of the documents of one namespace; `warn` gets a line before a version
-    is read, which may take a while."""
+    """The earlier versions of the documents of one namespace.
+
+    Logs a line before it embeds a version, which may take a while.
+    """
 
     def __init__(
         self,
-        store: Store,
-        namespace: str,
-        namespace_id: int,
+        sources: Sources,
         embedder: Embedder,
         index_dir: Path,
-        warn: Callable[[str], None],
         segmenter: Segmenter,
     ) -> None:
-        self.store = store
-        self.name = namespace + EARLIER
-        self.of = namespace_id
+        self.store = sources.store
+        self.name = sources.namespace + EARLIER
+        self.namespace_id = sources.namespace_id
         self.embedder = embedder
         self.index_dir = index_dir
-        self.warn = warn
         self.segmenter = segmenter
         self._lock = threading.RLock()
         self._dense: Dense | None = None
@@ -59,15 +60,15 @@ class Versions:
     def search(self, as_of: str, current: Dense) -> Search | None:
         """The search of `current` and of the versions that were current at a moment, ISO 8601 UTC;
         None where no version of then was replaced since."""
-        if not self.store.rows(f"SELECT 1 {_REPLACED} LIMIT 1", self.of, as_of, as_of):
+        if not self.store.rows(f"SELECT 1 {_REPLACED} LIMIT 1", self.namespace_id, as_of, as_of):
             return None
         with self._lock:
             here = self._namespace()
             self._cut(here, as_of)
             dense = self._embedded(here)
         return Search(
-            Events(self.store, self.of, here),
-            Lexical(self.store, self.of, here),
+            Events(self.store, self.namespace_id, here),
+            Lexical(self.store, self.namespace_id, here),
             Joined(current, dense),
             self.embedder,
         )
@@ -87,7 +88,7 @@ class Versions:
         missing = self._missing(as_of)
         names = dict.fromkeys(row["name"] for row in missing)
         if names:
-            self.warn(f"reading as it stood then: {', '.join(names)}")
+            logger.info("reading as it stood then: %s", ", ".join(names))
         for row in missing:
             events.cut([row], self.segmenter, lambda span: self._missing(as_of, span))
 
@@ -97,7 +98,7 @@ class Versions:
             f"""SELECT s.*, src.name AS name {_REPLACED} AND (? IS NULL OR s.id = ?)
                 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.span_id = s.id)
                 ORDER BY s.source_id, s.ordinal""",
-            self.of,
+            self.namespace_id,
             as_of,
             as_of,
             span,
@@ -111,9 +112,9 @@ class Versions:
             path = self.index_dir / f"{here}-{self.embedder.id}.faiss"
             vectors = Vectors(self.store, here, self.embedder.id, self.embedder.dim)
             # Made from the store each time, it is never written: nothing to purge.
-            index = VectorIndex(path, self.embedder.dim, on_warning=self.warn)
+            index = VectorIndex(path, self.embedder.dim)
             self._dense = Dense(vectors, index, self._lock)
         vectors = self._dense.vectors
-        while new := events.after(vectors.size()[1], _AT_ONCE):
+        while new := events.after(vectors.size()[1], _EMBED_BATCH):
             vectors.append([e.id for e in new], self.embedder.encode([e.text for e in new]))
         return self._dense

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlite_utils import Database
 
+from memagent.memory.events import Filter
 from memagent.memory.segmentation.scorer import UnscoredError
 from memagent.memory.segmentation.sentences import Segmenter
 from memagent.memory.store.database import Store
@@ -16,7 +16,7 @@ from memagent.memory.store.spans import NOT_SEGMENTED
 from memagent.memory.store.surprises import Surprises
 from memagent.types import Event
 
-__all__ = ["EARLIER", "FIELDS", "Events", "Filter"]
+__all__ = ["EARLIER", "FIELDS", "Events"]
 
 # The fields of an Event, in its order, from events `e`, their spans `s` and sources `src`.
 FIELDS = """e.id, e.source_id, src.name, src.kind, e.start, e."end",
@@ -29,47 +29,6 @@ _OPENING = 64  # characters
 EARLIER = " (earlier versions)"
 _BOTH = f"""(SELECT id FROM namespaces WHERE id = ?1
     OR name = (SELECT name || '{EARLIER}' FROM namespaces WHERE id = ?1))"""
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What may be recalled at all: a time range [since, until) in ISO 8601 UTC, some sources.
-
-    `as_of` is a moment, too: what was stored up to it counts, as it was valid then.
-    """
-
-    since: str | None = None
-    until: str | None = None
-    sources: tuple[int, ...] = ()
-    as_of: str | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.since or self.until or self.sources or self.as_of)
-
-    def within(self, times: tuple[str, str]) -> Filter:
-        """This filter and a time range [since, until) in ISO 8601 UTC."""
-        since, until = times
-        later = max(self.since or since, since)
-        return replace(self, since=later, until=min(self.until or until, until))
-
-    def sql(self) -> tuple[str, list[Any]]:
-        """Conditions on spans `s` and events `e`, beginning with AND, and their parameters."""
-        parts: list[str] = []
-        values: list[Any] = []
-        if self.since:
-            parts.append("AND s.time >= ?")
-            values.append(self.since)
-        if self.until:
-            parts.append("AND s.time < ?")
-            values.append(self.until)
-        if self.sources:
-            parts.append(f"AND e.source_id IN ({', '.join('?' * len(self.sources))})")
-            values.extend(self.sources)
-        if self.as_of:
-            parts.append("AND s.time <= ?")
-            parts.append("AND e.source_id NOT IN (SELECT id FROM sources WHERE superseded <= ?)")
-            values.extend([self.as_of, self.as_of])
-        return " ".join(parts), values
 
 
 class Events:

@@ -21,8 +21,8 @@ from memagent.cli.chat.plain import Plain
 from memagent.cli.chat.screen import Screen
 from memagent.engines.stream.engine import StreamEngine
 from memagent.engines.stream.memory import StreamMemory
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.events import Filter
 from memagent.models.bundled import pocket_lm
 from memagent.settings import Settings
 from memagent.types import Piece

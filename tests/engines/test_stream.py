@@ -13,10 +13,10 @@ from memagent.agent.graph import Agent
 from memagent.agent.session import ASK_SESSION, Session
 from memagent.engines.stream.engine import StreamEngine
 from memagent.errors import EngineError
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent.models.bundled import pocket_lm
 from memagent.settings import Settings
 from memagent.types import Answer, Chunk, Message, Piece, Request, Scope, Source
@@ -97,7 +97,7 @@ def test_what_a_filter_leaves_out_changes_nothing(
     others = ("The pepper lies in a red box.", "Nobody ever asked the cook: " + PARROT)
     for number, other in enumerate(others):
         store = Store(tmp_path / f"{number}.db")
-        memory = Namespace(store, "default", embedder, tmp_path / f"{number}", lambda line: None)
+        memory = Namespace(store, "default", embedder, tmp_path / f"{number}")
         told(memory, "new", PEPPER, "2026-05-01T12:00:00+00:00")
         told(memory, "new", PARROT, "2026-05-01T12:01:00+00:00")
         told(memory, "old", other, "2020-05-01T12:00:00+00:00")
@@ -151,7 +151,7 @@ def test_namespaces_have_streams_of_their_own(
 ) -> None:
     made = engine()
     for name, text in (("one", PEPPER), ("two", PARROT)):
-        memory = Namespace(store, name, embedder, tmp_path / "index", lambda line: None)
+        memory = Namespace(store, name, embedder, tmp_path / "index")
         remember(memory, f"of {name}", text)
         answer = ask(memory, made)
         assert {line["source"] for line in answer.explain["attention"]} == {f"of {name}"}

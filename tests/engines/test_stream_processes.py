@@ -16,7 +16,7 @@ from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent.models.bundled import pocket_lm
-from tests.conftest import PROGRAM, Run
+from tests.conftest import PROGRAM, Run, warned
 from tests.engines.test_stream_memory import (
     PARROT,
     PEPPER,
@@ -50,11 +50,12 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
 
 
 @pytest.fixture
-def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Iterator[Namespace]:
+def memory(
+    store: Store, embedder: Embedder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Iterator[Namespace]:
     """The memory that the program has too, where `run` runs it."""
-    warnings: list[str] = []
-    yield Namespace(store, "default", embedder, tmp_path / "memory.db.index", warnings.append)
-    assert not warnings
+    yield Namespace(store, "default", embedder, tmp_path / "memory.db.index")
+    assert not warned(caplog, "setup") + warned(caplog, "call")
 
 
 def test_a_second_process_goes_on_with_the_stream_of_the_first(
@@ -72,7 +73,7 @@ def test_a_second_process_goes_on_with_the_stream_of_the_first(
     assert PEPPER in {cited["text"] for cited in two["citations"] if cited["share"]}
 
     # What was saved is what reading everything anew makes.
-    anew = Namespace(memory.store, "default", embedder, tmp_path / "elsewhere", lambda line: None)
+    anew = Namespace(memory.store, "default", embedder, tmp_path / "elsewhere")
     fresh = engine()
     answer = ask(anew, fresh)
     assert answer.text == one["text"]

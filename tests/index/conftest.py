@@ -1,5 +1,7 @@
 """Indexes over real files, opened anew as another process would open them."""
 
+import logging
+
 import pytest
 
 from memagent.memory.index.vector_index import VectorIndex
@@ -11,9 +13,25 @@ def truth():
     return Truth()
 
 
+class Messages(logging.Handler):
+    """Keeps the messages of the warnings that are logged."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
 @pytest.fixture
 def warnings():
-    return []
+    """The warnings logged so far."""
+    messages = Messages()
+    logger = logging.getLogger("memagent")
+    logger.addHandler(messages)
+    yield messages.lines
+    logger.removeHandler(messages)
 
 
 @pytest.fixture
@@ -22,12 +40,12 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def make(path, warnings):
+def make(path):
     """Open the index anew, as another process would."""
 
     def index(**options):
         options = {"dim": DIM, "label": "the index of namespace work", **options}
-        return VectorIndex(options.pop("path", path), on_warning=warnings.append, **options)
+        return VectorIndex(options.pop("path", path), **options)
 
     return index
 

@@ -113,7 +113,7 @@ def test_without_faiss_there_is_one_line_with_the_cure(tmp_path):
         sys.modules["faiss"] = None
         from memagent.errors import InputError
         from memagent.memory.index.vector_index import IndexState, VectorIndex
-        index = VectorIndex(Path({str(tmp_path)!r}) / "1-x.faiss", 4, on_warning=print)
+        index = VectorIndex(Path({str(tmp_path)!r}) / "1-x.faiss", 4)
         try:
             index.sync(IndexState(0, 0, 0), lambda after: [])
         except InputError as error:
@@ -133,7 +133,7 @@ def test_opening_an_index_imports_neither_faiss_nor_numpy(tmp_path: Path):
         import sys
         from pathlib import Path
         from memagent.memory.index.vector_index import VectorIndex
-        VectorIndex(Path({str(tmp_path)!r}) / "1-x.faiss", 4, on_warning=print)
+        VectorIndex(Path({str(tmp_path)!r}) / "1-x.faiss", 4)
         print(sorted({{"faiss", "numpy"}} & set(sys.modules)))
     """
     done = subprocess.run(

@@ -12,7 +12,6 @@ from memagent.agent.session import ASK_SESSION, Session
 from memagent.agent.strategies.outline import Mark, read_marks
 from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.forget import forget_range
 from memagent.settings import Settings
 from memagent.types import Answer, Piece
 from tests.conftest import Run
@@ -66,7 +65,7 @@ def test_the_answer_sees_only_what_was_marked(memory: Namespace) -> None:
 def test_headings_go_with_the_text_that_they_stand_over(memory: Namespace) -> None:
     answer, _ = ask(memory, json.dumps(OUTLINE), "It burned down [1].")
     source = memory.sources.get("mill")
-    forget_range(memory.store, memory.events, source.id, 50, 60)
+    memory.forget_range(source.id, 50, 60)
     assert load_answer(memory, answer.id).outline == ()
     assert b"Beginning" not in b"".join(
         row["explain"].encode() for row in memory.store.rows("SELECT explain FROM answers")

@@ -11,7 +11,6 @@ from memagent.errors import EngineError, InputError, NotFoundError, UsageError
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.answers import CitationRow
 from memagent.memory.store.database import Store
-from memagent.memory.store.forget import forget_range, forget_source
 from memagent.memory.store.working import Line, Working
 from memagent.settings import Settings
 from memagent.writing.update import keep_up, update
@@ -170,12 +169,12 @@ def test_what_is_forgotten_leaves_the_lines_that_came_from_it(memory: Namespace)
     working.replace([*working.sourced(), Line("Sky blue.", (second,))], "edit\nof the sky")
     working.replace(working.sourced()[1:], "update\ndropped 1: 4711", sources=(first, second))
     span = memory.spans.get(first)
-    forget_range(memory.store, memory.events, source.id, span.start, span.end)
+    memory.forget_range(source.id, span.start, span.end)
     assert [[line.text for line in version.lines] for version in working.history()] == [
         ["by hand"], ["by hand", "Sky blue."], ["by hand", "Sky blue."],
     ]  # fmt: skip
     assert "4711" not in str(memory.store.rows("SELECT * FROM working"))
-    forget_source(memory.store, memory.events, source)
+    memory.forget_source(source)
     assert working.version == 0
 
 

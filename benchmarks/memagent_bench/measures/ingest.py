@@ -24,7 +24,7 @@ from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.database import Store
 from memagent.scorers.local import ModelSurprise
 from memagent_bench.data.books import read_books
-from memagent_bench.report import CheckError, Report
+from memagent_bench.report import CheckError, Report, fail_on_warnings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,7 @@ class _TimedEmbedder(Embedder):
         return found
 
 
+@fail_on_warnings()
 def measure(
     data: Path | None = None,
     *,
@@ -83,7 +84,7 @@ def measure(
         store = Store(Path(folder) / "memory.db")
         segmenter = SurprisingSentences(scorer)
         place = Path(folder) / "index"
-        memory = Namespace(store, "default", embedder, place, _unexpected, segmenter)
+        memory = Namespace(store, "default", embedder, place, segmenter)
         seconds = _run(memory, scorer, embedder, text, Path(folder), tell)
         events = _check(memory, text)
         memory.close()
@@ -160,7 +161,7 @@ def _run(
     memory.catch_up()
     clock.lap("embedding")
     memory.sync_index()
-    memory.index.save()
+    memory.retriever.index.save()
     clock.lap("index")
     found = clock.seconds
     cutting = found["segmentation"] - scorer.seconds
@@ -195,13 +196,13 @@ def _check(memory: Namespace, text: str) -> int:
     if memory.spans.text(source.id) != text:
         raise CheckError("the stored text is not the text that was read")
     count = _check_events(memory, source, text)
-    stored, _, _ = memory.vectors.size()
+    stored, _, _ = memory.retriever.vectors.size()
     if stored != count:
         raise CheckError(f"{count} events have {stored} vectors")
-    ids, vectors = next(iter(memory.vectors.after(0)))
+    ids, vectors = next(iter(memory.retriever.vectors.after(0)))
     step = max(1, len(ids) // _LOOKED_UP)
     for event_id, vector in zip(ids[::step], vectors[::step], strict=True):
-        found = dict(memory.index.search(vector, 5))
+        found = dict(memory.retriever.index.search(vector, 5))
         # Two events of the same words have the same vector, so any as near as it will do.
         if int(event_id) not in found and max(found.values(), default=0) < 0.999:
             raise CheckError(f"the index does not find event {event_id} by its own vector")
@@ -236,7 +237,3 @@ def _text(data: Path | None, limit: int) -> tuple[str, dict[str, str]]:
     if not text:
         raise InputError(f"{data} holds no words: give a text")
     return text, about
-
-
-def _unexpected(line: str) -> None:
-    raise CheckError(f"unexpected: {line}")

@@ -25,7 +25,7 @@ from memagent_bench.data.files import read_histories
 from memagent_bench.data.items import Asked
 from memagent_bench.measures.recall.score import coverage
 from memagent_bench.measures.recall.stored import Stored
-from memagent_bench.report import CheckError, Report, hash_of
+from memagent_bench.report import CheckError, Report, fail_on_warnings, hash_of
 from memagent_bench.sample import thinned
 
 __all__ = ["WAYS", "measure"]
@@ -43,6 +43,7 @@ WAYS: Mapping[str, dict[str, Any]] = {
 _MAX_TOKENS = 16
 
 
+@fail_on_warnings()
 def measure(
     engine: Engine,
     data: Path,

@@ -32,7 +32,7 @@ from memagent.errors import UsageError
 from memagent.memory.store.batches import Batches
 from memagent.settings import Settings
 from memagent_bench.data.corpus import source_data
-from memagent_bench.report import CheckError, Report
+from memagent_bench.report import CheckError, Report, fail_on_warnings
 
 __all__ = ["CONCURRENCY", "measure"]
 
@@ -85,6 +85,7 @@ class _Pass:
         return self.tokens / self.seconds
 
 
+@fail_on_warnings()
 def measure(
     engine: Engine,
     *,

@@ -20,7 +20,7 @@ from memagent.memory.index.embedder import Embedder, Reading
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.database import Store
 from memagent_bench.data.corpus import Corpus, source_data
-from memagent_bench.report import CheckError, Report, percentile
+from memagent_bench.report import CheckError, Report, fail_on_warnings, percentile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ class _Library:
         """Open the store and its index anew, as another process would."""
         self.store = Store(self.folder / "memory.db")
         self.own, self.other = (
-            Namespace(self.store, name, self.embedder, self.folder / "index", _unexpected)
+            Namespace(self.store, name, self.embedder, self.folder / "index")
             for name in ("own", "other")
         )
 
@@ -103,17 +103,18 @@ class _Library:
 
     def _vectors(self, memory: Namespace) -> None:
         while True:
-            _, through, _ = memory.vectors.size()
+            _, through, _ = memory.retriever.vectors.size()
             ids = [event.id for event in memory.events.after(through, 4096)]
             if not ids:
                 return
-            memory.vectors.append(ids, self.corpus.vectors(len(ids)))
+            memory.retriever.vectors.append(ids, self.corpus.vectors(len(ids)))
 
     def size(self) -> int:
         """Bytes of the store and its index files."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
 
+@fail_on_warnings()
 def measure(
     events: int = SIZES[-1],
     *,
@@ -173,7 +174,7 @@ def _at(library: _Library, size: int, queries: int) -> tuple[dict[str, Any], dic
         "text_bytes": library.bytes,
         "stored_bytes": stored,
         "bytes_per_byte": round(stored / library.bytes, 3),
-        "index": memory.index.kind,
+        "index": memory.retriever.index.kind,
         "recall10": exact,
         "first_query_ms": round(first, 2),
         "query_p50_ms": round(percentile(times, 0.5), 2),
@@ -190,7 +191,9 @@ def _questions(library: _Library, count: int) -> list[str]:
     import numpy as np
 
     memory, corpus = library.own, library.corpus
-    ids, vectors = (np.concatenate(part) for part in zip(*memory.vectors.after(0), strict=True))
+    ids, vectors = (
+        np.concatenate(part) for part in zip(*memory.retriever.vectors.after(0), strict=True)
+    )
     asked: dict[str, None] = {}
     for place in corpus.random.permutation(len(ids)):
         (event,) = memory.events.get([int(ids[place])])
@@ -224,23 +227,25 @@ def _check_index(memory: Namespace, corpus: Corpus, queries: int = 100) -> float
     """The share of the ten nearest by brute force that the index finds; all, if it is exact."""
     import numpy as np
 
-    ids, vectors = (np.concatenate(part) for part in zip(*memory.vectors.after(0), strict=True))
+    ids, vectors = (
+        np.concatenate(part) for part in zip(*memory.retriever.vectors.after(0), strict=True)
+    )
     found = 0
     for query in corpus.vectors(queries):
         scores = vectors @ query
         limit = np.sort(scores)[-_NEAREST] - 1e-5
-        hits = memory.index.search(query, _NEAREST)
+        hits = memory.retriever.index.search(query, _NEAREST)
         near = dict(zip(ids.tolist(), scores.tolist(), strict=True))
         found += sum(near[event_id] >= limit for event_id, _ in hits)
     share = int(found) / (queries * _NEAREST)
-    if memory.index.kind == "flat" and share < 1:
+    if memory.retriever.index.kind == "flat" and share < 1:
         raise CheckError(f"the exact index found {share:.4f} of the {_NEAREST} nearest")
     return round(share, 4)
 
 
 def _check_isolation(library: _Library) -> None:
     """Words and vectors of the other namespace find nothing of it here."""
-    foreign = list(library.other.vectors.after(0))
+    foreign = list(library.other.retriever.vectors.after(0))
     for event in library.other.events.after(0, 50):
         library.embedder.vectors[event.text] = foreign[0][1][0]
         for found in library.own.recall(event.text, budget=BUDGET).events:
@@ -273,7 +278,3 @@ def _help_seconds(runs: int = 7) -> float:
         subprocess.run([program, "--help"], capture_output=True, check=True)
         times.append(time.perf_counter() - start)
     return round(statistics.median(times[1:]), 3)
-
-
-def _unexpected(line: str) -> None:
-    raise CheckError(f"unexpected: {line}")

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from memagent.documents.split import chunks
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.scorer import Surprise
 from memagent.memory.segmentation.sentences import Segmenter, Sentences, estimate_tokens
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent.scorers.local import ModelSurprise
 from memagent.types import Event, Piece
 from memagent_bench.data.fairytale import fairytale, tales
@@ -81,7 +81,7 @@ def coverage(
     asked = 0
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "memory.db")
-        memory = Namespace(store, "default", embedder, Path(folder) / "index", print, segmenter)
+        memory = Namespace(store, "default", embedder, Path(folder) / "index", segmenter)
         for name, text in texts.items():
             source, _ = memory.sources.begin_document(name, name, None, "text/plain")
             memory.add_pieces(source, map(Piece, chunks([text])), lambda spans, chars: None)

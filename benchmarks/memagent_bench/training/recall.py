@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.recall.ranker import WEIGHTS
 from memagent.memory.recall.signals import features
 from memagent.memory.segmentation.surprising import SurprisingSentences
-from memagent.memory.store.events import Filter
 from memagent.scorers.local import ModelSurprise
 from memagent_bench.data.files import read_histories
 from memagent_bench.data.items import Asked, History, cost
@@ -69,9 +69,9 @@ def look_up(
     found, names = [], []
     with tempfile.TemporaryDirectory() as folder:
         stored = Stored(history, embedder, Path(folder), SurprisingSentences(ModelSurprise()))
-        memory = stored.memory
+        search = stored.memory.retriever.search
         for asked in thinned(history.asked, limit):
-            signs = memory.search.look(memory.search.query(asked.question), DEPTH, Filter())
+            signs = search.gather(search.query(asked.question), DEPTH, Filter())
             if signs is None:
                 continue
             by_name = features(signs)

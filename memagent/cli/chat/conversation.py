@@ -18,7 +18,7 @@ from memagent.types import Answer
 
 if TYPE_CHECKING:
     from memagent.cli.chat.background import Background
-    from memagent.memory.store.events import Filter
+    from memagent.memory.events import Filter
     from memagent.types import Span
 
 __all__ = ["Conversation", "Reader"]

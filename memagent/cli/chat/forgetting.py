@@ -5,7 +5,6 @@ from __future__ import annotations
 from memagent.cli.chat.citations import number_of, places
 from memagent.cli.chat.conversation import Conversation
 from memagent.errors import UsageError
-from memagent.memory.store.forget import forget_range
 
 __all__ = ["forget"]
 
@@ -30,8 +29,7 @@ def forget(chat: Conversation, argument: str) -> None:
     else:
         with memory.store.write():
             characters = sum(
-                forget_range(memory.store, memory.events, p.source_id, p.start, p.end)
-                for p in found
+                memory.forget_range(place.source_id, place.start, place.end) for place in found
             )
     memory.purge()
     for text in lost:

@@ -158,7 +158,6 @@ def forget(
 ) -> None:
     """Overwrite stored text, and every quote of it in answers. This cannot be undone."""
     from memagent.cli.chat.history import ChatHistory
-    from memagent.memory.store.forget import forget_range, forget_source
 
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         memory = workspace.memory()
@@ -170,10 +169,7 @@ def forget(
                 raise UsageError("forgetting cannot be undone: say --yes")
             typer.confirm(f"Forget {b - a:,} characters of {name}?", abort=True, err=True)
         lost = memory.spans.text(source.id, a, b)
-        if whole:
-            forgotten = forget_source(workspace.store, memory.events, source)
-        else:
-            forgotten = forget_range(workspace.store, memory.events, source.id, a, b)
+        forgotten = memory.forget_source(source) if whole else memory.forget_range(source.id, a, b)
         memory.purge()
         ChatHistory(workspace.settings.state_dir).forget(lost)
         say(f"forgot {forgotten:,} characters of {name}")

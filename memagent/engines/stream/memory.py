@@ -7,6 +7,7 @@ read anew where it is missing or of other weights. Knows nothing of questions an
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 from bisect import bisect_right
@@ -14,8 +15,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.events import Filter
 from memagent.types import Event
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from memagent.streaming.stream import Stream
 
 __all__ = ["StreamMemory"]
+
+logger = logging.getLogger(__name__)
 
 Span = tuple[int, int]
 _EVENTS_AT_ONCE = 64
@@ -138,7 +141,7 @@ class StreamMemory:
         try:
             save(self.stream)
         except (OSError, SafetensorError) as error:
-            self.memory.warn(f"the stream of {self.memory.namespace!r} was not saved: {error}")
+            logger.warning("the stream of %r was not saved: %s", self.memory.namespace, error)
             return
         self._saved, self._saved_at = len(self.places), self.stream.length
 
@@ -165,7 +168,7 @@ class StreamMemory:
                 raise
             # Whatever a damaged cache raises, the text is there to be read anew.
             where, why = self.memory.namespace, str(error).split("\n")[0]
-            self.memory.warn(f"the saved stream of {where!r} is damaged, all is read anew: {why}")
+            logger.warning("the saved stream of %r is damaged, all is read anew: %s", where, why)
             _clear(self.folder)
             self._begin()
 

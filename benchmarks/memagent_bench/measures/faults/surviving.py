@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.sentences import Segmenter
@@ -76,8 +77,8 @@ def compare_rebuilt(
         store, other = Store(path), Store(copy)
         different = asked = 0
         for name in namespaces:
-            memory = Namespace(store, name, embedder, index, _ignore, segmenter)
-            anew = Namespace(other, name, embedder, Path(folder) / "index", _ignore, segmenter)
+            memory = Namespace(store, name, embedder, index, segmenter)
+            anew = Namespace(other, name, embedder, Path(folder) / "index", segmenter)
             memory.catch_up()
             anew.rebuild()
             questions = _questions(memory, corpus)
@@ -105,7 +106,7 @@ def count_leaks(path: Path, index: Path, embedder: Embedder, namespaces: Mapping
     )
     leaks = int(row["n"]) if row else 0
     for name in namespaces:
-        memory = Namespace(store, name, embedder, index, _ignore)
+        memory = Namespace(store, name, embedder, index)
         foreign = [mark for other, mark in namespaces.items() if other != name]
         for mark in namespaces.values():
             for question in (mark, f"Note {mark}", f"section {mark} note"):
@@ -139,9 +140,10 @@ def _differ(ours: _Rankings, theirs: _Rankings) -> bool:
 def _ranked(memory: Namespace, question: str, vector: np.ndarray) -> _Rankings:
     """Score per place and channel."""
     memory.sync_index()
+    lexical = memory.retriever.lexical
     channels = {
-        "lexical": memory.lexical.search(memory.lexical.words(question), _DEPTH, Filter()),
-        "dense": memory.index.search(vector, _DEPTH),
+        "lexical": lexical.search(lexical.words(question), _DEPTH, Filter()),
+        "dense": memory.retriever.index.search(vector, _DEPTH),
     }
     return {name: _places(memory, dict(ranking)) for name, ranking in channels.items()}
 
@@ -164,7 +166,3 @@ def _agree(ours: Mapping[_Place, float], theirs: Mapping[_Place, float], close: 
             elif score > last:
                 return False
     return True
-
-
-def _ignore(line: str) -> None:
-    return None

@@ -24,7 +24,7 @@ from memagent_bench.measures.recall.baselines import BASELINES, Baselines
 from memagent_bench.measures.recall.score import BUDGETS, coverage, filled
 from memagent_bench.measures.recall.stored import Stored
 from memagent_bench.plots import lines
-from memagent_bench.report import Report, hash_of, percentile
+from memagent_bench.report import Report, fail_on_warnings, hash_of, percentile
 from memagent_bench.sample import thinned
 
 __all__ = ["measure", "plot"]
@@ -38,6 +38,7 @@ Tell = Callable[[str], None]
 Found = dict[str, list[tuple[str, list[float]]]]
 
 
+@fail_on_warnings()
 def measure(
     data: Sequence[Path], *, limit: int | None = None, ablate: bool = False, tell: Tell
 ) -> Report:

@@ -36,9 +36,7 @@ class Stored:
     ) -> None:
         self.history = history
         self.store = Store(folder / "memory.db")
-        self.memory = Namespace(
-            self.store, "default", embedder, folder / "index", _unexpected, segmenter
-        )
+        self.memory = Namespace(self.store, "default", embedder, folder / "index", segmenter)
         self._starts: dict[int, list[int]] = {}  # of the turns of a source, in characters
         self._numbers: dict[int, list[int]] = {}
         if any(turn.time for turn in history.turns):
@@ -98,7 +96,3 @@ class Stored:
         self._numbers[source.id] = list(range(len(said)))
         if self.memory.spans.text(source.id) != "".join(said):
             raise CheckError(f"{self.history.name} was not stored as it is")
-
-
-def _unexpected(line: str) -> None:
-    raise CheckError(f"the memory warned: {line}")
