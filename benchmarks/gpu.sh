@@ -1,5 +1,5 @@
 #!/bin/sh
-# Check and measure the kernels on a machine with a GPU that has torch and triton but not memagent:
+# Check and measure the kernels on a GPU machine that has torch and triton but not memagent:
 #   sh benchmarks/gpu.sh [tiny|full]
 # writes kernels.json and kernels.png to $OUT (default: benchmarks/results).
 set -eu
@@ -14,11 +14,11 @@ OUT=$(cd "$OUT" && pwd)
 export PYTHONPATH="$ROOT:$ROOT/benchmarks" PYTHONDONTWRITEBYTECODE=1
 cd "$OUT"
 
-# Tests that need what is not here are left out: the common conftest wants a store and an embedder.
+# The common conftest needs a store and an embedder, so it is not loaded.
 if [ -d "$ROOT/tests/kernels" ] && "$PYTHON" -c "import pytest" 2>/dev/null; then
     "$PYTHON" -m pytest -q --noconftest -p no:cacheprovider -c "$ROOT/pyproject.toml" \
         --rootdir "$ROOT" -o filterwarnings=default -k "bf16 or gpu or bfloat16" \
-        "$ROOT/tests/kernels" || [ $? -eq 5 ] # 5: none of that name
+        "$ROOT/tests/kernels" || [ $? -eq 5 ] # 5: no tests were collected
 fi
 
 "$PYTHON" - "${1:-full}" "$OUT" <<'PROGRAM'

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memagent.kernels.api import (
+        AttentionParams,
+        PageList,
         attend_pages,
         landmark_attention,
         merge_states,
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AttentionParams",
+    "PageList",
     "attend_pages",
     "landmark_attention",
     "merge_states",

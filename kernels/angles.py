@@ -1,7 +1,7 @@
 """Angles of rotary positions inside Triton kernels, exact at any distance without float64.
 
-A frequency is an int64 fraction of a turn (`rope.fixed_turns`): the product with a distance wraps
-at whole turns and leaves the fraction, which float32 holds to 6e-8 rad.
+A frequency is an int64 fraction of a turn (`rope.fixed_turns`): its product with a distance wraps
+around at whole turns and leaves the fraction, which float32 represents to 6e-8 rad.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _known: Any = WeakIdKeyDictionary()
 
 
 def turns_of(inv_freq: Tensor) -> Tensor:
-    """`fixed_turns`, worked out once for a tensor: a decoding step needs it in every layer."""
+    """`fixed_turns`, cached per tensor: a decoding step needs it in every layer."""
     version = 0 if inv_freq.is_inference() else inv_freq._version
     found = _known.get(inv_freq)
     if found is None or found[0] != version or inv_freq.is_inference():
@@ -34,9 +34,9 @@ def turns_of(inv_freq: Tensor) -> Tensor:
 
 @jit
 def cos_sin_of(product: tl.tensor) -> tl.tensor:
-    """Cosine and sine of distance x turns, an int64 product that has wrapped.
+    """Cosine and sine of distance x turns, an int64 product that has wrapped around.
 
-    Taylor series to 45 degrees, on the upper 32 bits of the turn: no slow path for large angles.
+    A Taylor series up to 45 degrees on the upper 32 bits of the turn; large angles cost no more.
     """
     upper = (product >> 32).to(tl.int32)
     quarter = ((upper >> 29) + 1) >> 1
@@ -52,7 +52,7 @@ def cos_sin_of(product: tl.tensor) -> tl.tensor:
 
 @jit
 def turned(source: tl.tensor, apart: tl.tensor, fits: tl.tensor, product: tl.tensor) -> tl.tensor:
-    """The halves of the vectors at `source`, `apart` from each other, turned in float32."""
+    """The two halves of the vectors at `source`, `apart` elements apart, rotated in float32."""
     first = tl.load(source, mask=fits, other=0.0).to(tl.float32)
     second = tl.load(source + apart, mask=fits, other=0.0).to(tl.float32)
     cos, sin = cos_sin_of(product)

@@ -1,8 +1,8 @@
 """Attention over page lists in Triton: one kernel for a decoded token and for a prompt's tile.
 
-A program holds a tile of queries that share a kv head and walks over its part of the list, one
-page a step. The queries are rotated once to the tile's first position and once a page from there,
-so pages are never rotated again. Parts of a list meet in `merge`.
+A program holds a tile of queries that share a kv head and iterates over its part of the list, one
+page per step. It rotates the queries once to the tile's first position, and from there once per
+page, so pages are never rotated. `merge` combines the parts of a list.
 
 Sources: FlashAttention-2 (arXiv:2307.08691) for the online softmax, Flash-Decoding for the parts,
 Landmark Attention (arXiv:2305.16300) for the gate. Knows nothing of how pages are chosen.
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from memagent.kernels.angles import cos_sin_of, turned, turns_of
 from memagent.kernels.launch import jit, power_of_two, precision, processors
-from memagent.kernels.layout import Attended
+from memagent.kernels.layout import Attended, AttentionParams, PageList
 from memagent.kernels.mass import group_mass
 from memagent.kernels.merge import merge
 
@@ -28,10 +28,10 @@ __all__ = ["Plan", "attend", "constants", "plan"]
 
 _LOG2E = math.log2(math.e)
 _LN2 = tl.constexpr(math.log(2.0))
-# Distances are compared in 32 bits; what lies further is as good as here.
+# Distances are compared in 32 bits; larger ones are clamped to this.
 _FAR = tl.constexpr(1 << 29)
 _SCAN = tl.constexpr(64)
-# Shared memory that the pages in flight may take; the smallest of the supported GPUs has 99 KB.
+# Shared memory for pages in flight; the smallest of the supported GPUs has 99 KB.
 _IN_FLIGHT = 72 << 10
 
 
@@ -41,7 +41,7 @@ def _span(
     begin: tl.tensor, entries: tl.tensor, number: tl.tensor, newest: tl.tensor, oldest: tl.tensor,
     window: tl.tensor, windowed: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """The first and last of `number` entries from `begin` of which the tile sees something."""
+    """The range of visible entries among the `number` entries from `begin`."""
     end = tl.minimum(begin + number, entries)
     low, high = end, begin
     step = tl.arange(0, _SCAN)
@@ -65,7 +65,7 @@ def _entry(
     pages: tl.tensor, page_pos: tl.tensor, page_lo: tl.tensor, page_hi: tl.tensor,
     page_group: tl.tensor, bias: tl.tensor, groups: tl.tensor, i: tl.tensor, end: tl.tensor,
 ) -> tl.tensor:  # fmt: skip
-    """Entry i of the list, the last component its group's bias; no slots where there is none."""
+    """Entry i of the list and the bias of its group; an entry without slots if i >= end."""
     there = i < end
     page = tl.load(pages + i, mask=there, other=-1).to(tl.int64)
     pos = tl.load(page_pos + i, mask=there, other=0).to(tl.int64)
@@ -83,7 +83,7 @@ def _near(distance: tl.tensor) -> tl.tensor:
 
 @jit
 def _tanh(x: tl.tensor) -> tl.tensor:
-    """Hyperbolic tangent; a polynomial near 0, where the quotient would cancel."""
+    """Hyperbolic tangent; a polynomial near 0, where the quotient loses precision."""
     small = tl.exp(-2.0 * tl.abs(x))
     size = (1.0 - small) / (1.0 + small)
     square = x * x
@@ -95,7 +95,7 @@ def _tanh(x: tl.tensor) -> tl.tensor:
 def _gate(
     logits: tl.tensor, seen: tl.tensor, slot: tl.tensor, owner: tl.tensor, landmark: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """Logits of a page, its landmark dropped and, outside group 0, its weight shared out inside."""
+    """Logits of a page without its landmark, whose weight they divide outside group 0."""
     marks = (slot == landmark)[None, :]
     gate = tl.sum(tl.where(marks, logits, 0.0), 1)
     gated = (tl.max((marks & seen).to(tl.int32), 1) > 0) & (owner > 0)
@@ -113,7 +113,7 @@ def _product(
     q_1: tl.tensor, q_2: tl.tensor, k_1: tl.tensor, k_2: tl.tensor, product: tl.tensor,
     exact: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """Queries turned by the distance to the page, rounded once, times its keys."""
+    """Queries rotated by the distance to the page, rounded once, times its keys."""
     cos, sin = cos_sin_of(product)
     cos, sin = cos[None, :], sin[None, :]
     s = tl.dot((q_1 * cos - q_2 * sin).to(k_1.dtype), k_1, input_precision=exact)
@@ -208,7 +208,7 @@ def _attend(
         top = higher
         if mass:
             tl.store(entry_lse + state * entries + i, _log_of(level, here), mask=live)
-        # The next step's line is read a step ahead: its loads then need not wait for it.
+        # The next entry is read one step ahead, so that the loads of its page need not wait.
         page, pos, lo, hi, owner, more = _entry(
             pages, page_pos, page_lo, page_hi, page_group, bias, groups, i + 1, end
         )
@@ -221,7 +221,7 @@ def _attend(
 
 
 class Plan(NamedTuple):
-    """How the queries are cut into tiles, and what the compiler is told."""
+    """How the queries are divided into tiles, and the compiler's options."""
 
     block_q: int
     block_m: int
@@ -230,7 +230,7 @@ class Plan(NamedTuple):
 
 
 def plan(group: int, tokens: int, slots: int, dim: int, dtype: torch.dtype) -> Plan:
-    """A tile of a token's heads when decoding, of more rows in a prompt; none of these spill."""
+    """One token's heads per tile in decoding, more rows in a prompt; none of these spill."""
     wide = power_of_two(dim)
     rows = 16 if dtype == torch.float32 else min(128, 64 * 128 // wide)
     block_q = max(1, min(tokens, rows // group))
@@ -241,14 +241,14 @@ def plan(group: int, tokens: int, slots: int, dim: int, dtype: torch.dtype) -> P
 
 
 def constants(
-    group: int, dim: int, slots: int, dtype: torch.dtype, landmark_slot: int | None,
-    softcap: float | None, window: int | None, mass: bool, made: Plan,
+    group: int, dim: int, slots: int, dtype: torch.dtype, params: AttentionParams, mass: bool,
+    made: Plan,
 ) -> dict[str, Any]:  # fmt: skip
-    """What is compiled into the kernel."""
+    """The compile-time constants of the kernel."""
     return {
         "group": group, "dim": dim, "slots": slots,
-        "landmark": -1 if landmark_slot is None else landmark_slot,
-        "capped": softcap is not None, "windowed": window is not None, "mass": mass,
+        "landmark": -1 if params.landmark_slot is None else params.landmark_slot,
+        "capped": params.softcap is not None, "windowed": params.window is not None, "mass": mass,
         "exact": precision(dtype), "block_q": made.block_q, "block_m": made.block_m,
         "block_p": power_of_two(slots), "block_h": power_of_two(dim // 2),
         "block_d": power_of_two(dim),
@@ -256,15 +256,14 @@ def constants(
 
 
 def attend(
-    q: Tensor, q_pos: Tensor, k_pages: Tensor, v_pages: Tensor, pages: Tensor, page_pos: Tensor,
-    page_lo: Tensor, page_hi: Tensor, page_group: Tensor, group_bias: Tensor, inv_freq: Tensor,
-    scale: float, landmark_slot: int | None = None, *, softcap: float | None = None,
-    window: int | None = None, mass: bool = True, splits: int | None = None,
+    q: Tensor, q_pos: Tensor, k_pages: Tensor, v_pages: Tensor, page_list: PageList,
+    params: AttentionParams, *, mass: bool = True, splits: int | None = None,
 ) -> Attended:  # fmt: skip
     """See `memagent.kernels.api.attend_pages`."""
     batch, heads, tokens, dim = q.shape
     kv_heads, slots = k_pages.shape[1:3]
-    entries, groups, group = pages.shape[2], group_bias.shape[2], heads // kv_heads
+    (_, list_heads, entries), groups = page_list.pages.shape, page_list.groups
+    group, softcap = heads // kv_heads, params.softcap
     made = plan(group, tokens, slots, dim, q.dtype)
     tiles = triton.cdiv(tokens, made.block_q)
     if splits is None:
@@ -275,17 +274,17 @@ def attend(
     kind = q.dtype if splits == 1 else torch.float32
     outs = torch.empty((splits, *q.shape), dtype=kind, device=q.device)
     lses = torch.empty((splits, batch, heads, tokens), **like)
-    # Entries of which a tile sees nothing are not visited.
+    # Entries that are invisible to a tile are not visited.
     entry_lse = torch.full((batch, heads, tokens, entries) if mass else (1,), -math.inf, **like)
-    lists = [t.contiguous() for t in (pages, page_pos, page_lo, page_hi, page_group, group_bias)]
+    columns = [t.contiguous() for t in (*page_list.columns.values(), page_list.group_bias)]
     _attend[(tiles, batch * kv_heads, splits)](
-        q, q_pos.contiguous(), k_pages, v_pages, *lists, turns_of(inv_freq), outs, lses, entry_lse,
-        scale / softcap if softcap else scale * _LOG2E, (softcap or 0.0) * _LOG2E,
-        min(window or 0, 2**31 - 1), tokens, entries, per_split, kv_heads, pages.shape[1], groups,
-        *q.stride(), *k_pages.stride(), *v_pages.stride(),
-        **constants(group, dim, slots, q.dtype, landmark_slot, softcap, window, mass, made),
+        q, q_pos.contiguous(), k_pages, v_pages, *columns, turns_of(params.inv_freq), outs, lses,
+        entry_lse, params.scale / softcap if softcap else params.scale * _LOG2E,
+        (softcap or 0.0) * _LOG2E, min(params.window or 0, 2**31 - 1), tokens, entries, per_split,
+        kv_heads, list_heads, groups, *q.stride(), *k_pages.stride(), *v_pages.stride(),
+        **constants(group, dim, slots, q.dtype, params, mass, made),
         num_warps=made.num_warps, num_stages=made.num_stages,
     )  # fmt: skip
     out, lse = (outs[0], lses[0]) if splits == 1 else merge(outs, lses, q.dtype)
-    share = group_mass(entry_lse, lse, page_group, groups, group) if mass else None
+    share = group_mass(entry_lse, lse, page_list.page_group, groups, group) if mass else None
     return Attended(out, lse, share)

@@ -1,8 +1,8 @@
 """Landmark Attention for training in Triton, forward and backward (arXiv:2305.16300).
 
 A tile of keys is one block of tokens with its landmark, padded to a power of two. Nothing larger
-than a tile is stored: the backward pass works the weights out again from lse, as FlashAttention-2
-does (arXiv:2307.08691), once by tiles of queries for dQ and once by blocks of keys for dK and dV.
+than a tile is stored: the backward pass recomputes the weights from lse, as FlashAttention-2 does
+(arXiv:2307.08691), once by tiles of queries for dQ and once by blocks of keys for dK and dV.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def _logits(
     s: tl.tensor, query: tl.tensor, at: tl.tensor, tokens: tl.tensor, turn: tl.tensor,
     block: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """Grouped logits of a tile [queries, one block], and what of it is the block's own business.
+    """Grouped logits of a tile [queries, one block], and the parts that the gradient needs.
 
-    Returns the logits (-inf where nothing is lent), the gate of queries of later blocks, which
-    queries those are, the shares inside the block, and where the landmark stands.
+    Returns the logits (-inf where invisible), the landmark's logit of each query, which queries
+    are in later blocks, the softmax inside the block, and which column is the landmark.
     """
     marks = (at == block - 1)[None, :]
     token = turn * block + at
@@ -186,7 +186,7 @@ def _backward_kv(
 
 
 def constants(share: int, dim: int, block: int, dtype: torch.dtype) -> dict[str, Any]:
-    """What is compiled into the kernels."""
+    """The compile-time constants of the kernels."""
     return {
         "share": share, "dim": dim, "block": block, "exact": precision(dtype),
         "block_q": 16 if dtype == torch.float32 else 64,
@@ -195,7 +195,7 @@ def constants(share: int, dim: int, block: int, dtype: torch.dtype) -> dict[str,
 
 
 def options(dim: int) -> dict[str, int]:
-    """What the compiler is told."""
+    """The compiler's options."""
     return {"num_warps": 4 if dim <= 64 else 8, "num_stages": 2}
 
 
@@ -207,12 +207,12 @@ class _Landmark(torch.autograd.Function):
         out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
         lse = torch.empty((batch, heads, tokens), dtype=torch.float32, device=q.device)
         sizes = constants(heads // k.shape[1], dim, block, q.dtype)
-        told = options(dim)
+        launch = options(dim)
         _forward[(triton.cdiv(tokens, sizes["block_q"]), batch * heads)](
-            q, k, v, out, lse, scale * _LOG2E, tokens, **sizes, **told
+            q, k, v, out, lse, scale * _LOG2E, tokens, **sizes, **launch
         )
         ctx.save_for_backward(q, k, v, out, lse)
-        ctx.sizes, ctx.told, ctx.scale = sizes, told, scale
+        ctx.sizes, ctx.options, ctx.scale = sizes, launch, scale
         return out
 
     @staticmethod
@@ -225,10 +225,10 @@ class _Landmark(torch.autograd.Function):
         dq, dk, dv = (torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in (q, k, v))
         shared = (q, k, v, got, lse, delta)
         rest = (ctx.scale * _LOG2E, ctx.scale, tokens)
-        sizes, told = ctx.sizes, ctx.told
+        sizes, launch = ctx.sizes, ctx.options
         tiles, blocks = (triton.cdiv(tokens, sizes[side]) for side in ("block_q", "block"))
-        _backward_q[(tiles, batch * heads)](*shared, dq, *rest, **sizes, **told)
-        _backward_kv[(blocks, batch * k.shape[1])](*shared, dk, dv, *rest, **sizes, **told)
+        _backward_q[(tiles, batch * heads)](*shared, dq, *rest, **sizes, **launch)
+        _backward_kv[(blocks, batch * k.shape[1])](*shared, dk, dv, *rest, **sizes, **launch)
         return dq, dk, dv, None, None
 
 

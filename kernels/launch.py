@@ -1,4 +1,4 @@
-"""What the Triton kernels are started with: the decorator, tile sizes, the size of the machine."""
+"""Helpers for launching Triton kernels: the decorator, tile sizes, the number of processors."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import triton
 
 __all__ = ["INTERPRETED", "jit", "power_of_two", "precision", "processors"]
 
-# Named with its type: Triton carries none, and an untyped decorator would untype every kernel.
+# Typed here: Triton has no types, and an untyped decorator would make every kernel untyped.
 jit: Callable[[Callable[..., Any]], Any] = triton.jit
 
-# What TRITON_INTERPRET said when Triton was imported: only then do kernels take CPU tensors.
+# TRITON_INTERPRET as it was when Triton was imported; only then do kernels accept CPU tensors.
 INTERPRETED: bool = triton.knobs.runtime.interpret
 
 
 def power_of_two(number: int, least: int = 16) -> int:
-    """The power of two that holds `number`; a side of a matrix product has at least 16."""
+    """The smallest power of two >= `number` and `least`; matrix products need sides of 16."""
     return max(least, 1 << max(0, number - 1).bit_length())
 
 
 def precision(dtype: torch.dtype) -> str:
-    """How a product multiplies: float32 stays float32, the halves are exact either way."""
+    """Input precision of a matrix product: full for float32; half precision is exact anyway."""
     return "ieee" if dtype == torch.float32 else "tf32"
 
 
 def processors(device: torch.device) -> int:
-    """Multiprocessors of a GPU; one where the interpreter runs the programs in turn."""
+    """Multiprocessors of a GPU; 1 under the interpreter, which runs programs one by one."""
     if device.type != "cuda":
         return 1
     return int(torch.cuda.get_device_properties(device).multi_processor_count)

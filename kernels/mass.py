@@ -1,6 +1,6 @@
-"""How much attention each group of pages got, from the log-sum of every entry, in Triton.
+"""Attention mass of each group of pages, from the log-sum-exp of every entry, in Triton.
 
-Sums run in a fixed order: the figures repeat to the last bit, which atomic additions would not.
+Sums run in a fixed order, so results are bit-identical between runs; atomic additions are not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _mass(
     share: tl.tensor, list_heads: tl.tensor, tokens: tl.tensor, entries: tl.tensor,
     groups: tl.tensor, block_t: tl.constexpr, block_e: tl.constexpr, block_g: tl.constexpr,
 ) -> None:  # fmt: skip
-    """A tile of groups of one query head: entries weigh exp(entry_lse - lse)."""
+    """A tile of groups of one query head; an entry has the weight exp(entry_lse - lse)."""
     pair = tl.program_id(0).to(tl.int64)
     batch, head = pair // heads, pair % heads
     owners = page_group + (batch * list_heads + head // share % list_heads) * entries
@@ -54,10 +54,10 @@ def _mass(
 def group_mass(
     entry_lse: Tensor, lse: Tensor, page_group: Tensor, groups: int, share: int
 ) -> Tensor:
-    """Weight of each group averaged over the queries that saw anything, [B, Hq, G] float32.
+    """Mass of each group averaged over the queries that saw any key, [B, Hq, G] float32.
 
-    entry_lse [B, Hq, T, M], lse [B, Hq, T], page_group [B, Hkv or 1, M]; `share` query heads use
-    one kv head.
+    entry_lse [B, Hq, T, M], lse [B, Hq, T], page_group [B, Hkv or 1, M]; `share` is the number of
+    query heads per kv head.
     """
     batch, heads, tokens, entries = entry_lse.shape
     out = torch.empty((batch, heads, groups), dtype=torch.float32, device=lse.device)

@@ -1,7 +1,7 @@
-"""Partial attention states over different keys made into one, in Triton.
+"""Merging partial attention states over disjoint keys, in Triton.
 
-The last step of attention that is split over programs (Flash-Decoding, PyTorch blog 2023); the
-sum is the one of "Online normalizer calculation for softmax", arXiv:1805.02867.
+The last step of attention that is split among programs (Flash-Decoding, PyTorch blog 2023). The
+sum is that of "Online normalizer calculation for softmax", arXiv:1805.02867.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _merge(
 
 
 def merge(outs: Tensor, lses: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
-    """See `memagent.kernels.api.merge_states`; `dtype` is that of the result, else that of outs."""
+    """See `memagent.kernels.api.merge_states`; `dtype` is the result's, by default that of outs."""
     parts, *shape, dim = outs.shape
     out = torch.empty((*shape, dim), dtype=dtype or outs.dtype, device=outs.device)
     lse = torch.empty(shape, dtype=torch.float32, device=outs.device)

@@ -1,7 +1,7 @@
-"""How well pages answer queries, in Triton: a product with one key, or Quest's bound in two.
+"""Scores of pages for queries, in Triton: one matrix product, or two for Quest's bound.
 
-The bound takes the larger of q x low and q x high in each number: the positive part of q times
-high plus the negative part times low (Quest, arXiv:2406.10774).
+The bound is the sum of max(q x low, q x high) over the dimensions: the positive part of q times
+high plus the negative part of q times low (Quest, arXiv:2406.10774).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The k largest scores of a row in Triton, exact: the k-th largest is found bit by bit.
+"""The exact k largest scores of a row, in Triton: the k-th largest is found bit by bit.
 
-Floats are read as whole numbers of the same order; 32 counts then fix the smallest that is in, and
-a running count puts the winners down in order. Long rows are cut, and the winners meet again.
+Floats are mapped to integers of the same order. 32 counts then determine the k-th largest, and a
+running count writes the winners in order. Long rows are divided into pieces; the winners of the
+pieces go through another round.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ def _select(
     scores: tl.tensor, out: tl.tensor, number: tl.tensor, k: tl.tensor, chunks: tl.tensor,
     chunk: tl.constexpr,
 ) -> None:  # fmt: skip
-    """The winners of one piece of one row, ascending; places that stay empty are left alone."""
+    """The winners of one piece of one row, ascending; unused places are not written."""
     row, piece = tl.program_id(0).to(tl.int64), tl.program_id(1)
     index = piece * chunk + tl.arange(0, chunk)
     value = tl.load(scores + row * number + index, mask=index < number, other=float("-inf"))
     value = value.to(tl.float32)
-    # Both zeros are equal; a negative float's bits fall where its value rises.
+    # Treat -0.0 as 0.0. The bits of a negative float decrease as its value increases.
     bits = tl.where(value == 0, 0.0, value).to(tl.uint32, bitcast=True)
     key = bits ^ tl.where(bits >> 31 != 0, 0xFFFFFFFF, 0x80000000)
     key = tl.where(value > float("-inf"), key, 0)
@@ -48,7 +49,7 @@ def select(scores: Tensor, k: int) -> Tensor:
     """See `memagent.kernels.api.select_pages`."""
     number = scores.shape[-1]
     rows = scores.reshape(-1, number).contiguous()
-    # A piece at least twice k: every round then leaves about half.
+    # A piece has at least 2k scores, so that every round halves the row at least.
     chunk = min(power_of_two(number, least=1), max(_CHUNK, power_of_two(2 * k)))
     chunks = max(1, triton.cdiv(number, chunk))
     shape = (rows.shape[0], chunks * k)
@@ -58,7 +59,7 @@ def select(scores: Tensor, k: int) -> Tensor:
             rows, chosen, number, k, chunks, chunk=chunk, num_warps=max(1, min(16, chunk // 256))
         )
     if chunks > 1:
-        # Ascending places keep the order of the pieces, so the first of equals is still first.
+        # Winners are in ascending order across pieces, so ties still go to the lower index.
         index = chosen.clamp(min=0).long()
         values = rows.gather(1, index).masked_fill(chosen < 0, float("-inf"))
         order = select(values, k)

@@ -1,6 +1,6 @@
-"""Mean, smallest and largest key of pages in Triton: what pages are chosen by.
+"""Mean, minimum and maximum of the keys of pages, in Triton; selectors score pages by them.
 
-Sources: InfLLM (arXiv:2402.04617) for one key a block, Quest (arXiv:2406.10774) for the bounds.
+Sources: InfLLM (arXiv:2402.04617) for one key per block, Quest (arXiv:2406.10774) for the bounds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _summarize(
     k_n: tl.tensor, k_h: tl.tensor, k_s: tl.tensor, k_d: tl.tensor, block_p: tl.constexpr,
     block_d: tl.constexpr,
 ) -> None:  # fmt: skip
-    """Some numbers of one head of one page, a few slots a step."""
+    """A tile of dimensions of one head of one page, a few slots per step."""
     entry, head = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     d = tl.program_id(2) * block_d + tl.arange(0, block_d)
     slot = tl.arange(0, block_p)

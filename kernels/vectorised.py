@@ -1,6 +1,6 @@
-"""Attention over pages in vectorised PyTorch: pages are gathered, then a few matrix products.
+"""Attention over pages in vectorised PyTorch: gather the pages, then a few matrix products.
 
-The path of a machine without a GPU; runs on any device that PyTorch knows.
+The implementation for machines without a GPU; runs on every PyTorch device.
 """
 
 from __future__ import annotations
@@ -8,16 +8,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memagent.kernels.layout import Attended
+from memagent.kernels.layout import Attended, AttentionParams, PageList
 from memagent.kernels.rope import cos_sin, turn
 
 __all__ = ["attend", "score", "select"]
 
-_NOTHING = float("-inf")
-# Queries (tokens x heads that share a kv head) from which turning keys costs less than queries.
+_NEG_INF = float("-inf")
+# From this many queries (tokens x heads per kv head) on, rotating the keys is cheaper than
+# rotating the queries once per page.
 _MANY = 64
-# Floats of one block of logits; more queries are worked on in turns.
-_AT_ONCE = 1 << 24
+# Floats in one block of logits; larger inputs are processed in several blocks of queries.
+_BLOCK_FLOATS = 1 << 24
 
 
 def attend(
@@ -25,62 +26,54 @@ def attend(
     q_pos: Tensor,
     k_pages: Tensor,
     v_pages: Tensor,
-    pages: Tensor,
-    page_pos: Tensor,
-    page_lo: Tensor,
-    page_hi: Tensor,
-    page_group: Tensor,
-    group_bias: Tensor,
-    inv_freq: Tensor,
-    scale: float,
-    landmark_slot: int | None = None,
+    page_list: PageList,
+    params: AttentionParams,
     *,
-    softcap: float | None = None,
-    window: int | None = None,
     mass: bool = True,
 ) -> Attended:
     """See `memagent.kernels.api.attend_pages`."""
     batch, heads, tokens, _ = q.shape
     kv_heads, slots = k_pages.shape[1:3]
-    count, groups = pages.shape[2], group_bias.shape[2]
+    pages, page_pos, groups = page_list.pages, page_list.page_pos, page_list.groups
+    count = pages.shape[2]
     exact = torch.promote_types(q.dtype, torch.float32)
-    live = pages >= 0
     keys, values = (_gather(t, pages, kv_heads, exact) for t in (k_pages, v_pages))
     first = q_pos[:, :1]
     slot = torch.arange(slots, device=q.device)
-    place = (page_pos - first[:, None])[..., None] + slot  # relative to the first query
-    inside = (slot >= page_lo[..., None]) & (slot < page_hi[..., None]) & live[..., None]
-    owner = page_group.clamp(0, groups - 1).long()
-    bias = group_bias.to(exact).gather(2, owner)
-    logits_of = _many if heads // kv_heads * tokens >= _MANY else _few
+    position = (page_pos - first[:, None])[..., None] + slot  # relative to the first query
+    inside = (slot >= page_list.page_lo[..., None]) & (slot < page_list.page_hi[..., None])
+    inside &= (pages >= 0)[..., None]
+    group = page_list.page_group.clamp(0, groups - 1).long()
+    bias = page_list.group_bias.to(exact).gather(2, group)
+    logits_of = _rotate_keys if heads // kv_heads * tokens >= _MANY else _rotate_queries
     outs, lses, sums = [], [], []
-    step = max(1, _AT_ONCE // max(1, batch * heads * count * slots))
+    step = max(1, _BLOCK_FLOATS // max(1, batch * heads * count * slots))
     for start in range(0, tokens, step):
         part = q[:, :, start : start + step].to(exact)
         at = q_pos[:, start : start + step] - first
-        logits = logits_of(part, at, keys, page_pos - first[:, None], inv_freq)
-        logits.mul_(scale)
-        if softcap is not None:
-            logits.div_(softcap).tanh_().mul_(softcap)
-        ahead = at[:, None, :, None, None] - place[:, :, None]
-        seen = inside[:, :, None] & (ahead >= 0)
-        if window is not None:
-            seen &= ahead < window
-        weight, lse = _softmax(logits, seen, bias, owner, landmark_slot)
-        outs.append(_lent(weight, values, inside))
+        logits = logits_of(part, at, keys, page_pos - first[:, None], params.inv_freq)
+        logits.mul_(params.scale)
+        if params.softcap is not None:
+            logits.div_(params.softcap).tanh_().mul_(params.softcap)
+        distance = at[:, None, :, None, None] - position[:, :, None]
+        seen = inside[:, :, None] & (distance >= 0)
+        if params.window is not None:
+            seen &= distance < params.window
+        weight, lse = _softmax(logits, seen, bias, group, params.landmark_slot)
+        outs.append(_weighted_sum(weight, values, inside))
         lses.append(lse)
         if mass:
-            sums.append(_by_group(weight, owner, groups))
+            sums.append(_sum_by_group(weight, group, groups))
     lse = torch.cat(lses, dim=2)
     group_mass = None
     if mass:
         total = torch.cat(sums, dim=2).sum(2)
-        group_mass = total / (lse > _NOTHING).sum(-1, keepdim=True).clamp(min=1)
+        group_mass = total / (lse > _NEG_INF).sum(-1, keepdim=True).clamp(min=1)
     return Attended(torch.cat(outs, dim=2).to(q.dtype), lse, group_mass)
 
 
 def _gather(store: Tensor, pages: Tensor, kv_heads: int, exact: torch.dtype) -> Tensor:
-    """The listed pages as [B, Hkv, M, P, D]; rows are copied whole, which is what memory likes."""
+    """The listed pages as [B, Hkv, M, P, D]; whole rows are copied, which is fastest."""
     _, _, slots, dim = store.shape
     head = torch.arange(kv_heads, device=store.device)[None, :, None]
     rows = pages.clamp(min=0).long() * kv_heads + head
@@ -88,11 +81,11 @@ def _gather(store: Tensor, pages: Tensor, kv_heads: int, exact: torch.dtype) -> 
     return flat.view(*rows.shape, slots, dim).to(exact)
 
 
-def _lent(weight: Tensor, values: Tensor, inside: Tensor) -> Tensor:
-    """The values [B, Hkv, M, P, D] in the proportion of weights [B, Hkv, R, T, M, P].
+def _weighted_sum(weight: Tensor, values: Tensor, inside: Tensor) -> Tensor:
+    """Sum of the values [B, Hkv, M, P, D] with weights [B, Hkv, R, T, M, P]: [B, Hq, T, D].
 
-    Slots that do not count may hold anything, NaN too, and 0 x NaN is NaN: they are blanked when
-    that shows, since blanking always would cost as much as gathering them.
+    Slots outside [lo, hi) may hold NaN, and 0 x NaN is NaN. They are zeroed only if the result is
+    not finite, since zeroing them costs as much as the gather.
     """
     batch, kv_heads, ratio, tokens, count, slots = weight.shape
     flat = weight.reshape(batch, kv_heads, ratio * tokens, count * slots)
@@ -103,8 +96,8 @@ def _lent(weight: Tensor, values: Tensor, inside: Tensor) -> Tensor:
     return out.view(batch, kv_heads * ratio, tokens, values.shape[-1])
 
 
-def _few(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> Tensor:
-    """Logits [B, Hkv, R, T, M, P] by turning each query once a page."""
+def _rotate_queries(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> Tensor:
+    """Logits [B, Hkv, R, T, M, P] by rotating each query once per page."""
     batch, kv_heads, count, slots, dim = keys.shape
     tokens = q.shape[2]
     ratio = q.shape[1] // kv_heads
@@ -116,11 +109,11 @@ def _few(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> 
     return found.view(batch, kv_heads, count, ratio, tokens, slots).permute(0, 1, 3, 4, 2, 5)
 
 
-def _many(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> Tensor:
-    """Logits [B, Hkv, R, T, M, P] by turning keys and queries once each."""
+def _rotate_keys(q: Tensor, at: Tensor, keys: Tensor, pos: Tensor, inv_freq: Tensor) -> Tensor:
+    """Logits [B, Hkv, R, T, M, P] by rotating keys and queries once each."""
     batch, kv_heads, count, slots, dim = keys.shape
     tokens = q.shape[2]
-    # A key's slot is part of its stored rotation already: only the page's place is missing.
+    # Stored keys are rotated by their slot already; only the page's position is missing.
     cos, sin = cos_sin(pos, inv_freq, q.dtype)
     placed = turn(keys, cos[..., None, :], sin[..., None, :])
     cos, sin = cos_sin(at, inv_freq, q.dtype)
@@ -134,7 +127,7 @@ def _softmax(
     logits: Tensor,
     seen: Tensor,
     bias: Tensor,
-    owner: Tensor,
+    group: Tensor,
     landmark_slot: int | None,
 ) -> tuple[Tensor, Tensor]:
     """Weights [B, Hkv, R, T, M, P] and lse [B, Hq, T]."""
@@ -142,10 +135,10 @@ def _softmax(
     seen = seen[:, :, None]
     if landmark_slot is not None:
         gate = logits[..., landmark_slot].clone()
-        gated = seen[..., landmark_slot] & (owner > 0)[:, :, None, None]
+        gated = seen[..., landmark_slot] & (group > 0)[:, :, None, None]
         seen = seen.clone()
         seen[..., landmark_slot] = False
-    logits = logits.masked_fill(~seen, _NOTHING)
+    logits = logits.masked_fill(~seen, _NEG_INF)
     if gate is not None and gated is not None:
         block = logits.logsumexp(-1).clamp(min=-1e30)
         logits = logits + torch.where(gated, gate - block, 0.0)[..., None]
@@ -161,11 +154,11 @@ def _softmax(
     return weight.view(shape), lse.view(batch, kv_heads * ratio, tokens)
 
 
-def _by_group(weight: Tensor, owner: Tensor, groups: int) -> Tensor:
+def _sum_by_group(weight: Tensor, group: Tensor, groups: int) -> Tensor:
     """Weights summed inside each group: [B, Hq, T, G]."""
     batch, kv_heads, ratio, tokens, _, _ = weight.shape
     of_page = weight.sum(-1)
-    index = owner.expand(-1, kv_heads, -1)[:, :, None, None].expand_as(of_page)
+    index = group.expand(-1, kv_heads, -1)[:, :, None, None].expand_as(of_page)
     summed = weight.new_zeros(batch, kv_heads, ratio, tokens, groups)
     summed.scatter_add_(4, index, of_page)
     return summed.view(batch, kv_heads * ratio, tokens, groups)
@@ -190,7 +183,7 @@ def score(
         found = rows @ mean.transpose(-1, -2)
     else:
         assert low is not None and high is not None
-        # The larger of q·low and q·high in each number, summed: two products of its two halves.
+        # max(q·low, q·high) per dimension, summed: the positive part of q takes high, the rest low.
         found = rows.clamp(min=0) @ high.transpose(-1, -2)
         found = found + rows.clamp(max=0) @ low.transpose(-1, -2)
     return found.float() if reduce == "none" else found.float().amax(2)
@@ -202,7 +195,7 @@ def select(scores: Tensor, k: int) -> Tensor:
     take = min(k, number)
     # A stable sort takes the first of equals, as the reference does.
     best, order = scores.sort(dim=-1, descending=True, stable=True)
-    order = order[..., :take].masked_fill(best[..., :take] == _NOTHING, number)
+    order = order[..., :take].masked_fill(best[..., :take] == _NEG_INF, number)
     chosen = order.sort(dim=-1).values
     chosen = chosen.masked_fill(chosen == number, -1).to(torch.int32)
     return torch.nn.functional.pad(chosen, (0, k - take), value=-1)

@@ -1,7 +1,4 @@
-"""Attention mass by stretch of history, added up over layers and steps: what an answer rests on.
-
-Knows nothing of where the masses come from.
-"""
+"""The attention mass of each recalled part of the history, summed over layers and steps."""
 
 from __future__ import annotations
 
@@ -9,25 +6,27 @@ from collections import defaultdict
 
 from torch import Tensor
 
-from memagent.streaming.stretches import Stretches
+from memagent.streaming.page_ranges import PageRanges
+from memagent.streaming.token_ranges import TokenRange
 
-__all__ = ["Masses"]
+__all__ = ["AttentionMass"]
 
 
-class Masses:
-    """Collects group masses [B, Hq, G] and gives shares by token span.
+class AttentionMass:
+    """Collects group masses [B, Hq, G] and reports them by token range.
 
-    Sums stay tensors while a layer's selection stays, so that collecting costs no look at them.
+    While a layer keeps its selection, the sum stays a tensor, so that collecting does not wait for
+    the GPU.
     """
 
     def __init__(self, page: int) -> None:
         self.page = page
-        self._open: dict[int, tuple[Stretches, Tensor]] = {}
-        self._sums: list[dict[tuple[int, int], float]] = []
+        self._open: dict[int, tuple[PageRanges, Tensor]] = {}
+        self._sums: list[dict[TokenRange, float]] = []
         self._steps: defaultdict[int, int] = defaultdict(int)
 
-    def add(self, layer: int, far: Stretches, mass: Tensor) -> None:
-        """One step of one layer; `far` has group numbers 1..G-1."""
+    def add(self, layer: int, far: PageRanges, mass: Tensor) -> None:
+        """Add one step of one layer; the groups of `far` are numbered 1 to G-1."""
         self._steps[layer] += 1
         if layer in self._open and self._open[layer][0] is far:
             self._open[layer] = (far, self._open[layer][1] + mass)
@@ -35,18 +34,19 @@ class Masses:
         self._settle(layer)
         self._open[layer] = (far, mass)
 
-    def shares(self, row: int = 0) -> dict[tuple[int, int], float]:
-        """Token span → its share of the attention, averaged over layers, heads and steps.
+    def shares(self, row: int = 0) -> dict[TokenRange, float]:
+        """Share of the attention of each token range, averaged over layers, heads and steps.
 
-        What is missing from 1 went to sinks and window.
+        The rest up to 1 went to the sinks and the window.
         """
         for layer in list(self._open):
             self._settle(layer)
         total = sum(self._steps.values()) or 1
         sums = self._sums[row] if row < len(self._sums) else {}
-        return {span: mass / total for span, mass in sorted(sums.items())}
+        return {tokens: mass / total for tokens, mass in sorted(sums.items())}
 
     def _settle(self, layer: int) -> None:
+        """Move the open sum of a layer to `_sums`."""
         if layer not in self._open:
             return
         far, mass = self._open.pop(layer)
@@ -56,9 +56,9 @@ class Masses:
             self._sums.append(defaultdict(float))
         for row in range(rows):
             for head in range(heads):
-                whole: dict[int, tuple[int, int]] = {}
-                for start, end, group in far.spans(self.page, row, head):
-                    known = whole.get(group, (start, end))
-                    whole[group] = (min(known[0], start), max(known[1], end))
-                for group, span in whole.items():
-                    self._sums[row][span] += by_head[row][head][group] / heads
+                whole: dict[int, TokenRange] = {}
+                for start, end, group in far.token_ranges(self.page, row, head):
+                    first, last = whole.get(group, (start, end))
+                    whole[group] = (min(first, start), max(last, end))
+                for group, tokens in whole.items():
+                    self._sums[row][tokens] += by_head[row][head][group] / heads

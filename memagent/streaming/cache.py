@@ -1,7 +1,7 @@
 """Keys and values of one layer as pages: an append-only log for each row of the batch.
 
-Logical pages number the log; `table` says in which physical page of the pool each one lies, or
-that a lower tier has it. Knows nothing of selection or attention.
+Logical pages number the log. `table` maps each to a physical page of the pool, or to -1 if a lower
+tier has it. Knows nothing of selection or attention.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ _EVICTED_AT_ONCE = 32
 
 
 class LayerCache:
-    """The pool [N, Hkv, P, D] of one layer; `limit` bounds its pages where `below` takes the rest.
+    """The page pool [N, Hkv, P, D] of one layer.
 
-    Every row of the batch has the same length. `step` is a clock for eviction: pages touched at
-    the present step stay, even if they are more than the limit.
+    `limit` bounds the pages per row if there is a tier `below` to take the others. Every row of the
+    batch has the same length. `step` is a clock for eviction: pages used in the current step stay,
+    even if there are more of them than the limit.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class LayerCache:
     def append(self, start: int, k: Tensor, v: Tensor) -> None:
         """Write tokens [start, start + T): k (rotated by slot) and v [B, Hkv, T, D]."""
         tokens = k.shape[2]
-        if start == 0 and self.below is not None:  # what a stream before this one left there
+        if start == 0 and self.below is not None:  # blocks of an older stream
             self.below.drop(lambda key: key[0] == self.layer)
         place = torch.arange(start, start + tokens, device=self.k.device)
         self.reserve(start // self.page, -(-(start + tokens) // self.page))
@@ -68,7 +69,7 @@ class LayerCache:
         self.length = start + tokens
 
     def reserve(self, first: int, end: int) -> None:
-        """See that logical pages [first, end) of every row are in the pool."""
+        """Bring the logical pages [first, end) of every row into the pool."""
         self._widen(end)
         there = self.table[:, first:end]
         if self.limit is not None:
@@ -77,13 +78,13 @@ class LayerCache:
         self._bring([(row, first + page) for row, page in missing])
 
     def resolve(self, pages: Tensor) -> Tensor:
-        """Physical pages for logical ones [B, H, M]; -1 stays. Brings back what was evicted."""
+        """Physical pages of logical ones [B, H, M]; -1 stays -1. Brings evicted pages back."""
         if self.length:
             self._widen(-(-self.length // self.page))
         rows = torch.arange(self.rows, device=pages.device)[:, None, None]
         found = self.table[rows, pages.clamp(min=0)]
         if self.below is not None:
-            # Marked first, so that bringing some pages back does not evict the others.
+            # Mark them as used first, so that bringing some back does not evict the others.
             if self.limit is not None:
                 self._touched.update(dict.fromkeys(found[found >= 0].tolist(), self.step))
             away = ((found < 0) & (pages >= 0)).nonzero().tolist()
@@ -93,7 +94,7 @@ class LayerCache:
         return found.masked_fill(pages < 0, -1)
 
     def overwrite(self, row: int, start: int, end: int) -> None:
-        """Fill the slots of tokens [start, end) with zeros, here and in the tiers below."""
+        """Zero the slots of tokens [start, end) here and drop their pages from the tiers below."""
         first, last = start // self.page, -(-end // self.page)
         self.reserve(first, last)
         for page in range(first, last):
@@ -107,10 +108,10 @@ class LayerCache:
             )
 
     def truncate(self, length: int) -> None:
-        """Drop the tokens from `length` on, in every tier."""
+        """Drop the tokens from `length` on from every tier."""
         kept = -(-length // self.page)
         if length % self.page:
-            self.reserve(kept - 1, kept)  # the last page will be written again
+            self.reserve(kept - 1, kept)  # the last page will be appended to
         for physical, (row, page) in list(self._owner.items()):
             if page >= kept:
                 self.table[row, page] = -1
@@ -121,13 +122,13 @@ class LayerCache:
         self.length = length
 
     def store(self) -> None:
-        """Hand the full pages, which nothing will change any more, to a tier that lasts."""
+        """Write the full pages, which no longer change, to a persistent tier."""
         assert self.below is not None
         self._put_below([p for p, (_, page) in self._owner.items() if self._full(page)])
         self.below.flush()
 
     def tail(self) -> Tensor:
-        """The page that is being filled, [2, B, Hkv, P, D]; zeros where the last one is full."""
+        """The page being filled, [2, B, Hkv, P, D]; zeros if the last page is full."""
         last = self.length // self.page
         if self.length % self.page == 0:
             shape = (2, self.rows, *self.k.shape[1:])
@@ -137,9 +138,9 @@ class LayerCache:
         return torch.stack((self.k[physical], self.v[physical]))
 
     def resume(self, length: int, tail: Tensor) -> None:
-        """Go on behind `length` tokens whose full pages a lower tier has."""
+        """Continue after `length` tokens whose full pages are in a lower tier."""
         last = length // self.page
-        if self.below is not None:  # pages of tokens that were read after the stream was saved
+        if self.below is not None:  # pages written after the stream was saved
             self.below.drop(lambda key: key[0] == self.layer and key[2] >= last)
         if length % self.page:
             self.reserve(last, last + 1)
@@ -164,13 +165,15 @@ class LayerCache:
         self.below.put(blocks)
 
     def _bring(self, wanted: list[tuple[int, int]]) -> None:
-        """Give each logical page (row, page) a place, filled from below if it was evicted."""
+        """Allocate each logical page (row, page); read it from below if it was evicted."""
         for row, page in wanted:
-            physical = self._place()
+            physical = self._allocate()
             if self._full(page):
                 block = self.below.get((self.layer, row, page)) if self.below else None
                 if block is None:
-                    raise EngineError(f"page {page} of layer {self.layer} is gone from the stream")
+                    raise EngineError(
+                        f"page {page} of layer {self.layer} is missing from the stream"
+                    )
                 self.k[physical], self.v[physical] = block.to(self.k).unbind()
             else:
                 self.k[physical] = 0
@@ -179,12 +182,12 @@ class LayerCache:
             self._owner[physical] = (row, page)
             self._touched[physical] = self.step
 
-    def _place(self) -> int:
+    def _allocate(self) -> int:
         size = self.k.shape[0]
         if not self._free and self.limit is not None and size >= self.limit:
             self._evict()
         if not self._free:
-            # Twice as large, up to the limit; beyond it a little, for a step that needs more.
+            # Double the pool up to the limit; grow a little beyond it if one step needs more.
             most = 2 * size if self.limit is None else max(self.limit, size + _EVICTED_AT_ONCE)
             self._grow(min(size, most - size))
         return self._free.pop()
@@ -196,7 +199,7 @@ class LayerCache:
         self._free = list(range(size + more - 1, size - 1, -1))
 
     def _evict(self) -> None:
-        """Make room: the pages that were touched longest ago go below."""
+        """Move the least recently used pages to the tier below."""
         idle = [
             number
             for number, (_, page) in self._owner.items()

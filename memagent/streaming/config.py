@@ -1,4 +1,4 @@
-"""How a stream remembers: sinks, local window, what is recalled and when; validates itself."""
+"""Settings of a stream: sinks, window, recall and its events. They validate themselves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Positions = Literal["compact", "constant", "true"]
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """When surprise begins a new event (EM-LLM, arXiv:2407.09450), in tokens.
+    """When surprise starts a new event (EM-LLM, arXiv:2407.09450).
 
-    A token does when its surprise exceeds mean + gamma × deviation of the last `tau` ones; events
-    hold `least` to `most` tokens. `refine` moves each boundary to where the similarity graph of
-    the keys between its neighbours is most modular.
+    A token starts an event if its surprise exceeds mean + gamma × standard deviation of the last
+    `tau` tokens. Events have `least` to `most` tokens. `refine` moves each boundary to the cut with
+    the highest modularity in the similarity graph of the keys of its two events.
     """
 
     gamma: float = 1.0
@@ -30,16 +30,23 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """Sizes in tokens. What a query sees: `sinks`, up to `budget` recalled tokens, the window.
+    """Sizes in tokens. A query attends to `sinks`, up to `budget` recalled tokens, and `window`.
 
-    window None keeps all history local, which is full attention. `refresh` is how many generated
-    tokens share one selection, made for the queries of as many last ones, and by how much the
-    window may outgrow its size in between; `chunk` is how many tokens of a prompt are read at once.
-    `landmark` is the id of a token that closes every page, for models trained so; the page before
-    the present one and those that reach into the window are then chosen before others, up to half
-    of the budget, and count in it.
-    `hot_pages` bounds the pages a layer keeps in memory, unless one step needs more; older ones go
-    to the folder given to the stream.
+    - page: slots of a page
+    - window: None keeps the whole history in the window, which is full attention
+    - contiguity: share of the budget for the neighbours of recalled events
+    - refresh: generated tokens per selection. A selection uses the queries of as many last tokens,
+      and the window may grow by as many until the next one.
+    - chunk: tokens of a prompt read at once
+    - selector: a name in `selectors.table.SELECTORS`
+    - positions: policy of virtual positions, see `positions.place`
+    - landmark: id of a token that ends every page, for models trained with it. The page before the
+      current one and those that reach into the window are then chosen first, up to half of the
+      budget.
+    - hot_pages: bound of the pages per layer in memory, unless one step needs more; older pages go
+      to the stream's folder
+
+    Raises UsageError for values that do not fit.
     """
 
     page: int = 64
@@ -61,7 +68,7 @@ class StreamConfig:
         window = self.window
         rules = (
             (self.page >= 2, f"page must be at least 2 slots, not {self.page}"),
-            (0 <= self.sinks <= self.page, f"sinks must lie in one page of {self.page}"),
+            (0 <= self.sinks <= self.page, f"sinks must fit into one page of {self.page}"),
             (window is None or window >= 1, f"window must be at least 1 token, not {window}"),
             (self.budget >= 0, f"budget must not be negative: {self.budget}"),
             (0 <= self.contiguity < 1, f"contiguity must be in [0, 1), not {self.contiguity}"),
@@ -98,6 +105,6 @@ class StreamConfig:
 
     @property
     def least_pages(self) -> int:
-        """Pages that one step may touch: fewer cannot be kept hot."""
+        """Pages that one step may use, the lower bound of `hot_pages`."""
         reach = (self.window or 0) + self.budget + self.refresh + self.chunk
         return reach // self.page + 8

@@ -19,12 +19,13 @@ def generate(
     temperature: float = 0.0,
     seed: int | None = None,
 ) -> Iterator[int]:
-    """Up to `most` tokens of a stream of one row, each read before the next; ends before `stop`.
+    """Yield up to `most` tokens, reading each into the stream; ends before a token of `stop`.
 
-    temperature 0 takes the most probable token. ValueError if nothing was read before.
+    Temperature 0 takes the most probable token. Raises ValueError if the stream has several rows or
+    has read nothing.
     """
     if stream.logits is None or stream.rows != 1:
-        raise ValueError("generation needs one row in which something was read")
+        raise ValueError("generation needs a stream of one row that has read at least one token")
     source = torch.Generator(stream.logits.device)
     if seed is not None:
         source.manual_seed(seed)

@@ -1,6 +1,6 @@
-"""The layers of a model as a stream sees them: each with its pages and summaries, one view.
+"""The layers of a model in a stream: pages and summaries of each, and one view for all.
 
-Implements what `binding` calls in place of the model's attention. Knows nothing of tokens.
+Implements the attention that `binding` calls in place of the model's own. Knows nothing of tokens.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from memagent.kernels.api import attend_pages
+from memagent.kernels.api import AttentionParams, PageList, attend_pages
 from memagent.kernels.rope import rotate
-from memagent.streaming.attention_mass import Masses
+from memagent.streaming.attention_mass import AttentionMass
 from memagent.streaming.binding import Layer
 from memagent.streaming.cache import LayerCache
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.events import EventLog
+from memagent.streaming.page_ranges import PageRanges
 from memagent.streaming.selectors.base import Far
 from memagent.streaming.selectors.table import SELECTORS
-from memagent.streaming.stretches import Stretches
 from memagent.streaming.summaries import Summaries
 from memagent.streaming.tiers import Tier
 from memagent.streaming.view import View
@@ -32,9 +32,10 @@ __all__ = ["Layers"]
 
 
 class Layers:
-    """Caches and summaries of every layer. `masses`, where set, collects attention by event.
+    """Caches and summaries of every layer.
 
-    `asked` are the last queries of each layer [B, Hq, n, D], those of `refresh` tokens at most.
+    `attention_mass`, if set, collects the attention of each event. `last_queries` holds the queries
+    [B, Hq, n, D] of the last `refresh` tokens or fewer, by layer.
     """
 
     def __init__(
@@ -52,9 +53,9 @@ class Layers:
         self.rows = rows
         self.selector = SELECTORS[config.selector]()
         self.view = View(config, rows)
-        self.masses: Masses | None = None
+        self.attention_mass: AttentionMass | None = None
         self.events: list[EventLog] = []
-        self.asked: dict[int, Tensor] = {}
+        self.last_queries: dict[int, Tensor] = {}
         self.caches = [
             LayerCache(
                 number, rows, layer.kv_heads, config.page, layer.dim,
@@ -68,13 +69,13 @@ class Layers:
         ]
 
     def begin(self, start: int, tokens: int) -> None:
-        """A step of `tokens` tokens behind `start` others comes."""
+        """Start a step that adds `tokens` tokens to `start` earlier ones."""
         self.view.begin(start, tokens)
         for cache in self.caches:
             cache.step += 1
 
     def end(self) -> None:
-        """The step is over: pages that became full are summarised."""
+        """End a step: summarise the pages that became full."""
         for cache, summaries in zip(self.caches, self.summaries, strict=True):
             summaries.add_pages(cache)
 
@@ -85,20 +86,20 @@ class Layers:
             cache.overwrite(row, start, end)
             summaries.forget(cache, row, start, end)
             summaries.renew(cache, start // page, -(-end // page))
-        self.asked.clear()
+        self.last_queries.clear()
         self.view.forget(row, start, end)
 
     def state(self) -> dict[str, Any]:
-        """All that `truncate` needs to come back to this point."""
+        """The state that `truncate` needs to return to this point."""
         return {
             "view": self.view.state(),
             "chosen": dict(self.view.chosen),
-            "asked": dict(self.asked),
+            "asked": dict(self.last_queries),
             "summaries": [summaries.state() for summaries in self.summaries],
         }
 
     def truncate(self, length: int, state: dict[str, Any]) -> None:
-        """Go back to `length` tokens, where `state` was taken."""
+        """Return to `length` tokens, where `state` was taken."""
         for cache, summaries, kept in zip(
             self.caches, self.summaries, state["summaries"], strict=True
         ):
@@ -106,7 +107,7 @@ class Layers:
             summaries.truncate(length, kept)
         self.view.restore(state["view"])
         self.view.chosen = dict(state["chosen"])
-        self.asked = dict(state["asked"])
+        self.last_queries = dict(state["asked"])
 
     def attend(
         self,
@@ -127,47 +128,45 @@ class Layers:
         cache.append(start, rotate(k, slot, shape.inv_freq), v)
         if sliding is None:
             self.summaries[layer].vote(start, q, k, scale)
-            choose = partial(self._choose, layer, self._asked(layer, q), scale)
-            listed, where, at = self.view.lists(layer, choose)
+            choose = partial(self._choose, layer, self._queries(layer, q), scale)
+            ranges, page_pos, start_pos = self.view.lists(layer, choose)
         else:
-            listed, where, at = self.view.sliding(sliding, q.device)
-        watched = self.masses is not None and sliding is None and listed.groups > 1
-        pages = cache.resolve(listed.page)  # first: the pool may grow
+            ranges, page_pos, start_pos = self.view.sliding(sliding, q.device)
+        landmark = None if self.config.landmark is None else self.config.page - 1
+        page_list = PageList(
+            cache.resolve(ranges.page),  # before cache.k is read: the pool may grow
+            page_pos,
+            ranges.lo,
+            ranges.hi,
+            ranges.group,
+            q.new_zeros(self.rows, ranges.page.shape[1], ranges.groups),
+        )
         found = attend_pages(
             q,
-            at[:, None] + torch.arange(q.shape[2], device=q.device),
+            start_pos[:, None] + torch.arange(q.shape[2], device=q.device),
             cache.k,
             cache.v,
-            pages,
-            where,
-            listed.lo,
-            listed.hi,
-            listed.group,
-            q.new_zeros(self.rows, listed.page.shape[1], listed.groups),
-            shape.inv_freq,
-            scale,
-            None if self.config.landmark is None else self.config.page - 1,
-            softcap=softcap,
-            window=sliding,
-            mass=watched,
+            page_list,
+            AttentionParams(shape.inv_freq, scale, softcap, sliding, landmark),
+            mass=self.attention_mass is not None and sliding is None and ranges.groups > 1,
         )
-        if self.masses is not None and found.group_mass is not None:
-            self.masses.add(layer, self.view.chosen[layer], found.group_mass)
+        if self.attention_mass is not None and found.group_mass is not None:
+            self.attention_mass.add(layer, self.view.chosen[layer], found.group_mass)
         return found.out
 
-    def _asked(self, layer: int, q: Tensor) -> Tensor:
-        """The queries of this step, behind those of the last `refresh` tokens if they are fewer.
+    def _queries(self, layer: int, q: Tensor) -> Tensor:
+        """The queries of this step, preceded by earlier ones if they are fewer than `refresh`.
 
-        What a question looked for is still looked for while it is being answered.
+        An answer is therefore generated with what its question was looking for.
         """
         count = self.config.refresh
-        if layer in self.asked and q.shape[2] < count:
-            q = torch.cat((self.asked[layer], q), dim=2)[:, :, -count:]
-        self.asked[layer] = q[:, :, -count:].clone()
+        if layer in self.last_queries and q.shape[2] < count:
+            q = torch.cat((self.last_queries[layer], q), dim=2)[:, :, -count:]
+        self.last_queries[layer] = q[:, :, -count:].clone()
         return q
 
-    def _choose(self, layer: int, q: Tensor, scale: float, carry: Stretches | None) -> Stretches:
-        """The far stretches of a layer for such queries."""
+    def _choose(self, layer: int, q: Tensor, scale: float, carry: PageRanges | None) -> PageRanges:
+        """The ranges of the far history that the queries of a layer select."""
         config, view = self.config, self.view
         far = Far(
             page=config.page,
@@ -181,20 +180,20 @@ class Layers:
             summaries=self.summaries[layer],
             events=[log.done for log in self.events],
             hidden=view.unseen,
-            pinned=view.wanted(),
+            pinned=view.required(),
             inv_freq=self.layers[layer].inv_freq,
             scale=scale,
-            apart=self.masses is not None,
+            separate_events=self.attention_mass is not None,
         )
         return self.selector.choose(far, q, carry)
 
     def keys(self, row: int, start: int, end: int) -> np.ndarray:
-        """Unrotated keys [n, d] of the middle layer, all heads beside one another."""
+        """Unrotated keys [n, d] of the middle layer, its heads concatenated."""
         layer = len(self.layers) // 2
         cache = self.caches[layer]
         token = torch.arange(start, end, device=cache.k.device)
-        where = cache.resolve((token // cache.page).expand(self.rows, 1, -1))[row, 0]
+        pages = cache.resolve((token // cache.page).expand(self.rows, 1, -1))[row, 0]
         slot = token % cache.page
-        keys = rotate(cache.k[where, :, slot], -slot[:, None], self.layers[layer].inv_freq)
+        keys = rotate(cache.k[pages, :, slot], -slot[:, None], self.layers[layer].inv_freq)
         found: np.ndarray = keys.flatten(1).float().cpu().numpy()
         return found

@@ -1,4 +1,4 @@
-"""Loading a model and its tokenizer, from a folder or by a name that Transformers knows."""
+"""Loading a model and its tokenizer from a folder or by a Hugging Face name."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _FAILURES = (OSError, ValueError, KeyError, ImportError, RuntimeError, Safetenso
 
 
 def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """bfloat16 on a GPU where there is one, else float32 on the CPU.
+    """The model in bfloat16 on a GPU if there is one, else in float32 on the CPU.
 
-    EngineError in one line where there is no model or it cannot be loaded.
+    Raises EngineError, with one line, if there is no such model or it cannot be loaded.
     """
-    place = _place(name)
+    source = _source(name)
     quiet: Any = logging
     quiet.disable_progress_bar()
     quiet.set_verbosity_error()
@@ -37,8 +37,8 @@ def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
     except _FAILURES as error:
         why = str(error).strip().split("\n")[0]
         raise EngineError(f"the model {name!r} cannot be loaded: {why}") from error
@@ -46,11 +46,11 @@ def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return found, tokenizer
 
 
-def _place(model: str) -> str:
-    """What Transformers is to load: a folder, or a name; EngineError where no model lies."""
+def _source(model: str) -> str:
+    """The folder or name to load; EngineError for a folder without a model."""
     folder = Path(model).expanduser()
     if (folder / "config.json").is_file():
         return str(folder)
     if folder.exists() or folder.is_absolute() or model.startswith("."):
-        raise EngineError(f"the model {model!r} cannot be loaded: no config.json lies there")
+        raise EngineError(f"the model {model!r} cannot be loaded: it has no config.json")
     return model

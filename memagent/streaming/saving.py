@@ -1,7 +1,7 @@
-"""A stream on disk: saved in one process, gone on with in another, with the same next logits.
+"""Saving a stream to disk and resuming it in another process, with the same next logits.
 
-Full pages lie in the stream's own page files; this adds the rest: the page being filled, the
-summaries, tokens, events and what the model expects next. Knows nothing of stores.
+Full pages are in the stream's own page files. The state file holds the rest: the page being filled,
+the summaries, tokens, events and the next logits. Knows nothing of stores.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from memagent.errors import EngineError, UsageError
 from memagent.streaming.binding import fingerprint
 from memagent.streaming.config import Segmentation, StreamConfig
+from memagent.streaming.page_ranges import PageRanges
 from memagent.streaming.stream import STATE, Stream
-from memagent.streaming.stretches import Stretches
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,13 +31,13 @@ _LISTS = ("page", "lo", "hi", "group")
 def save(stream: Stream) -> None:
     """Write the stream to its folder; UsageError if it has none.
 
-    The state file is replaced in one move and comes last: a save that is killed leaves the state
-    before it, whose page files are all still there.
+    The state file is written last and replaced atomically. A save that is killed leaves the
+    previous state, whose page files all still exist.
     """
     from safetensors.torch import save_file
 
     if stream.folder is None:
-        raise UsageError("a stream is saved in the folder that it was opened with; it has none")
+        raise UsageError("this stream cannot be saved: it was opened without a folder")
     tensors: dict[str, Tensor] = {"tokens": stream.tokens, "surprise": stream.surprise}
     if stream.logits is not None:
         tensors["logits"] = stream.logits
@@ -45,7 +45,9 @@ def save(stream: Stream) -> None:
         cache.store()
         tensors[f"{number}.tail"] = cache.tail()
         tensors.update({f"{number}.{k}": t for k, t in stream.layers.summaries[number].tensors_of})
-    tensors.update({f"{number}.asked": queries for number, queries in stream.layers.asked.items()})
+    tensors.update(
+        {f"{number}.asked": queries for number, queries in stream.layers.last_queries.items()}
+    )
     for number, far in stream.view.chosen.items():
         tensors.update({f"{number}.far.{name}": getattr(far, name) for name in _LISTS})
     about = {
@@ -61,7 +63,7 @@ def save(stream: Stream) -> None:
     }
     path = stream.folder / STATE
     fresh = path.with_suffix(".new")
-    # Shared storage is written once each: views are copied first.
+    # safetensors refuses tensors that share storage: copy them.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     save_file(copies, fresh, metadata={"about": json.dumps(about)})
     fresh.replace(path)
@@ -74,11 +76,11 @@ def resume(
     *,
     host_pages: int | None = None,
 ) -> Stream | None:
-    """The stream saved in `folder`, or None where there is none of this model's.
+    """The stream saved in `folder`, or None if there is none of this model.
 
-    Keys and values of other weights are of no use: a folder of theirs is left alone. `config`
-    replaces the saved one, if what was kept by that one serves it, else None too. EngineError if
-    the files are damaged.
+    A stream of other weights is left alone, since its keys and values are useless for this model.
+    `config` replaces the saved configuration; None is returned if the saved pages and summaries do
+    not fit it. Raises EngineError if the files are damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -130,8 +132,8 @@ def _restore(stream: Stream, tensors: dict[str, Tensor], about: dict[str, Any]) 
             stream.length,
         )
         if "asked" in own:
-            stream.layers.asked[number] = own["asked"].to(device)
+            stream.layers.last_queries[number] = own["asked"].to(device)
         if "far.page" in own:
             lists = [own[f"far.{name}"].to(device) for name in _LISTS]
             groups = 1 + max([0, *lists[3].flatten().tolist()])
-            stream.view.chosen[number] = Stretches.of(lists, groups)
+            stream.view.chosen[number] = PageRanges.from_tensors(lists, groups)

@@ -1,7 +1,7 @@
-"""One unbounded stream of tokens inside one model: read, generate, forget, go back.
+"""An unbounded stream of tokens in one model: read, forget, rewind.
 
-What a step attends to is decided here; how, by the kernels; which far pages, by a selector.
-Knows nothing of stores, prompts or tokenizers.
+`view` decides what a step attends to, a selector which far pages, the kernels compute it. Knows
+nothing of stores, prompts or tokenizers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from memagent.streaming.attention_mass import Masses
+from memagent.streaming.attention_mass import AttentionMass
 from memagent.streaming.binding import bind, fingerprint, running
 from memagent.streaming.config import StreamConfig
 from memagent.streaming.events import EventLog
@@ -32,7 +32,7 @@ STATE = "state.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A point that a stream can go back to."""
+    """A point that a stream can return to."""
 
     length: int
     logits: Tensor | None
@@ -41,13 +41,14 @@ class Mark:
 
 
 class Stream:
-    """`rows` histories of equal length read by one model in step.
+    """`rows` histories of equal length, read by one model in lockstep.
 
-    `tokens` [B, length] and `surprise` [B, length] (nats, NaN where nothing was expected) are
-    those read so far, `logits` [B, V] what is expected next, `view` what a step sees of them,
-    `notes` what the stream's owner wants saved with it (JSON).
-    Full pages that do not fit into `hot_pages` go to files in `folder`; without one they are read
-    again from `tokens` when they are wanted.
+    `tokens` [B, length] are the tokens read so far and `surprise` [B, length] their surprise in
+    nats, NaN where there was no prediction. `logits` [B, V] predict the next token. `view` decides
+    what a step attends to. `notes` is JSON data of the owner that is saved with the stream.
+
+    Full pages that do not fit into `hot_pages` go to files in `folder`; without a folder, the model
+    reads them again from `tokens` when they are needed.
     """
 
     def __init__(
@@ -88,10 +89,10 @@ class Stream:
         return self.tokens.shape[1]
 
     def read(self, tokens: Tensor, cuts: Collection[int] = ()) -> Tensor:
-        """Take tokens [B, T] in; returns the surprise [B, T'] of all that was taken in, in nats.
+        """Read tokens [B, T]; returns the surprise [B, T'] of all tokens read, in nats.
 
-        T' is larger than T by the landmarks that were put in. At each of `cuts`, counted in
-        `tokens`, an event begins whatever its surprise; for streams without landmarks.
+        T' is T plus the number of landmarks that were inserted. An event starts at each index of
+        `cuts` into `tokens`, whatever the surprise there; only for streams without landmarks.
         """
         start = self.length
         self._cuts = {start + place for place in cuts}
@@ -100,46 +101,48 @@ class Stream:
         return self.surprise[:, start:]
 
     def cut(self) -> None:
-        """The next token begins an event in every row: a turn, a role, a document ends here."""
+        """Start an event at the next token of every row, as at the end of a turn or document."""
         for events in self.events:
             events.cut()
 
     def forget(self, row: int, start: int, end: int) -> None:
         """Overwrite the tokens [start, end) of a row and their keys and values in every tier.
 
-        They are never attended to again. Later tokens were computed while these were seen: only
-        reading them anew removes what they may carry of it.
+        They are never attended to again. Later tokens were computed while these were visible and
+        may carry traces of them; only reading those again removes the traces.
+
+        Raises ValueError if the tokens are not in the stream.
         """
         if not 0 <= start < end <= self.length:
-            raise ValueError(f"[{start}, {end}) does not lie in a stream of {self.length} tokens")
+            raise ValueError(f"[{start}, {end}) is not inside a stream of {self.length} tokens")
         self.tokens[row, start:end] = 0
         self.surprise[row, start:end] = float("nan")
         self.layers.forget(row, start, end)
 
     @cached_property
     def weights(self) -> str:
-        """The fingerprint of the model; made once, since it reads every weight."""
+        """The fingerprint of the model; cached, since it reads every weight."""
         return fingerprint(self.model)
 
-    def watch(self) -> Masses:
-        """Collects attention by event from the next step on, until `unwatch`."""
-        self.layers.masses = Masses(self.config.page)
+    def watch(self) -> AttentionMass:
+        """Collect the attention mass of each event from the next step on, until `unwatch`."""
+        self.layers.attention_mass = AttentionMass(self.config.page)
         self.view.renew()
-        return self.layers.masses
+        return self.layers.attention_mass
 
     def unwatch(self) -> None:
-        """Stop collecting."""
-        self.layers.masses = None
+        """Stop collecting attention mass."""
+        self.layers.attention_mass = None
 
     def mark(self) -> Mark:
-        """The present point."""
+        """The current point, for `rewind`."""
         events = tuple(log.state() for log in self.events)
         return Mark(self.length, self.logits, events, self.layers.state())
 
     def rewind(self, mark: Mark) -> None:
-        """Go back to a mark: what was read since is dropped from every tier.
+        """Return to a mark and drop what was read since from every tier.
 
-        What was forgotten since is not there again: marks from before a `forget` are of no use.
+        `forget` cannot be undone, so marks from before a `forget` are invalid.
         """
         self.tokens = self.tokens[:, : mark.length].clone()
         self.surprise = self.surprise[:, : mark.length].clone()
@@ -149,7 +152,7 @@ class Stream:
         self.layers.truncate(mark.length, mark.layers)
 
     def bytes(self) -> dict[str, int]:
-        """Memory by part: keys and values in the pools, summaries, tokens."""
+        """Memory in bytes of the page pools, the summaries and the tokens."""
         return {
             "pools": sum(cache.bytes() for cache in self.layers.caches),
             "summaries": sum(summaries.bytes() for summaries in self.layers.summaries),
@@ -157,9 +160,9 @@ class Stream:
         }
 
     def _step(self, tokens: Tensor) -> None:
-        """One forward call; afterwards the tokens are part of the history."""
+        """Run the model once and add the tokens to the history."""
         start, count = self.length, tokens.shape[1]
-        if start == 0 and self.folder is not None:  # another stream's, whose pages go as well
+        if start == 0 and self.folder is not None:  # the state of an older stream
             (self.folder / STATE).unlink(missing_ok=True)
         self.layers.begin(start, count)
         device = self.model.device
@@ -170,7 +173,7 @@ class Stream:
                 use_cache=False,
             ).logits
         surprise = self._surprise(tokens, logits)
-        # What follows a block is predicted at its last token of text, not at the landmark.
+        # The token after a block is predicted at its last text token, not at its landmark.
         last = count - 1 - int(self.config.landmark == int(tokens[0, -1]))
         if last >= 0:
             self.logits = logits[:, last].clone()
@@ -185,7 +188,7 @@ class Stream:
                     self.view.renew()
 
     def _surprise(self, tokens: Tensor, logits: Tensor) -> Tensor:
-        """-log p of each new token [B, T]; NaN for the first of a stream and for landmarks."""
+        """-log p of each new token [B, T]; NaN for the first token and for landmarks."""
         first = logits[:, :1] * float("nan") if self.logits is None else self.logits[:, None]
         before = torch.cat((first, logits[:, :-1]), dim=1).float()
         wanted = tokens.to(before.device)[..., None]
@@ -195,7 +198,7 @@ class Stream:
         return found
 
     def _pieces(self, tokens: Tensor) -> Iterator[Tensor]:
-        """The tokens in steps; with landmarks, no step crosses a page, and each page is closed."""
+        """The tokens in steps; with landmarks, each page is a step of its own and ends with one."""
         page, mark = self.config.page, self.config.landmark
         done = 0
         while done < tokens.shape[1]:
@@ -209,11 +212,11 @@ class Stream:
             yield piece
 
     def _encode(self, row: int, page: int) -> list[Tensor]:
-        """The blocks of a page as the model makes them from the text, with some pages before it."""
+        """Recompute the blocks of a page from its text, after a few pages of context."""
         size, marked = self.config.page, self.config.landmark is not None
         context = min(page, _CONTEXT_PAGES)
         config = replace(self.config, hot_pages=None, window=None, sinks=0)
-        if marked:  # block by block, all earlier ones in reach
+        if marked:  # block by block, with all earlier ones selectable
             config = replace(config, selector="landmark", budget=context * size)
         else:
             config = replace(config, selector="recent", chunk=(context + 1) * size)

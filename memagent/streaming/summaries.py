@@ -1,6 +1,7 @@
-"""What a layer keeps of each page and event to be found by, long after its keys have moved away.
+"""Summary keys of the pages and events of a layer, by which selectors find them.
 
-Written once a page is full. Knows nothing of how it is used to choose.
+They stay in memory after the pages themselves have moved to a lower tier, and are written once a
+page is full. Knows nothing of selectors.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from memagent.streaming.cache import LayerCache
 
 __all__ = ["Summaries"]
 
-_REACH = 64  # later queries that vote for a token
+_REACH = 64  # tokens from which later queries vote for a token
 _VOTES = 4  # representative tokens of an event
 
 
 class Summaries:
-    """Keys [B, Hkv, N, D] by which pages are found, those of `names` only.
+    """Summary keys [B, Hkv, N, D] of pages and events; only those of `names` are kept.
 
-    mean, low and high are over a page's slots, `last` is its last slot, where a landmark stands;
-    `received` [B, Hkv, tokens] is the attention each token got from the queries within 64 tokens
-    behind it; it weights the mean of a page (`weighted`), and picks the representative tokens of
-    an event (`event`).
+    - mean, low, high: mean, minimum and maximum over the slots of a page
+    - last: the last slot of a page, which holds its landmark
+    - weighted: mean over the slots, weighted by the attention they received
+    - event: the representative keys of an event, see `representatives`
+
+    `received` [B, Hkv, tokens] is the attention that each token got from the queries up to 64
+    tokens after it; `weighted` and `event` need it.
     """
 
     def __init__(
@@ -46,18 +50,18 @@ class Summaries:
         }
         self.received = torch.zeros(rows, heads, 4096 if self.votes else 0, device=device)
         self.recent = torch.zeros(rows, heads, 0, dim, dtype=dtype, device=device)
-        # Keys of the events [Hkv, E, D] of each row, and the events that they stand for.
+        # The keys [Hkv, E, D] of the events of each row, and the events themselves.
         self.keys = [torch.zeros(heads, 64, dim, dtype=dtype, device=device) for _ in range(rows)]
         self.events: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
 
     def __getitem__(self, name: str) -> Tensor:
-        """The summary of that name over all full pages, [B, Hkv, pages, D]."""
+        """The summary `name` of all full pages, [B, Hkv, pages, D]."""
         return self.tensors[name][:, :, : self.pages]
 
     def vote(self, start: int, q: Tensor, k: Tensor, scale: float) -> None:
-        """Let the new queries q [B, Hq, T, D] vote for the tokens at and just before them.
+        """Add the attention of the new queries q [B, Hq, T, D] to the last 64 tokens' `received`.
 
-        k [B, Hkv, T, D]; both unrotated: at this reach the order of tokens says little.
+        k [B, Hkv, T, D]; both unrotated, since positions matter little at this distance.
         """
         if not self.votes:
             return
@@ -80,7 +84,7 @@ class Summaries:
         self._length = end
 
     def add_pages(self, cache: LayerCache) -> None:
-        """Summarise the pages that have become full."""
+        """Summarise the pages that became full."""
         full = cache.length // cache.page
         if full <= self.pages:
             return
@@ -88,11 +92,11 @@ class Summaries:
         self.pages = full
 
     def renew(self, cache: LayerCache, first: int, end: int) -> None:
-        """Summarise pages [first, end) again, whose slots have changed."""
+        """Summarise pages [first, end) again after their slots changed."""
         self._make(cache, range(first, min(end, self.pages)))
 
     def forget(self, cache: LayerCache, row: int, start: int, end: int) -> None:
-        """Leave nothing of the tokens [start, end), whose keys are zeros by now."""
+        """Remove every trace of the tokens [start, end), whose keys are already zero."""
         if not self.votes:
             return
         self.received[row, :, start:end] = 0
@@ -102,7 +106,7 @@ class Summaries:
                 self.keys[row][:, number] = self._representative(cache, row, span)
 
     def state(self) -> dict[str, Any]:
-        """What later tokens change of what is kept of earlier ones, for `truncate`."""
+        """The parts of the summaries that later tokens change, for `truncate`."""
         return {
             "pages": self.pages,
             "received": self.received[:, :, : self._length][:, :, -_REACH:].clone(),
@@ -111,7 +115,7 @@ class Summaries:
         }
 
     def truncate(self, length: int, state: dict[str, Any]) -> None:
-        """Go back to `length` tokens, where `state` was taken."""
+        """Return to `length` tokens, where `state` was taken."""
         self.pages, self.recent, self._length = state["pages"], state["recent"], length
         if self.votes:
             reach = state["received"].shape[2]
@@ -121,9 +125,10 @@ class Summaries:
             del events[count:]
 
     def representatives(self, cache: LayerCache, row: int, events: list[tuple[int, int]]) -> Tensor:
-        """Keys [Hkv, E, D] of a row's first E events: means of the 4 keys most attended to.
+        """Keys [Hkv, E, D] of the first E events of a row.
 
-        Source: InfLLM (arXiv:2402.04617), EM-LLM (arXiv:2407.09450).
+        The key of an event is the mean of its 4 keys that received most attention. Sources: InfLLM
+        (arXiv:2402.04617), EM-LLM (arXiv:2407.09450).
         """
         known, made = self.events[row], []
         for span in events[len(known) :]:
@@ -145,7 +150,7 @@ class Summaries:
 
     @property
     def tensors_of(self) -> list[tuple[str, Tensor]]:
-        """Name and tensor of everything that `restore` needs."""
+        """Names and tensors that `restore` takes."""
         parts = [*self.tensors.items(), ("received", self.received), ("recent", self.recent)]
         return [*parts, *((f"events{row}", keys) for row, keys in enumerate(self.keys))]
 
@@ -156,14 +161,14 @@ class Summaries:
         pages: int,
         length: int,
     ) -> None:
-        """Take over what another process kept."""
+        """Load the summaries that another process saved."""
         self.pages, self.events, self._length = pages, events, length
         self.tensors = {name: tensors[name] for name in self.tensors}
         self.received, self.recent = tensors["received"], tensors["recent"]
         self.keys = [tensors[f"events{row}"] for row in range(len(events))]
 
     def bytes(self) -> int:
-        """Size of all that is kept."""
+        """Memory in bytes."""
         kept = [*self.tensors.values(), self.received, self.recent, *self.keys]
         return sum(tensor.numel() * tensor.element_size() for tensor in kept)
 
@@ -199,7 +204,7 @@ class Summaries:
 
 
 def _wider(tensor: Tensor, count: int) -> Tensor:
-    """`tensor` [..., n, D] with room for `count` in its last but one dimension."""
+    """`tensor` [..., n, D] grown to hold at least `count` in its second to last dimension."""
     if count <= tensor.shape[-2]:
         return tensor
     shape = (*tensor.shape[:-2], max(count, 2 * tensor.shape[-2]), tensor.shape[-1])

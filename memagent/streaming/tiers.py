@@ -1,7 +1,7 @@
-"""Where pages go that do not fit beside the model: host memory, then files, then only their text.
+"""Storage tiers for pages that do not fit next to the model: host memory, files, their text.
 
-A block is the keys and values of one page of one layer and row, [2, Hkv, P, D]. Each tier hands
-what it cannot hold to the one below. Knows nothing of attention.
+A block is the keys and values of one page of one layer and row, [2, Hkv, P, D]. Each tier passes
+blocks that do not fit to the tier below. Knows nothing of attention.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ Key = tuple[int, int, int]
 
 
 class Tier(ABC):
-    """A place for blocks."""
+    """Storage for blocks."""
 
     @abstractmethod
     def put(self, blocks: Mapping[Key, Tensor]) -> None:
-        """Keep these blocks, replacing those of the same key."""
+        """Store these blocks, replacing those of the same keys."""
 
     @abstractmethod
     def get(self, key: Key) -> Tensor | None:
-        """The block, or None if neither this tier nor one below has it."""
+        """The block, or None if neither this tier nor a lower one has it."""
 
     @abstractmethod
     def drop(self, gone: Callable[[Key], bool]) -> None:
-        """Forget the blocks whose key answers True, leaving none of their bytes."""
+        """Delete the blocks whose key satisfies `gone`, leaving none of their bytes."""
 
     @abstractmethod
     def has(self, key: Key) -> bool:
-        """Whether this tier or one below holds the bytes of the block."""
+        """Whether this tier or a lower one stores the block."""
 
-    def flush(self) -> None:  # noqa: B027 - most tiers have nothing to do
-        """Hand on what would not outlive the process, where a tier below would take it."""
+    def flush(self) -> None:  # noqa: B027 - optional
+        """Write blocks that would not outlive the process to a lower tier, if there is one."""
 
 
 class HostTier(Tier):
@@ -53,7 +53,7 @@ class HostTier(Tier):
         self._blocks: OrderedDict[Key, Tensor] = OrderedDict()
 
     def put(self, blocks: Mapping[Key, Tensor]) -> None:
-        """Keep the newest `limit` blocks; the others go below."""
+        """Store the newest `limit` blocks and pass the others to the tier below."""
         for key, block in blocks.items():
             host = block.to("cpu", copy=True)
             self._blocks[key] = host.pin_memory() if torch.cuda.is_available() else host
@@ -64,34 +64,35 @@ class HostTier(Tier):
             self.below.put(oldest)
 
     def get(self, key: Key) -> Tensor | None:
-        """The block from memory, else from below."""
+        """The block from memory, otherwise from the tier below."""
         if key in self._blocks:
             self._blocks.move_to_end(key)
             return self._blocks[key]
         return self.below.get(key) if self.below is not None else None
 
     def drop(self, gone: Callable[[Key], bool]) -> None:
-        """Here and below."""
+        """Delete the blocks here and below."""
         for key in [key for key in self._blocks if gone(key)]:
             del self._blocks[key]
         if self.below is not None:
             self.below.drop(gone)
 
     def has(self, key: Key) -> bool:
-        """Here or below."""
+        """Whether this tier or a lower one stores the block."""
         return key in self._blocks or (self.below is not None and self.below.has(key))
 
     def flush(self) -> None:
-        """Every block lies below as well."""
+        """Copy every block to the tier below."""
         if self.below is not None:
             below = self.below
             below.put({key: b for key, b in self._blocks.items() if not below.has(key)})
 
 
 class DiskTier(Tier):
-    """Blocks in memory-mapped safetensors files under a folder, written once and replaced whole.
+    """Blocks in memory-mapped safetensors files in a folder; a file is only replaced as a whole.
 
-    With `limit`, the oldest files are deleted beyond so many blocks; `below` answers for them.
+    With `limit`, the oldest files are deleted while there are more blocks than that; `below` must
+    be able to provide them.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class DiskTier(Tier):
         self._read_folder()
 
     def put(self, blocks: Mapping[Key, Tensor]) -> None:
-        """One new file for these blocks."""
+        """Write these blocks to one new file."""
         if not blocks:
             return
         self.drop(lambda key: key in blocks)
@@ -119,7 +120,7 @@ class DiskTier(Tier):
             (self.folder / oldest).unlink()
 
     def get(self, key: Key) -> Tensor | None:
-        """The block, read through the memory map."""
+        """The block, read through the memory map, otherwise from the tier below."""
         if key not in self._places:
             return self.below.get(key) if self.below is not None else None
         from safetensors import safe_open
@@ -130,7 +131,7 @@ class DiskTier(Tier):
             return block
 
     def drop(self, gone: Callable[[Key], bool]) -> None:
-        """Files that hold such blocks are written anew without them; the old bytes are unlinked."""
+        """Rewrite the files of these blocks without them and unlink the old files."""
         lost = [key for key in self._places if gone(key)]
         touched = {self._places.pop(key)[0] for key in lost}
         for name in touched:
@@ -144,17 +145,17 @@ class DiskTier(Tier):
             self.below.drop(gone)
 
     def has(self, key: Key) -> bool:
-        """Here or below."""
+        """Whether this tier or a lower one stores the block."""
         return key in self._places or (self.below is not None and self.below.has(key))
 
     def reopen(self) -> None:
-        """Take notice of files that somebody has deleted, or of the whole folder being gone."""
+        """Notice that files or the whole folder have been deleted by someone else."""
         self.folder.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in self.folder.iterdir()}
         self._places = {key: place for key, place in self._places.items() if place[0] in there}
 
     def bytes(self) -> int:
-        """Size of the files."""
+        """Size of the files in bytes."""
         return sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
 
     def _write(self, name: str, keys: list[Key], blocks: Tensor) -> None:
@@ -183,10 +184,10 @@ class DiskTier(Tier):
 
 
 class TextTier(Tier):
-    """The last tier: nothing is kept but the text, and a page is read by the model again.
+    """The lowest tier: it stores only the text, from which the model recomputes a page.
 
-    `encode(row, page)` gives one block for each layer; those of the pages read last are kept, since
-    the other layers ask for them next.
+    `encode(row, page)` returns one block for each layer. The blocks of the last `keep` pages are
+    cached, since the other layers ask for them next.
     """
 
     def __init__(self, encode: Callable[[int, int], list[Tensor]], keep: int = 32) -> None:
@@ -196,10 +197,10 @@ class TextTier(Tier):
         self._made: OrderedDict[tuple[int, int], list[Tensor]] = OrderedDict()
 
     def put(self, blocks: Mapping[Key, Tensor]) -> None:
-        """Nothing to do: the text is kept by whoever encodes it."""
+        """Do nothing: the owner of `encode` keeps the text."""
 
     def get(self, key: Key) -> Tensor | None:
-        """The block as the model makes it from the text; its context may be another than before."""
+        """The block recomputed from the text; its context may differ from the original one."""
         layer, row, page = key
         if (row, page) not in self._made:
             self._made[row, page] = self.encode(row, page)
@@ -209,11 +210,11 @@ class TextTier(Tier):
         return self._made[row, page][layer]
 
     def drop(self, gone: Callable[[Key], bool]) -> None:
-        """What was made of such a page is not used again."""
+        """Drop these pages from the cache."""
         for row, page in list(self._made):
             if any(gone((layer, row, page)) for layer in range(len(self._made[row, page]))):
                 del self._made[row, page]
 
     def has(self, key: Key) -> bool:
-        """Never: it makes blocks, it holds none."""
+        """False: this tier computes blocks and stores none."""
         return False

@@ -1,6 +1,6 @@
-"""What a step sees: sinks, what was chosen of the far history, the window; and when to choose anew.
+"""What a step attends to: sinks, the selected part of the far history, and the window.
 
-Knows nothing of models; a selector is handed the far history of a layer and chooses.
+Decides when to select again; a callback runs the selector. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -9,37 +9,34 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from memagent.streaming.config import StreamConfig
-from memagent.streaming.positions import place
-from memagent.streaming.stretches import Stretches, cut_holes, merged, of_range
+from memagent.streaming.page_ranges import PageRanges, from_range, remove_tokens
+from memagent.streaming.positions import Placed, place
+from memagent.streaming.token_ranges import TokenRange, merge_ranges
 
-__all__ = ["Span", "View"]
-
-Span = tuple[int, int]
-Listed = tuple[Stretches, Tensor, Tensor]
+__all__ = ["View"]
 
 
 class View:
-    """The lists of one step at a time, for every layer.
+    """The page lists of one step at a time, for every layer.
 
-    `hidden` are token ranges of each row that may not be seen for now, `pinned` those recalled
-    before all others, `local_from` a token behind which the window does not reach; all three may
-    be set between steps. `forgotten` are ranges that are never seen again.
+    Between steps, the owner may set `hidden`, the token ranges of each row that are invisible for
+    now; `pinned`, the ranges to recall first; and `local_from`, the first token that the window
+    may contain. `forgotten` are ranges that are never visible again.
     """
 
     def __init__(self, config: StreamConfig, rows: int) -> None:
         self.config = config
         self.rows = rows
-        self.forgotten: list[list[Span]] = [[] for _ in range(rows)]
-        self.hidden: list[list[Span]] = [[] for _ in range(rows)]
-        self.pinned: list[list[Span]] = [[] for _ in range(rows)]
+        self.forgotten: list[list[TokenRange]] = [[] for _ in range(rows)]
+        self.hidden: list[list[TokenRange]] = [[] for _ in range(rows)]
+        self.pinned: list[list[TokenRange]] = [[] for _ in range(rows)]
         self.local_from = 0
-        self.chosen: dict[int, Stretches] = {}
+        self.chosen: dict[int, PageRanges] = {}
         self.unseen = self.hidden
         self.start = self.end = 0
-        self._ranges: dict[Span, Stretches] = {}
+        self._ranges: dict[TokenRange, PageRanges] = {}
         self.until = 0
         self._chosen_at = 0
         self._stale = True
@@ -47,13 +44,13 @@ class View:
 
     @property
     def first(self) -> int:
-        """The first token that is no sink."""
+        """The first token after the sinks."""
         return min(self.config.sinks, self.start)
 
     def begin(self, start: int, tokens: int) -> None:
-        """A step of `tokens` new tokens behind `start` others."""
+        """Start a step that adds `tokens` tokens to `start` earlier ones."""
         pairs = zip(self.forgotten, self.hidden, strict=True)
-        self.unseen = [merged([*gone, *hidden]) for gone, hidden in pairs]
+        self.unseen = [merge_ranges([*gone, *hidden]) for gone, hidden in pairs]
         self.start, self.end = start, start + tokens
         self._ranges.clear()
         due = start - self._chosen_at >= self.config.refresh
@@ -64,16 +61,16 @@ class View:
             self._chosen_at, self._stale = start, False
 
     def renew(self) -> None:
-        """The next step chooses anew."""
+        """Make the next step select again."""
         self._stale = True
 
     def forget(self, row: int, start: int, end: int) -> None:
-        """Tokens [start, end) of a row are never seen again."""
-        self.forgotten[row] = merged([*self.forgotten[row], (start, end)])
+        """Make the tokens [start, end) of a row invisible for good."""
+        self.forgotten[row] = merge_ranges([*self.forgotten[row], (start, end)])
         self.renew()
 
-    def lists(self, layer: int, choose: Callable[[Stretches | None], Stretches]) -> Listed:
-        """The page list of a layer, the position of each page, and of the first new token."""
+    def lists(self, layer: int, choose: Callable[[PageRanges | None], PageRanges]) -> Placed:
+        """The page list of a layer; `choose` selects from the far history when that is due."""
         if self._choosing or layer not in self.chosen:
             self.chosen[layer] = choose(self.chosen.get(layer))
         far = self.chosen[layer]
@@ -81,19 +78,19 @@ class View:
         sinks = self._range(0, self.first, device)
         local = self._range(self.until, self.end, device)
         sinks, far, local = (
-            cut_holes(part, self.unseen, self.config.page) for part in (sinks, far, local)
+            remove_tokens(part, self.unseen, self.config.page) for part in (sinks, far, local)
         )
         return place(self.config.positions, sinks, far, local, self.config.page, self.start)
 
-    def sliding(self, window: int, device: torch.device) -> Listed:
-        """The list of a layer that the model itself gives a sliding window, at true positions."""
+    def sliding(self, window: int, device: torch.device) -> Placed:
+        """The page list of a layer with a sliding window of its own, at true positions."""
         local = self._range(max(0, self.start - window + 1), self.end, device)
-        local = cut_holes(local, self.unseen, self.config.page)
+        local = remove_tokens(local, self.unseen, self.config.page)
         at = torch.full((self.rows,), self.start, device=device)
-        return local, local.page * self.config.page, at
+        return Placed(local, local.page * self.config.page, at)
 
     def state(self) -> dict[str, Any]:
-        """Where the window begins and when was chosen, for `restore`."""
+        """The start of the window and the time of the last selection, for `restore`."""
         return {
             "until": self.until,
             "at": self._chosen_at,
@@ -101,15 +98,15 @@ class View:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.until, self._chosen_at, self._stale = state["until"], state["at"], state["stale"]
 
-    def wanted(self) -> list[list[Span]]:
-        """What the selector must choose if the budget allows, for each row.
+    def required(self) -> list[list[TokenRange]]:
+        """The token ranges of each row that the selector must choose if the budget allows.
 
-        Where landmarks stand for blocks, the block before the present one is among it, and all
-        that reach into the window: a block's first tokens go on from the last ones before it. They
-        get half of the budget at most.
+        With landmarks, these include the block before the current one and all blocks that reach
+        into the window, up to half of the budget: the first tokens of a block continue from the
+        last ones of the block before it.
         """
         config = self.config
         if config.landmark is None:
@@ -119,14 +116,14 @@ class View:
         first = max(0, self.until - min(back, most * config.page))
         if first >= self.until:
             return self.pinned
-        return [[*spans, (first, self.until)] for spans in self.pinned]
+        return [[*ranges, (first, self.until)] for ranges in self.pinned]
 
     @property
     def distance(self) -> int:
-        """How far away pages are taken to be when they are scored.
+        """The distance in tokens at which all far pages are scored.
 
-        Landmarks are where the middle of the chosen blocks will stand, other pages where the
-        window begins.
+        With landmarks, that of the middle of the chosen blocks; otherwise that of the start of the
+        window.
         """
         config = self.config
         if config.landmark is not None:
@@ -134,8 +131,8 @@ class View:
         return min(config.window or 0, self.start)
 
     def _until(self) -> int:
-        """Where the window begins: the tokens before it are far."""
-        if self.config.landmark is not None:  # a block sees itself; all others by their landmarks
+        """The start of the window; the tokens before it are the far history."""
+        if self.config.landmark is not None:  # other blocks are reached through their landmarks
             return self.start // self.config.page * self.config.page
         if self.config.window is None:
             return self.first
@@ -143,8 +140,8 @@ class View:
             self.first, self.start - self.config.window + 1, min(self.local_from, self.start)
         )
 
-    def _range(self, start: int, end: int, device: torch.device) -> Stretches:
-        """Made once a step: every layer asks for the same sinks and the same window."""
+    def _range(self, start: int, end: int, device: torch.device) -> PageRanges:
+        """Tokens [start, end), cached for a step: all layers need the same sinks and window."""
         if (start, end) not in self._ranges:
-            self._ranges[start, end] = of_range(start, end, self.config.page, self.rows, device)
+            self._ranges[start, end] = from_range(start, end, self.config.page, self.rows, device)
         return self._ranges[start, end]

@@ -139,7 +139,7 @@ def test_what_recall_found_is_in_reach_under_the_smallest_budget(
         (held,) = made._memories.values()
         start, end = held.places[wanted.event.id]
         for far in held.stream.view.chosen.values():
-            spans = far.spans(made.config.page)
+            spans = far.token_ranges(made.config.page)
             seen = {token for a, b, _ in spans for token in range(a, b)}
             assert set(range(start, end)) <= seen
             assert len(seen) <= made.config.budget + made.config.segmentation.most
@@ -219,7 +219,7 @@ def test_what_cannot_be_run_is_said_in_one_line(
     loaded[1].save_pretrained(gpt2)
     for arguments, code, says in (
         ([], 2, "--model"),
-        (["--model", empty], 4, "no config.json lies there"),
+        (["--model", empty], 4, "it has no config.json"),
         (["--model", gpt2], 4, "'gpt2' has no rotary positions"),
     ):
         done = run("ask", "Who?", "--engine", "stream", *arguments)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from memagent.kernels import attend_pages
+from memagent.kernels import AttentionParams, PageList, attend_pages
 
 # Every test of attention runs through all of these.
 RUNS: dict[str, dict[str, Any]] = {
@@ -25,7 +25,7 @@ def case(
     *, seed=0, batch=2, kv_heads=2, group=4, tokens=1, dim=32, slots=16, entries=6, shared=False,
     groups=3, base=1000, dtype=torch.float32,
 ) -> dict[str, Any]:  # fmt: skip
-    """Arguments of `attend_pages`: positions around `base`, some pads, some stretches empty."""
+    """Arguments for `attended`: positions around `base`, some padding, some entries empty."""
     random = torch.Generator().manual_seed(seed)
 
     def whole(low, high, *shape, dtype=torch.int32):
@@ -62,7 +62,7 @@ def in_float64(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def ordered(made: dict[str, Any]) -> dict[str, Any]:
-    """All pages listed in order, nothing cut, bias 0: a stretch of text read by its end."""
+    """All pages listed in order, complete, bias 0: a text and queries at its end."""
     batch, _, tokens, _ = made["q"].shape
     number, _, slots, _ = made["k_pages"].shape
     pages = torch.arange(number).expand(batch, 1, number)
@@ -79,7 +79,7 @@ def ordered(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def same(found, wanted, dtype, factor=1.0) -> None:
-    """Equal but for the rounding of the dtype; infinities in the same places."""
+    """Equal up to the rounding of the dtype; infinities in the same places."""
     room = factor * (2e-5 if dtype == torch.float32 else 8 * torch.finfo(dtype).eps)
     for name, a, b in zip(("out", "lse", "mass"), found, wanted, strict=True):
         if b is not None:
@@ -90,4 +90,8 @@ def same(found, wanted, dtype, factor=1.0) -> None:
 
 def attended(made: dict[str, Any], **options):
     """`attend_pages` of a case."""
-    return attend_pages(**made, **options)
+    arguments = {**made, **options}
+    for name, kind in (("page_list", PageList), ("params", AttentionParams)):
+        fields = {n: arguments.pop(n) for n in kind.__slots__ if n in arguments}
+        arguments[name] = kind(**fields)
+    return attend_pages(**arguments)

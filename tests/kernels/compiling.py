@@ -1,4 +1,4 @@
-"""Compiles the kernels for GPUs that need not be here and prints, as JSON, what ptxas says of them.
+"""Compile the kernels for GPUs that need not be present; print what ptxas reports as JSON.
 
 Run without TRITON_INTERPRET: `python tests/kernels/compiling.py 90 [name …]`.
 """
@@ -15,7 +15,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from memagent.kernels import attend, landmark, mass, merge, rotate, score, select, summarize
+from memagent.kernels import (
+    AttentionParams,
+    attend,
+    landmark,
+    mass,
+    merge,
+    rotate,
+    score,
+    select,
+    summarize,
+)
 
 SHORT = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
 FLOATS = {"scale", "cap", "back"}
@@ -49,7 +59,8 @@ def attending(
 ):  # fmt: skip
     """Attention as the product would start it; Triton compiles a count of 1 in."""
     made = attend.plan(group, tokens, slots, dim, dtype)
-    constants = attend.constants(group, dim, slots, dtype, mark, softcap, window, True, made)
+    params = AttentionParams(torch.ones(dim // 2), dim**-0.5, softcap, window, mark)
+    constants = attend.constants(group, dim, slots, dtype, params, True, made)
     kind = "*" + SHORT[dtype]
     types = {
         **dict.fromkeys(LISTS, lists), **dict.fromkeys(("q", "keys", "values"), kind),

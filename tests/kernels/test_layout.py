@@ -9,7 +9,6 @@ import torch
 
 from memagent.kernels import (
     api,
-    attend_pages,
     landmark_attention,
     merge_states,
     rotate_heads,
@@ -56,16 +55,16 @@ def refused(call, message):
     """The call raises LayoutError with one line that says this."""
     with pytest.raises(LayoutError) as caught:
         call()
-    told = str(caught.value)
-    assert message in told
-    assert "\n" not in told
+    text = str(caught.value)
+    assert message in text
+    assert "\n" not in text
 
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("message", WRONG)
 def test_attention_refuses(message, run):
     arguments = {**RUNS[run], **changed(**WRONG[message])}
-    refused(lambda: attend_pages(**arguments), message)
+    refused(lambda: attended(arguments), message)
 
 
 def test_odd_heads_are_refused():

@@ -12,8 +12,8 @@ from memagent.streaming.config import StreamConfig
     ("sizes", "message"),
     [
         ({"page": 1}, "page must be at least 2"),
-        ({"sinks": -1}, "sinks must lie in one page"),
-        ({"sinks": 17, "page": 16}, "sinks must lie in one page of 16"),
+        ({"sinks": -1}, "sinks must fit into one page"),
+        ({"sinks": 17, "page": 16}, "sinks must fit into one page of 16"),
         ({"window": 0}, "window must be at least 1"),
         ({"budget": -1}, "budget must not be negative"),
         ({"contiguity": 1.0}, "contiguity must be in"),

@@ -11,10 +11,10 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from memagent.streaming.config import Segmentation, StreamConfig
 from memagent.streaming.generate import generate
+from memagent.streaming.page_ranges import PageRanges
 from memagent.streaming.selectors.base import Far, Selector
 from memagent.streaming.selectors.table import SELECTORS
 from memagent.streaming.stream import Stream
-from memagent.streaming.stretches import Stretches
 from tests.streaming.models import make, tokens
 
 WHOLE = StreamConfig(page=16, window=None, chunk=37, selector="recent")
@@ -77,7 +77,7 @@ def test_generation_ends_before_a_stop_token() -> None:
 
 def test_generation_needs_something_read_in_one_row() -> None:
     model = make()
-    with pytest.raises(ValueError, match="something was read"):
+    with pytest.raises(ValueError, match="has read at least one token"):
         next(generate(Stream(model, WHOLE), 5))
     rows = Stream(model, WHOLE, rows=2)
     rows.read(tokens(5, rows=2))
@@ -111,9 +111,9 @@ def test_rows_in_step_are_as_each_row_alone(selector: str) -> None:
 class Listening(Selector):
     """Chooses nothing, and keeps the queries that it was asked to choose for."""
 
-    def choose(self, far: Far, q: torch.Tensor, carry: Stretches | None) -> Stretches:
+    def choose(self, far: Far, q: torch.Tensor, carry: PageRanges | None) -> PageRanges:
         HEARD.append(q)
-        return Stretches.none(q.shape[0], q.device)
+        return PageRanges.empty(q.shape[0], q.device)
 
 
 HEARD: list[torch.Tensor] = []

@@ -7,26 +7,32 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memagent.streaming.page_ranges import (
+    PageRanges,
+    concatenate,
+    from_range,
+    from_rows,
+    remove_tokens,
+)
 from memagent.streaming.positions import place
-from memagent.streaming.stretches import Stretches, cut_holes, of_range, rows_of, stack
 
 CPU = torch.device("cpu")
 Spans = list[tuple[int, int, int]]
 LENGTH = 60
 
 
-def merged_tokens(stretches: Stretches, page: int, row: int, head: int) -> list[int]:
+def merged_tokens(stretches: PageRanges, page: int, row: int, head: int) -> list[int]:
     """The tokens in the order of the list."""
-    spans = stretches.spans(page, row, head)
+    spans = stretches.token_ranges(page, row, head)
     return [token for start, end, _ in spans for token in range(start, end)]
 
 
-def of_heads(spans: list[list[Spans]], page: int) -> Stretches:
-    """Stretches [B, H, M] from the spans of each row and head."""
-    flat = rows_of([head for row in spans for head in row], page, CPU)
+def of_heads(spans: list[list[Spans]], page: int) -> PageRanges:
+    """PageRanges [B, H, M] from the spans of each row and head."""
+    flat = from_rows([head for row in spans for head in row], page, CPU)
     shape = (len(spans), len(spans[0]), -1)
     tensors = (t.reshape(shape) for t in (flat.page, flat.lo, flat.hi, flat.group))
-    return Stretches(*tensors, groups=flat.groups)
+    return PageRanges(*tensors, groups=flat.groups)
 
 
 @st.composite
@@ -57,14 +63,14 @@ class Step:
 
     def placed(
         self, policy: str, holes: list[list[tuple[int, int]]] | None = None
-    ) -> tuple[Stretches, torch.Tensor, torch.Tensor]:
+    ) -> tuple[PageRanges, torch.Tensor, torch.Tensor]:
         parts = (
-            of_range(0, self.sinks, self.page, self.rows, CPU),
+            from_range(0, self.sinks, self.page, self.rows, CPU),
             of_heads(self.far, self.page),
-            of_range(self.until, LENGTH, self.page, self.rows, CPU),
+            from_range(self.until, LENGTH, self.page, self.rows, CPU),
         )
         if holes is not None:
-            parts = tuple(cut_holes(part, holes, self.page) for part in parts)
+            parts = tuple(remove_tokens(part, holes, self.page) for part in parts)
         return place(policy, *parts, self.page, self.start)  # type: ignore[arg-type]
 
 
@@ -79,7 +85,7 @@ def steps(draw: st.DrawFn) -> Step:
 
 
 def positions(
-    placed: tuple[Stretches, torch.Tensor, torch.Tensor], page: int, row: int, head: int
+    placed: tuple[PageRanges, torch.Tensor, torch.Tensor], page: int, row: int, head: int
 ) -> dict[int, int]:
     """Token → virtual position, in the order of the list."""
     whole, where, _ = placed
@@ -181,7 +187,7 @@ def test_holes_take_exactly_the_tokens_asked_for(
     spans = [[data.draw(ascending(0, LENGTH)) for _ in range(heads)] for _ in range(rows)]
     holes = [[(a, b) for a, b, _ in data.draw(ascending(0, LENGTH))] for _ in range(rows)]
     before = of_heads(spans, page)
-    after = cut_holes(before, holes, page)
+    after = remove_tokens(before, holes, page)
     assert after.groups == before.groups
     for row in range(rows):
         hidden = {t for a, b in holes[row] for t in range(a, b)}
@@ -190,7 +196,7 @@ def test_holes_take_exactly_the_tokens_asked_for(
             assert merged_tokens(after, page, row, head) == kept
             assert int(after.size[row, head].sum()) == len(kept)
             group_of = {t: g for a, b, g in spans[row][head] for t in range(a, b)}
-            for start, _, group in after.spans(page, row, head):
+            for start, _, group in after.token_ranges(page, row, head):
                 assert group_of[start] == group
 
 
@@ -198,12 +204,12 @@ def test_holes_take_exactly_the_tokens_asked_for(
 @given(data=st.data(), page=st.integers(2, 9), rows=st.integers(1, 3))
 def test_spans_of_rows_come_back_page_by_page(data: st.DataObject, page: int, rows: int) -> None:
     spans = [data.draw(ascending(0, LENGTH)) for _ in range(rows)]
-    made = rows_of(spans, page, CPU)
+    made = from_rows(spans, page, CPU)
     assert made.page.shape[:2] == (rows, 1)
     assert made.groups == 1 + max((g for row in spans for _, _, g in row), default=0)
     assert ((made.lo >= 0) & (made.hi <= page)).all()
     for row in range(rows):
-        pieces = made.spans(page, row)
+        pieces = made.token_ranges(page, row)
         assert all(start // page == (end - 1) // page for start, end, _ in pieces)
         wanted = [(t, g) for a, b, g in spans[row] for t in range(a, b)]
         assert [(t, g) for a, b, g in pieces for t in range(a, b)] == wanted
@@ -211,16 +217,16 @@ def test_spans_of_rows_come_back_page_by_page(data: st.DataObject, page: int, ro
 
 @pytest.mark.parametrize(("start", "end"), [(0, 0), (5, 5), (0, 8), (3, 9), (7, 30), (16, 17)])
 def test_a_range_holds_its_tokens_once_in_every_row(start: int, end: int) -> None:
-    made = of_range(start, end, 8, 3, CPU)
+    made = from_range(start, end, 8, 3, CPU)
     for row in range(3):
         assert merged_tokens(made, 8, row, 0) == list(range(start, end))
     assert (made.group == 0).all()
 
 
 def test_stacking_expands_shared_heads_and_keeps_the_order() -> None:
-    shared = of_range(0, 5, 4, 2, CPU)
+    shared = from_range(0, 5, 4, 2, CPU)
     apart = of_heads([[[(8, 9, 1)], [(8, 15, 1)]], [[], [(10, 11, 2)]]], 4)
-    whole = stack([shared, apart, Stretches.none(2, CPU)])
+    whole = concatenate([shared, apart, PageRanges.empty(2, CPU)])
     assert whole.groups == 3
     assert merged_tokens(whole, 4, 0, 0) == [*range(5), 8]
     assert merged_tokens(whole, 4, 0, 1) == [*range(5), *range(8, 15)]

@@ -9,9 +9,9 @@ import torch
 
 from memagent.kernels.rope import rotate
 from memagent.streaming.cache import LayerCache
+from memagent.streaming.page_ranges import PageRanges
 from memagent.streaming.selectors.base import Far, PageSelector
 from memagent.streaming.selectors.table import SELECTORS
-from memagent.streaming.stretches import Stretches
 from memagent.streaming.summaries import Summaries
 
 CPU = torch.device("cpu")
@@ -73,24 +73,24 @@ class History:
             "least": 8, "distance": DISTANCE, "cache": cache, "summaries": summaries,
             "events": [list(EVENTS) for _ in range(self.rows)], "hidden": nothing,
             "pinned": nothing, "inv_freq": INV_FREQ, "scale": SCALE,
-            "apart": True,
+            "separate_events": True,
         }  # fmt: skip
         return Far(**{**options, **changes})
 
-    def choose(self, carry: Stretches | None = None, **changes: Any) -> Stretches:
+    def choose(self, carry: PageRanges | None = None, **changes: Any) -> PageRanges:
         return self.selector.choose(self.far(**changes), queries()[: self.rows], carry)
 
 
-def each(chosen: Stretches) -> Iterator[tuple[int, int, list[int]]]:
+def each(chosen: PageRanges) -> Iterator[tuple[int, int, list[int]]]:
     """Row, head and tokens of each list."""
     for row in range(chosen.page.shape[0]):
         for head in range(chosen.page.shape[1]):
-            spans = chosen.spans(PAGE, row, head)
+            spans = chosen.token_ranges(PAGE, row, head)
             yield row, head, [t for start, end, _ in spans for t in range(start, end)]
 
 
-def pages_of(chosen: Stretches, head: int = 0) -> set[int]:
-    return {start // PAGE for start, _, _ in chosen.spans(PAGE, 0, head)}
+def pages_of(chosen: PageRanges, head: int = 0) -> set[int]:
+    return {start // PAGE for start, _, _ in chosen.token_ranges(PAGE, 0, head)}
 
 
 def unfinished() -> set[int]:
@@ -133,7 +133,7 @@ def test_each_choice_has_a_mass_of_its_own(selector: str) -> None:
     for row in range(2):
         for head in range(chosen.page.shape[1]):
             groups: dict[int, list[tuple[int, int]]] = {}
-            for start, end, group in chosen.spans(PAGE, row, head):
+            for start, end, group in chosen.token_ranges(PAGE, row, head):
                 groups.setdefault(group, []).append((start, end))
             assert 0 not in groups
             for pieces in groups.values():  # one event or one page: without gaps
@@ -145,8 +145,8 @@ def test_the_same_is_chosen_where_no_mass_is_asked_for(selector: str) -> None:
     history = History(selector).plant(HIT)
     found = []
     for apart in (False, True):
-        carry = History(selector).plant(3).choose(apart=apart)
-        found.append(list(each(history.choose(carry, apart=apart, contiguity=0.7))))
+        carry = History(selector).plant(3).choose(separate_events=apart)
+        found.append(list(each(history.choose(carry, separate_events=apart, contiguity=0.7))))
     assert found[0] == found[1]
 
 

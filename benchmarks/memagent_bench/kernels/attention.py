@@ -6,11 +6,12 @@ Knows nothing of how pages are laid out or of which machine this is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from memagent_bench.kernels import rivals
-from memagent_bench.kernels.chunk import KINDS, Chunk, History, Lists
+from memagent_bench.kernels.chunk import SUMMARIES, Chunk, History
 from memagent_bench.kernels.clock import Times
 from memagent_bench.kernels.plain import check_chunk
 from memagent_bench.kernels.setup import BUDGETS, Findings, Setup, relative_error
@@ -126,7 +127,7 @@ def _selected(setup: Setup, findings: Findings, label: str, chunk: Chunk) -> flo
     )
     findings.metrics[f"{label}_attention_us@{keys}"] = round(us, 2)
     together: dict[str, Times] = {}
-    for kind in KINDS:
+    for kind in SUMMARIES:
         summary = len(chunk.keys[0][kind]) * chunk.far * row
         select = setup.clock.best(partial(chunk.select, kind=kind), sets)
         us = findings.time(f"{label} selection by {kind}", select, keys=keys, bytes=summary)
@@ -144,7 +145,7 @@ def _kept(findings: Findings, chunk: Chunk) -> None:
     for data in ("random", "planted"):
         if data == "planted":
             chunk.plant(0)
-        for kind in KINDS:
+        for kind in SUMMARIES:
             share = round(chunk.kept(0, kind), 4)
             row = {"name": f"weight kept, {data} keys, by {kind}", "keys": keys, "mass": share}
             findings.rows.append(row)
@@ -163,12 +164,12 @@ def _flex(
     keys, page = chunk.history.keys, setup.sizes.page
     own = chunk.local - setup.sizes.window // page
     chunk.select(0)
-    parts = [getattr(chunk.chosen, name)[:, :1].contiguous() for name in Lists.__slots__]
-    lists = Lists(*parts)
+    first = {f.name: getattr(chunk.chosen, f.name)[:, :1] for f in fields(chunk.chosen)}
+    page_list = replace(chunk.chosen, **{name: part.contiguous() for name, part in first.items()})
     try:
-        mask = rivals.flex_mask(chunk.tokens, keys, lists.pages[0, 0], page, own)
+        mask = rivals.flex_mask(chunk.tokens, keys, page_list.pages[0, 0], page, own)
         run = rivals.flex(*plain, mask)
-        error = relative_error(run(), chunk.attend(0, lists).out)
+        error = relative_error(run(), chunk.attend(0, page_list).out)
         findings.check(f"{label} flex", setup.sizes.dtype, error)
         times = setup.clock.best(_again(run))
     except Exception as refused:  # whatever a compiler says: a rival less is no failure
@@ -176,5 +177,5 @@ def _flex(
         return
     us = findings.time(f"{label} flex, same list", times, keys=keys)
     findings.metrics[f"{label}_flex_us@{keys}"] = round(us, 2)
-    ours = setup.clock.best(lambda n: chunk.attend(0, lists))
+    ours = setup.clock.best(lambda n: chunk.attend(0, page_list))
     findings.time(f"{label} selected, attention, one list for all heads", ours, keys=keys)

@@ -16,6 +16,8 @@ from memagent_bench.kernels.setup import BUDGETS, Findings, Setup, relative_erro
 if TYPE_CHECKING:
     import torch
 
+    from memagent.kernels.layout import Attended
+
 __all__ = ["check"]
 
 _SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
@@ -82,23 +84,30 @@ def _attend(
     if case.bias:
         bias = torch.randn(bias.shape, generator=draw)
         bias[..., -1] = float("-inf")
-    whole = {
-        "q_pos": q_pos,
-        **lists,
-        "group_bias": bias,
-        "inv_freq": _frequencies(dim),
-    }
-    options = {
-        "scale": dim**-0.5,
-        "landmark_slot": page - 1 if case.landmark else None,
-        "softcap": case.softcap,
-        "window": case.window,
-    }
     floats = {"q": q, "k_pages": k, "v_pages": v}
-    attend: Any = api.attend_pages
-    expected = attend(**_double(floats), **whole, **options, impl="reference")
-    there = {name: tensor.to(setup.device) for name, tensor in (floats | whole).items()}
-    found = attend(**there, **options, impl=setup.impl)
+
+    def attend(
+        floats: dict[str, torch.Tensor], device: torch.device | str, impl: api.Impl
+    ) -> Attended:
+        listed = {name: tensor.to(device) for name, tensor in lists.items()}
+        return api.attend_pages(
+            floats["q"].to(device),
+            q_pos.to(device),
+            floats["k_pages"].to(device),
+            floats["v_pages"].to(device),
+            api.PageList(**listed, group_bias=bias.to(device)),
+            api.AttentionParams(
+                _frequencies(dim).to(device),
+                dim**-0.5,
+                case.softcap,
+                case.window,
+                page - 1 if case.landmark else None,
+            ),
+            impl=impl,
+        )
+
+    expected = attend(_double(floats), "cpu", "reference")
+    found = attend(floats, setup.device, setup.impl)
     name = str(dtype).removeprefix("torch.")
     errors = {
         part: relative_error(getattr(found, part), getattr(expected, part))

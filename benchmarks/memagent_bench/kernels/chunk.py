@@ -7,7 +7,6 @@ these positions gives the plain keys that any other attention can work on. Times
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from memagent_bench.kernels.setup import Setup
@@ -15,23 +14,13 @@ from memagent_bench.kernels.setup import Setup
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["KINDS", "Chunk", "History", "Kind", "Lists"]
+    from memagent.kernels.layout import PageList
 
-Kind = Literal["mean", "bound"]
-KINDS: tuple[Kind, ...] = ("mean", "bound")
+__all__ = ["SUMMARIES", "Chunk", "History", "SummaryName"]
+
+SummaryName = Literal["mean", "bound"]
+SUMMARIES: tuple[SummaryName, ...] = ("mean", "bound")
 _RUN = 16  # slots of a planted page that answer the query
-
-
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """Page lists [1, Hkv or 1, M] in the order that `attend_pages` takes them, and the bias."""
-
-    pages: torch.Tensor
-    page_pos: torch.Tensor
-    page_lo: torch.Tensor
-    page_hi: torch.Tensor
-    page_group: torch.Tensor
-    group_bias: torch.Tensor
 
 
 class History:
@@ -78,7 +67,7 @@ class Chunk:
         self.full = self._full()
         self.chosen = self._chosen()
 
-    def summary(self, layer: int) -> dict[Kind, dict[str, torch.Tensor]]:
+    def summary(self, layer: int) -> dict[SummaryName, dict[str, torch.Tensor]]:
         """What pages are scored by, [1, Hkv, far, D] each."""
         import torch
 
@@ -91,42 +80,48 @@ class Chunk:
         mean, low, high = (part.transpose(0, 1)[None].contiguous() for part in made)
         return {"mean": {"mean": mean}, "bound": {"low": low, "high": high}}
 
-    def _lists(self, pages: torch.Tensor, group: torch.Tensor | None = None) -> Lists:
+    def _page_list(self, pages: torch.Tensor, group: torch.Tensor | None = None) -> PageList:
         import torch
+
+        from memagent.kernels.layout import PageList
 
         hi = torch.full_like(pages, self.setup.sizes.page)
         group = torch.zeros_like(pages) if group is None else group
         bias = torch.zeros(*pages.shape[:2], int(group.max()) + 1, device=pages.device)
         place = self.place.to(torch.int32)[pages.long()]
-        return Lists(pages, place, torch.zeros_like(hi), hi, group, bias)
+        return PageList(pages, place, torch.zeros_like(hi), hi, group, bias)
 
-    def _full(self) -> Lists:
+    def _full(self) -> PageList:
         """Every page, in an order that memory cannot guess."""
         import torch
 
         order = torch.randperm(
             self.history.count, generator=self.setup.generator, device=self.setup.device
         )
-        return self._lists(order.to(torch.int32)[None, None])
+        return self._page_list(order.to(torch.int32)[None, None])
 
-    def _chosen(self) -> Lists:
+    def _chosen(self) -> PageList:
         """Sinks, room for the selected pages, and the local pages, for each kv head."""
         import torch
 
         top = self.setup.sizes.top
         row = torch.arange(self.history.count, device=self.setup.device, dtype=torch.int32)
         row = torch.cat((row[: 1 + top], row[1 + self.far :]))
-        return self._lists(row.expand(1, self.setup.sizes.kv_heads, -1).contiguous())
+        return self._page_list(row.expand(1, self.setup.sizes.kv_heads, -1).contiguous())
 
-    def attend(self, layer: int, lists: Lists, *, mass: bool = False, last: int = 0) -> Any:
+    def attend(self, layer: int, page_list: PageList, *, mass: bool = False, last: int = 0) -> Any:
         """Attention over the listed pages, of the whole chunk or of its `last` queries."""
         from memagent.kernels import api
 
         return api.attend_pages(
-            self.q[layer][:, :, -last:], self.q_pos[:, -last:], *self.history.layers[layer],
-            lists.pages, lists.page_pos, lists.page_lo, lists.page_hi, lists.page_group,
-            lists.group_bias, self.inv_freq, self.scale, mass=mass, impl=self.setup.impl,
-        )  # fmt: skip
+            self.q[layer][:, :, -last:],
+            self.q_pos[:, -last:],
+            *self.history.layers[layer],
+            page_list,
+            api.AttentionParams(self.inv_freq, self.scale),
+            mass=mass,
+            impl=self.setup.impl,
+        )
 
     def turned(self, layer: int) -> torch.Tensor:
         """The queries as far pages meet them."""
@@ -134,7 +129,7 @@ class Chunk:
 
         return api.rotate_heads(self.q[layer], self.away, self.inv_freq, impl=self.setup.impl)
 
-    def scores(self, layer: int, kind: Kind, reduce: Literal["max", "mean"]) -> torch.Tensor:
+    def scores(self, layer: int, kind: SummaryName, reduce: Literal["max", "mean"]) -> torch.Tensor:
         """Scores [1, Hkv, far] of the far pages, the query's rotation included."""
         from memagent.kernels import api
 
@@ -142,7 +137,7 @@ class Chunk:
         return api.score_pages(self.turned(layer), **keys, reduce=reduce, impl=self.setup.impl)
 
     def select(
-        self, layer: int, kind: Kind = "mean", reduce: Literal["max", "mean"] | None = None
+        self, layer: int, kind: SummaryName = "mean", reduce: Literal["max", "mean"] | None = None
     ) -> None:
         """Put the best far pages into the list `chosen`."""
         import torch
@@ -153,12 +148,12 @@ class Chunk:
         best = api.select_pages(scores, self.setup.sizes.top, impl=self.setup.impl)
         torch.add(best, 1, out=self.chosen.pages[..., 1 : 1 + self.setup.sizes.top])
 
-    def step(self, layer: int, kind: Kind = "mean") -> Any:
+    def step(self, layer: int, kind: SummaryName = "mean") -> Any:
         """What a layer does for the chunk: select, then attend."""
         self.select(layer, kind)
         return self.attend(layer, self.chosen)
 
-    def kept(self, layer: int, kind: Kind) -> float:
+    def kept(self, layer: int, kind: SummaryName) -> float:
         """Share of the weight of full attention that sinks, selected and local pages hold."""
         import torch
 
@@ -167,8 +162,8 @@ class Chunk:
         pages = self.full.pages.expand(1, kv_heads, -1).contiguous()
         held = torch.zeros(1, kv_heads, self.history.count, device=pages.device).int()
         held.scatter_(2, self.chosen.pages.long(), 1)
-        lists = self._lists(pages, held.gather(2, pages.long()))
-        return float(self.attend(layer, lists, mass=True).group_mass[..., 1].mean())
+        page_list = self._page_list(pages, held.gather(2, pages.long()))
+        return float(self.attend(layer, page_list, mass=True).group_mass[..., 1].mean())
 
     def plant(self, layer: int) -> None:
         """Make runs of keys in half as many far pages as are selected answer the queries.

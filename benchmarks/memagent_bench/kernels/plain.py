@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memagent_bench.kernels.chunk import KINDS, Chunk
+from memagent_bench.kernels.chunk import SUMMARIES, Chunk
 from memagent_bench.kernels.setup import Findings, Setup, relative_error
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check_chunk(
     dtype, top = setup.sizes.dtype, setup.sizes.top
     rows = torch.linspace(0, chunk.tokens - 1, _CHECKED, device=setup.device).long()
     rows = torch.unique(rows)
-    for kind in KINDS:
+    for kind in SUMMARIES:
         scores = chunk.scores(0, kind, chunk.reduce)
         exact = {name: part.float() for name, part in chunk.keys[0][kind].items()}
         query = rotate(chunk.q[0], chunk.away[:, None], chunk.inv_freq).float()

@@ -1,4 +1,7 @@
-"""What a selector sees of the far history, and what it answers. One way of choosing a file."""
+"""The interface of selectors: what they see of the far history and what they return.
+
+A selector is one file in this folder and one line in `table.py`.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,28 @@ from torch import Tensor
 from memagent.kernels.api import score_pages, select_pages
 from memagent.kernels.rope import rotate
 from memagent.streaming.cache import LayerCache
-from memagent.streaming.stretches import Stretches
+from memagent.streaming.page_ranges import PageRanges
 from memagent.streaming.summaries import Summaries
+from memagent.streaming.token_ranges import TokenRange
 
 __all__ = ["Far", "PageSelector", "Selector"]
 
 
 @dataclass(frozen=True, slots=True)
 class Far:
-    """The history before the window, as one layer has it at one moment.
+    """The history of one layer before the window, at one step. Sizes are in tokens.
 
-    The tokens [first, until) may be chosen; `budget` of them at most. `events` are the events of
-    each row as (start, end), of at least `least` tokens as a rule; as token ranges too, `hidden`
-    is what must not be seen and `pinned` what must be, if the budget allows. `distance` is how far
-    away pages are taken to be when they are scored: one for all, so that their order among one
-    another does not matter. `apart` asks for the attention mass of each event, so that what
-    adjoins must stay apart.
+    - page: slots of a page
+    - first, until: the tokens [first, until) may be chosen, at most `budget` of them
+    - contiguity: share of the budget for the neighbours of chosen events
+    - least: smallest size of an event as a rule
+    - distance: distance at which all pages are scored, so that their order does not matter
+    - cache, summaries: keys and values, and the summary keys, of the layer
+    - events: the events of each row
+    - hidden: ranges of each row that must not be chosen
+    - pinned: ranges of each row that must be chosen if the budget allows
+    - inv_freq, scale: RoPE frequencies [D/2] and factor of the logits
+    - separate_events: attention mass is collected, so adjacent events stay separate groups
     """
 
     page: int
@@ -40,21 +49,21 @@ class Far:
     distance: int
     cache: LayerCache
     summaries: Summaries
-    events: list[list[tuple[int, int]]]
-    hidden: list[list[tuple[int, int]]]
-    pinned: list[list[tuple[int, int]]]
+    events: list[list[TokenRange]]
+    hidden: list[list[TokenRange]]
+    pinned: list[list[TokenRange]]
     inv_freq: Tensor
     scale: float
-    apart: bool
+    separate_events: bool
 
     @property
     def pages(self) -> int:
-        """Pages that begin before `until`."""
+        """Number of pages that start before `until`."""
         return -(-self.until // self.page)
 
     def ended(self, row: int) -> int:
-        """Events of the row that end by `until`."""
-        return bisect_right(self.events[row], self.until, key=lambda span: span[1])
+        """Number of events of the row that end by `until`."""
+        return bisect_right(self.events[row], self.until, key=lambda event: event[1])
 
     def share(
         self,
@@ -64,19 +73,18 @@ class Far:
         low: Tensor | None = None,
         high: Tensor | None = None,
     ) -> Tensor:
-        """How much of the attention of any of the queries each key would get: [B, Hkv, N].
+        """The largest share of the attention of any query that each key would get: [B, Hkv, N].
 
-        q [B, Hq, T, D] unrotated; the keys as for `score_pages`, N of them or, where a page is
-        still being filled, less. Only those of `seen` [B, 1, N] compete. The softmax is taken for
-        each query of each head, and the largest share counts: one head that is sure is not
-        outvoted by many that are not.
+        q [B, Hq, T, D] unrotated; keys as for `score_pages`, N of them or, if the last page is not
+        full, fewer. Only the keys of `seen` [B, 1, N] compete. The softmax is taken for each query
+        of each head; the maximum keeps many uncertain heads from outvoting a certain one.
         """
         count = seen.shape[-1]
-        place = torch.full((1, 1, 1), self.distance, device=q.device)
-        turned, best = rotate(q, place, self.inv_freq), []
-        step = max(1, _AT_ONCE // (q.shape[0] * q.shape[1] * max(count, 1)))
+        position = torch.full((1, 1, 1), self.distance, device=q.device)
+        rotated, best = rotate(q, position, self.inv_freq), []
+        step = max(1, _BLOCK_FLOATS // (q.shape[0] * q.shape[1] * max(count, 1)))
         for start in range(0, q.shape[2], step):
-            part = turned[:, :, start : start + step]
+            part = rotated[:, :, start : start + step]
             logits = score_pages(part, mean, low, high, reduce="none")
             logits = logits[..., :count] * self.scale
             missing = (0, count - logits.shape[-1])
@@ -88,43 +96,45 @@ class Far:
         return torch.stack(best).amax(0).masked_fill(~seen, float("-inf"))
 
 
-# Floats of one block of logits; the queries of a long chunk are worked on in turns.
-_AT_ONCE = 1 << 24
+# Floats in one block of logits; the queries of a long chunk are processed in several blocks.
+_BLOCK_FLOATS = 1 << 24
 
 
 class Selector(ABC):
-    """A way of choosing. `needs` names the summaries that it reads (see `Summaries`)."""
+    """A way of choosing from the far history. `needs` names the summaries that it reads."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
-    def choose(self, far: Far, q: Tensor, carry: Stretches | None) -> Stretches:
-        """The stretches that the queries q [B, Hq, T, D] (unrotated) attend to.
+    def choose(self, far: Far, q: Tensor, carry: PageRanges | None) -> PageRanges:
+        """The ranges that the queries q [B, Hq, T, D] (unrotated) attend to.
 
-        `carry` is what was chosen last time in this layer, or None.
+        `carry` is the previous choice in this layer, or None.
         """
 
 
 class PageSelector(Selector):
-    """Chooses the pages of highest score, each a group of its own."""
+    """Chooses the pages with the highest scores, each as a group of its own."""
 
     @abstractmethod
     def score(self, far: Far, q: Tensor, seen: Tensor) -> Tensor:
-        """Scores [B, 1 or Hkv, far.pages] of the pages, only those of `seen` [B, 1, far.pages]
-        competing; the first pages of the history first."""
+        """Scores [B, 1 or Hkv, far.pages] of the pages, in the order of the history.
 
-    def choose(self, far: Far, q: Tensor, carry: Stretches | None) -> Stretches:
-        """The best pages by `score`, as many as the budget holds."""
+        Only the pages of `seen` [B, 1, far.pages] compete.
+        """
+
+    def choose(self, far: Far, q: Tensor, carry: PageRanges | None) -> PageRanges:
+        """The pages with the highest scores, as many as fit into the budget."""
         count = far.budget // far.page
         if far.until <= far.first or count < 1:
-            return Stretches.none(q.shape[0], q.device)
+            return PageRanges.empty(q.shape[0], q.device)
         page = torch.arange(far.pages, device=q.device)
         lo = (far.first - page * far.page).clamp(min=0)
         hi = (far.until - page * far.page).clamp(max=far.page)
         first, end = page * far.page + lo, page * far.page + hi
         seen = (lo < hi).expand(q.shape[0], 1, -1).clone()
         for row, ranges in enumerate(far.hidden):
-            for a, b in ranges:  # a page of which nothing is left takes no place
+            for a, b in ranges:  # a page without visible tokens takes no budget
                 seen[row] &= (first < a) | (end > b)
         scores = self.score(far, q, seen)
         for row, ranges in enumerate(far.pinned):
@@ -135,7 +145,7 @@ class PageSelector(Selector):
         kept = chosen >= 0
         some = chosen.clamp(min=0)
         group = torch.arange(1, count + 1, device=q.device).expand_as(chosen)
-        return Stretches(
+        return PageRanges(
             chosen,
             torch.where(kept, lo[some], 0),
             torch.where(kept, hi[some], 0),

@@ -1,4 +1,4 @@
-"""Blocks by the key of the landmark token that closes them, and the blocks beside those.
+"""Blocks by the key of the landmark token that ends them, and their neighbours.
 
 Sources: "Landmark Attention: Random-Access Infinite Context Length for Transformers",
 arXiv:2305.16300; the contiguity of "Human-like Episodic Memory for Infinite Context LLMs" (EM-LLM,
@@ -17,17 +17,17 @@ from memagent.streaming.selectors.base import Far, PageSelector
 
 __all__ = ["Landmark", "with_neighbours"]
 
-# What a block gets of the score of the better one beside it. A sentence cut by the end of a block
-# is told by one of its two landmarks at best.
-_BESIDE = 0.95
+# A block gets at least this share of its better neighbour's score. If a sentence is split between
+# two blocks, only one of the two landmarks can be expected to match.
+_NEIGHBOUR_SHARE = 0.95
 
 
 @dataclass(frozen=True)
 class Landmark(PageSelector):
-    """One choice for all heads of a layer: what one head alone sees, the others cannot go on from.
+    """Makes one choice for all heads of a layer, since they continue from one another's blocks.
 
-    A block's score is the sum over the kv heads of the weight of its landmark, the last slot of
-    the page, or little less than a neighbour's.
+    The score of a block is the attention weight of its landmark, the last slot of the page, summed
+    over the kv heads, but at least 0.95 of the score of its neighbours.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"last"})
@@ -38,9 +38,9 @@ class Landmark(PageSelector):
         return with_neighbours(share.clamp(min=0).sum(1, keepdim=True))
 
 
-def with_neighbours(scores: Tensor, share: float = _BESIDE) -> Tensor:
-    """Scores [..., blocks], at least `share` of those of the blocks beside."""
-    beside = torch.zeros_like(scores)
-    beside[..., 1:] = scores[..., :-1]
-    beside[..., :-1] = torch.maximum(beside[..., :-1], scores[..., 1:])
-    return torch.maximum(scores, share * beside)
+def with_neighbours(scores: Tensor, share: float = _NEIGHBOUR_SHARE) -> Tensor:
+    """Scores [..., blocks], raised to at least `share` of the scores of the adjacent blocks."""
+    neighbours = torch.zeros_like(scores)
+    neighbours[..., 1:] = scores[..., :-1]
+    neighbours[..., :-1] = torch.maximum(neighbours[..., :-1], scores[..., 1:])
+    return torch.maximum(scores, share * neighbours)

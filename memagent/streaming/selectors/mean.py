@@ -1,6 +1,6 @@
 """Pages by the mean of their keys, one choice for all heads of a layer.
 
-The plain baseline that InfLLM (arXiv:2402.04617) compares representative tokens with.
+The baseline with which InfLLM (arXiv:2402.04617) compares its representative tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Mean"]
 
 @dataclass(frozen=True)
 class Mean(PageSelector):
-    """Scores a page by the product of its mean key and the queries; the heads' shares add up."""
+    """Scores a page by its mean key, with the softmax shares of the kv heads summed."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"mean"})
 

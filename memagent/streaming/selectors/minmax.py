@@ -1,4 +1,4 @@
-"""Pages by an upper bound of any of their products, each kv head for itself.
+"""Pages by an upper bound of the dot products with their keys, for each kv head separately.
 
 Source: "Quest: Query-Aware Sparsity for Efficient Long-Context LLM Inference", arXiv:2406.10774.
 """
@@ -17,7 +17,7 @@ __all__ = ["MinMax"]
 
 @dataclass(frozen=True)
 class MinMax(PageSelector):
-    """Scores a page by the most that a key between its smallest and largest numbers could give."""
+    """Scores a page by the largest dot product of any key between its minimum and maximum."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"low", "high"})
 

@@ -1,4 +1,4 @@
-"""Pages by the mean of their keys, weighted by attention, each kv head for itself.
+"""Pages by the attention-weighted mean of their keys, for each kv head separately.
 
 Source: "LongHeads: Multi-Head Attention is Secretly a Long Context Processor", arXiv:2402.10685.
 """
@@ -17,7 +17,7 @@ __all__ = ["PerHead"]
 
 @dataclass(frozen=True)
 class PerHead(PageSelector):
-    """Stands for a page: its keys in the proportion in which later tokens attended to them."""
+    """Scores a page by the mean of its keys, weighted by the attention of later tokens."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"weighted"})
 

@@ -1,4 +1,4 @@
-"""Sinks and window only: nothing far is attended to.
+"""Sinks and window only, without recall.
 
 Source: "Efficient Streaming Language Models with Attention Sinks" (StreamingLLM),
 arXiv:2309.17453.
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from memagent.streaming.page_ranges import PageRanges
 from memagent.streaming.selectors.base import Far, Selector
-from memagent.streaming.stretches import Stretches
 
 __all__ = ["Recent"]
 
@@ -20,6 +20,6 @@ __all__ = ["Recent"]
 class Recent(Selector):
     """Chooses nothing."""
 
-    def choose(self, far: Far, q: Tensor, carry: Stretches | None) -> Stretches:
-        """No stretch."""
-        return Stretches.none(q.shape[0], q.device)
+    def choose(self, far: Far, q: Tensor, carry: PageRanges | None) -> PageRanges:
+        """No ranges."""
+        return PageRanges.empty(q.shape[0], q.device)

@@ -1,4 +1,4 @@
-"""Events by their representative keys, with their neighbours in time: recall as EM-LLM does it.
+"""Events by their representative keys, with their neighbours in time, as in EM-LLM.
 
 Sources: InfLLM (arXiv:2402.04617) for representative tokens; "Human-like Episodic Memory for
 Infinite Context LLMs" (EM-LLM, arXiv:2407.09450) for the similarity and contiguity buffers.
@@ -14,39 +14,41 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from memagent.streaming.page_ranges import PageRanges, from_rows
 from memagent.streaming.selectors.base import Far, Selector
-from memagent.streaming.stretches import Stretches, merged, rows_of
+from memagent.streaming.token_ranges import TokenRange, merge_ranges
 
 __all__ = ["Representative"]
 
 
 @dataclass(frozen=True)
 class Representative(Selector):
-    """One choice for all heads of a layer, under one budget of tokens.
+    """Makes one choice for all heads of a layer, within one budget of tokens.
 
-    The events of highest score take the similarity share; the events beside them, nearest hit
-    first, and then those that were chosen last time, take the contiguity share.
+    The events with the highest scores fill the similarity share of the budget. Their neighbours,
+    those of the best events first, and then the events of the previous choice fill the contiguity
+    share.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"event"})
 
-    def choose(self, far: Far, q: Tensor, carry: Stretches | None) -> Stretches:
-        """The chosen events, each a group of its own."""
+    def choose(self, far: Far, q: Tensor, carry: PageRanges | None) -> PageRanges:
+        """The chosen events, each as a group of its own."""
         rows = []
         for row, events in enumerate(far.events):
-            last = [] if carry is None else [s[:2] for s in carry.spans(far.page, row)]
+            last = [] if carry is None else [r[:2] for r in carry.token_ranges(far.page, row)]
             chosen = self._of_row(far, q[row : row + 1], row, last)
-            spans = [(max(events[n][0], far.first), events[n][1]) for n in chosen]
+            ranges = [(max(events[n][0], far.first), events[n][1]) for n in chosen]
             count = far.ended(row)
             rest = max(far.first, events[count - 1][1] if count else 0)
             if rest < far.until:
-                spans.append((rest, far.until))  # an event that the window has not let go whole
-            if not far.apart:
-                spans = merged(spans)  # fewer pages to gather
-            rows.append([(*span, group) for group, span in enumerate(spans, start=1)])
-        return rows_of(rows, far.page, q.device)
+                ranges.append((rest, far.until))  # the part of an event that has left the window
+            if not far.separate_events:
+                ranges = merge_ranges(ranges)  # fewer pages to gather
+            rows.append([(*span, group) for group, span in enumerate(ranges, start=1)])
+        return from_rows(rows, far.page, q.device)
 
-    def _of_row(self, far: Far, q: Tensor, row: int, last: list[tuple[int, int]]) -> list[int]:
+    def _of_row(self, far: Far, q: Tensor, row: int, last: list[TokenRange]) -> list[int]:
         """Numbers of the chosen events, ascending."""
         events, count = far.events[row], far.ended(row)
         if count == 0 or far.budget == 0:
@@ -59,35 +61,35 @@ class Representative(Selector):
         found = far.share(q, seen[None, None], mean=keys[None]).sum(1)[0]
         for start, end in far.pinned[row]:
             wanted = slice(bisect_right(events, start, key=_end), bisect_left(events, (end,)))
-            found[wanted] = found[wanted].masked_fill(found[wanted] > _NOTHING, float("inf"))
-        # No more events than the budget holds of the smallest size can be taken.
+            found[wanted] = found[wanted].masked_fill(found[wanted] > _NEG_INF, float("inf"))
+        # The budget holds at most this many events of the smallest size.
         most = min(count, far.budget // far.least + 1)
         best = found.topk(most)
-        order = [n for n, s in zip(*map(Tensor.tolist, best[::-1]), strict=True) if s > _NOTHING]
+        order = [n for n, s in zip(*map(Tensor.tolist, best[::-1]), strict=True) if s > _NEG_INF]
         similar = _fill(order, int(far.budget * (1 - far.contiguity)), events, set())
-        beside = [n for hit in similar for n in (hit - 1, hit + 1) if 0 <= n < count]
-        carried = [n for span in last for n in _inside(events[:count], *span)]
-        near = [n for n in (*beside, *carried) if found[n] > _NOTHING]
+        neighbours = [n for hit in similar for n in (hit - 1, hit + 1) if 0 <= n < count]
+        carried = [n for tokens in last for n in _overlapping(events[:count], *tokens)]
+        near = [n for n in (*neighbours, *carried) if found[n] > _NEG_INF]
         room = far.budget - sum(events[n][1] - events[n][0] for n in similar)
         return sorted([*similar, *_fill(near, room, events, set(similar))])
 
 
-_NOTHING = float("-inf")
+_NEG_INF = float("-inf")
 
 
-def _end(span: tuple[int, int]) -> int:
-    return span[1]
+def _end(event: TokenRange) -> int:
+    return event[1]
 
 
-def _inside(events: list[tuple[int, int]], start: int, end: int) -> range:
-    """Numbers of the events of which the tokens [start, end) hold some."""
+def _overlapping(events: list[TokenRange], start: int, end: int) -> range:
+    """Numbers of the events that overlap the tokens [start, end)."""
     return range(bisect_right(events, start, key=_end), bisect_left(events, (end,)))
 
 
 def _fill(
-    numbers: Iterable[int], room: int, events: list[tuple[int, int]], taken: set[int]
+    numbers: Iterable[int], room: int, events: list[TokenRange], taken: set[int]
 ) -> list[int]:
-    """Events in this order as long as the next one fits, each once."""
+    """Numbers in this order, each once, until the next event does not fit into `room`."""
     chosen: list[int] = []
     for number in dict.fromkeys(numbers):
         if number in taken:
