@@ -1,6 +1,7 @@
 """Settings: flag > MEMAGENT_* > project file (memagent.toml) > user file > default.
 
-One frozen dataclass that validates itself; knows nothing of what the settings do.
+One immutable model that validates itself; knows nothing of what the settings do. Importing this
+module imports pydantic-settings, so the command line imports it inside its commands.
 """
 
 from __future__ import annotations
@@ -8,11 +9,18 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, get_args
 
 from platformdirs import user_config_path, user_data_path, user_state_path
+from pydantic import ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from memagent.errors import UsageError
 
@@ -22,6 +30,7 @@ __all__ = [
     "SCORERS",
     "SEGMENTERS",
     "Settings",
+    "check",
     "load",
     "project_file",
     "user_file",
@@ -32,10 +41,23 @@ ENGINES = ("auto", "pocket", "scripted", "stream", "vllm")
 SCORERS = ("pocket", "served")
 SEGMENTERS = ("sentences", "surprise")
 
+_WANTED = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that can be set. Names are those of the files, of `--flags` and MEMAGENT_*."""
+
+class Settings(BaseSettings):
+    """Everything that can be set. Names are those of the files, of `--flags` and MEMAGENT_*.
+
+    `Settings(...)` takes its keywords and the defaults only; `load` also reads the files and the
+    environment. Raises UsageError for an unknown name or a value that does not fit.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="MEMAGENT_",
+        env_ignore_empty=True,
+        coerce_numbers_to_str=True,
+    )
 
     store: Path = user_data_path("memagent") / "memory.db"
     namespace: str = "default"
@@ -44,36 +66,64 @@ class Settings:
     model: str | None = None
     api_key: str | None = None
     context: int | None = None
-    """Tokens of the model's window, where the server does not tell."""
+    """Size of the model's context window in tokens, for a server that does not report it."""
     timeout: float = 120.0
-    """Seconds without a byte from the server before it counts as hanging."""
+    """Seconds without a byte from the server after which it counts as hung."""
     max_tokens: int = 512
     temperature: float = 0.0
     budget: int = 2000
     """Tokens of recalled text in a prompt."""
     contiguity: float = 0.3
-    """Share of the budget kept for the neighbours of what was found in documents."""
+    """Share of the budget reserved for the neighbours of document passages that were found."""
     hops: int = 0
-    """Further questions that the model may write to look up what an answer still needs."""
+    """Follow-up questions the model may write to look up what an answer still needs."""
     votes: int = 0
-    """Chunks of recalled text, a budget each, that answer alone; the surest one is heard."""
+    """Answer this many chunks of recalled text independently and keep the most confident answer."""
     outline: bool = False
-    """Whether the model first marks the sentences that an answer must rest on."""
+    """Whether the model first marks the sentences that the answer must be based on."""
     working_every: int = 0
-    """Exchanges of a chat after which the model rewrites the working memory; 0: only when asked."""
+    """Rewrite the working memory after this many exchanges of a chat; 0: only on request."""
     embedder: str = "minilm"
     segmenter: str = "surprise"
     """How new text is cut into events: at surprising sentences, or by size alone."""
     scorer: str = "pocket"
-    """Whose surprise that is: the bundled model's, or that of the model on the server."""
+    """Model that scores surprise: the bundled one (pocket) or the one on the server (served)."""
     script: Path | None = None
-    """Replies of the scripted engine, JSON lines."""
+    """Replies of the scripted engine, as JSON Lines."""
     max_mb: int = 512
-    """Largest file that is added, in MB."""
+    """Largest file that may be added, in MB."""
     vllm_python: Path | None = None
-    """The Python interpreter that has vLLM, where it is not this one."""
+    """Python interpreter that has vLLM, if it is not the running one."""
 
-    def __post_init__(self) -> None:
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise UsageError(_explain(error, {})) from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keywords only: `load` reads the other sources and records which value is from where."""
+        return (init_settings,)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_bool(cls, value: Any, info: ValidationInfo) -> Any:
+        """Pydantic would take true for the number 1."""
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError("not a number or text")
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         rules = (
             (self.engine in ENGINES, "engine", f"one of {', '.join(ENGINES)}"),
             (self.segmenter in SEGMENTERS, "segmenter", f"one of {', '.join(SEGMENTERS)}"),
@@ -92,36 +142,17 @@ class Settings:
         for holds, name, rule in rules:
             if not holds:
                 raise UsageError(f"{name} must be {rule}, not {getattr(self, name)!r}")
+        return self
 
     @property
     def state_dir(self) -> Path:
-        """Where running servers are recorded and histories kept."""
+        """The folder that holds the record of the running server and the command history."""
         return Path(os.environ.get("MEMAGENT_STATE") or user_state_path("memagent"))
 
     @property
     def index_dir(self) -> Path:
-        """The folder of index files, beside the store; it may be deleted at any time."""
+        """The folder of index files, next to the store; it may be deleted at any time."""
         return self.store.with_name(self.store.name + ".index")
-
-
-_TYPES: dict[str, type] = {
-    "store": Path,
-    "script": Path,
-    "vllm_python": Path,
-    "context": int,
-    "max_tokens": int,
-    "budget": int,
-    "hops": int,
-    "votes": int,
-    "outline": bool,
-    "working_every": int,
-    "max_mb": int,
-    "timeout": float,
-    "temperature": float,
-    "contiguity": float,
-}
-
-_SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def user_file() -> Path:
@@ -130,61 +161,78 @@ def user_file() -> Path:
 
 
 def project_file() -> Path | None:
-    """The nearest memagent.toml in this folder or one above it."""
+    """The nearest memagent.toml in the current folder or one above it."""
     here = Path.cwd()
     return next((p for f in (here, *here.parents) if (p := f / PROJECT_FILE).is_file()), None)
 
 
 def load(flags: Mapping[str, Any] | None = None) -> tuple[Settings, dict[str, str]]:
-    """The settings in force, and for each one that is not a default where it comes from.
+    """The settings in force, and the origin of each one that is not a default.
 
     Raises UsageError that names the file or variable for an unknown name or a bad value.
     """
+    here = Path.cwd()
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    layers = [
+        *(_file(path) for path in (user_file(), project_file()) if path is not None),
+        ("environment", here, EnvSettingsSource(Settings)()),
+        ("flag", here, given),
+    ]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    layers: list[tuple[str, Mapping[str, Any], Path]] = []
-    for path in (user_file(), project_file()):
-        if path is not None and path.is_file():
-            layers.append((str(path), _read(path), path.parent))
-    layers.append(("environment", _environment(), Path.cwd()))
-    layers.append(("flag", {k: v for k, v in (flags or {}).items() if v is not None}, Path.cwd()))
-    for origin, layer, base in layers:
+    for origin, base, layer in layers:
         for name, value in layer.items():
-            values[name] = convert(name, value, origin, base)
+            values[name] = _prepare(name, value, origin, base)
             origins[name] = origin
-    return replace(Settings(), **values), origins
+    return _validated(values, origins), origins
 
 
-def convert(name: str, value: Any, origin: str, base: Path) -> Any:
-    """One value as its type; relative paths count from `base`. UsageError if it does not fit."""
-    if name not in {field.name for field in fields(Settings)}:
-        raise UsageError(f"unknown setting {name!r} in {origin}: `memagent config list` shows them")
-    kind = _TYPES.get(name, str)
+def check(name: str, value: Any, origin: str) -> Any:
+    """One value as its type, for a file. UsageError for an unknown name or a bad value."""
+    prepared = _prepare(name, value, origin, Path.cwd())
+    return getattr(_validated({name: prepared}, {name: origin}), name)
+
+
+def _file(path: Path) -> tuple[str, Path, dict[str, Any]]:
     try:
-        if kind is Path:
-            return base / Path(str(value)).expanduser()
-        if kind is bool:
-            return _SWITCH[str(value).lower()]
-        if isinstance(value, bool):
-            raise ValueError
-        return kind(value)
-    except (KeyError, TypeError, ValueError):
-        wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
-        raise UsageError(f"{name} in {origin} must be {wanted}, not {value!r}") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return str(path), path.parent, TomlConfigSettingsSource(Settings, path)()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
-def _environment() -> dict[str, str]:
-    names = {field.name for field in fields(Settings)}
-    prefixed = {
-        key.removeprefix("MEMAGENT_").lower(): value
-        for key, value in os.environ.items()
-        if key.startswith("MEMAGENT_") and value
-    }
-    return {name: value for name, value in prefixed.items() if name in names}
+def _prepare(name: str, value: Any, origin: str, base: Path) -> Any:
+    """The value of a known setting; a relative path counts from `base`."""
+    if name not in Settings.model_fields:
+        raise UsageError(_unknown(name, origin))
+    if Path in _kinds(name):
+        return base / Path(str(value)).expanduser()
+    return value
+
+
+def _validated(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
+    try:
+        return Settings(**values)
+    except UsageError as error:
+        if isinstance(error.__cause__, ValidationError):
+            raise UsageError(_explain(error.__cause__, origins)) from None
+        raise
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    """The first thing that is wrong, in one line."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if name not in Settings.model_fields:
+        return _unknown(name, "Settings")
+    wanted = next((text for kind, text in _WANTED.items() if kind in _kinds(name)), "text")
+    where = f" in {origins[name]}" if name in origins else ""
+    return f"{name}{where} must be {wanted}, not {first['input']!r}"
+
+
+def _kinds(name: str) -> tuple[Any, ...]:
+    annotation = Settings.model_fields[name].annotation
+    return get_args(annotation) or (annotation,)
+
+
+def _unknown(name: str, origin: str) -> str:
+    return f"unknown setting {name!r} in {origin}: `memagent config list` shows them"

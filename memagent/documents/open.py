@@ -1,8 +1,4 @@
-"""The document: its name, its fingerprint, and its pieces by the reader that fits it.
-
-Knows the readers and nothing of stores. Every reader is a function from a binary stream and a
-display name to pieces; it may assume that the stream is at its start and can seek.
-"""
+"""Opening a document from a file or a stream: its name, its hash, its format and its pieces."""
 
 from __future__ import annotations
 
@@ -20,14 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from memagent.documents.archive import human_size
-from memagent.documents.formats.code import read as read_code
-from memagent.documents.formats.docx import read as read_docx
-from memagent.documents.formats.epub import read as read_epub
-from memagent.documents.formats.html import read as read_html
-from memagent.documents.formats.markdown import read as read_markdown
-from memagent.documents.formats.pdf import read as read_pdf
-from memagent.documents.formats.text import read as read_text
-from memagent.documents.sniff import CODE, DOCX, EPUB, HTML, MARKDOWN, PDF, media_type
+from memagent.documents.formats.table import format_of
+from memagent.documents.sniff import media_type
 from memagent.errors import InputError, NotFoundError
 from memagent.types import Piece
 
@@ -40,10 +30,10 @@ _IN_MEMORY = 8 * _BLOCK
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document that can be read. The same bytes under the same kind give the same pieces.
+    """A document that can be read. The same bytes of the same media type give the same pieces.
 
     `uri` is the file's absolute address (file://...), None for a pipe; `sha256` is of the raw
-    bytes, in hexadecimal; `named` is False where the name is only the path that was given.
+    bytes, in hexadecimal; `named` is False if the name is only the path that was given.
     """
 
     name: str
@@ -57,19 +47,20 @@ class Document:
     def pieces(self) -> Iterator[Piece]:
         """The text in order, each piece at most 8,000 characters; joined, they are the text.
 
-        Reads lazily and may be called again. Raises InputError, at times only after some
-        pieces, when the document is damaged, is in no known encoding, or has no words.
+        Reads lazily and may be called again. Raises InputError, possibly after some pieces, if
+        the document is damaged, in no known encoding, or without words.
         """
         blank: list[Piece] | None = []  # held back: a document of white space has no pieces
         with _readable(self.name), self._open() as stream:
-            for piece in _reader(self.media_type, self._max_bytes)(stream, self.name):
+            read = format_of(self.media_type).read
+            for piece in read(stream, self.name, self._max_bytes):
                 if blank is not None and not piece.text.strip():
                     blank.append(piece)
                     continue
                 yield from blank or ()
                 blank = None
                 yield piece
-            self._open().close()  # raises if the file was changed meanwhile
+            self._open().close()  # raises if the file changed while it was read
         if blank is not None:
             raise InputError(f"{self.name} has no words in it: there is nothing to add")
 
@@ -77,8 +68,8 @@ class Document:
 def open_document(path: Path, *, name: str | None = None, max_bytes: int = MAX_BYTES) -> Document:
     """The document in the file `path`, shown to people as `name`.
 
-    Raises NotFoundError if there is none, and InputError if it is not a file, may not be read,
-    is empty, has more than `max_bytes` bytes, or is no document.
+    Raises NotFoundError if it does not exist, and InputError if it is not a file, cannot be read,
+    is empty, has more than `max_bytes` bytes, or is of no known format.
     """
     named = name is not None
     name = _shown(path.as_posix() if name is None else name)
@@ -109,10 +100,11 @@ def open_document(path: Path, *, name: str | None = None, max_bytes: int = MAX_B
 
 
 def read_stdin(stream: BinaryIO, *, name: str, max_bytes: int = MAX_BYTES) -> Document:
-    """The document that `stream` delivers, read to its end; over 8 MiB it goes to a temporary
-    file that lives as long as the document. The ending of `name` counts as a file's would.
+    """The document that `stream` delivers, read to its end.
 
-    Raises InputError if it is empty, has more than `max_bytes` bytes, or is no document.
+    More than 8 MiB go to a temporary file, which is deleted with the document. The suffix of
+    `name` counts as a file's would. Raises InputError if the stream is empty, has more than
+    `max_bytes` bytes, or is of no known format.
     """
     name = _shown(name)
     digest = hashlib.sha256()
@@ -132,7 +124,7 @@ def read_stdin(stream: BinaryIO, *, name: str, max_bytes: int = MAX_BYTES) -> Do
 
 
 class _Spool:
-    """Bytes that can be read again: in memory, or in a temporary file when they are many."""
+    """Bytes that can be read again: in memory, or in a temporary file if there are many."""
 
     def __init__(self) -> None:
         self._memory = bytearray()
@@ -154,17 +146,6 @@ class _Spool:
         return BytesIO(self._memory) if self._path is None else self._path.open("rb")
 
 
-def _reader(kind: str, max_bytes: int) -> Callable[[BinaryIO, str], Iterator[Piece]]:
-    readers: dict[str, Callable[[BinaryIO, str], Iterator[Piece]]] = {
-        MARKDOWN: read_markdown,
-        HTML: read_html,
-        PDF: read_pdf,
-        DOCX: partial(read_docx, max_bytes=max_bytes),
-        EPUB: partial(read_epub, max_bytes=max_bytes),
-    }
-    return readers.get(kind, read_code if kind in CODE else read_text)
-
-
 def _open_unchanged(path: Path, name: str, stamp: tuple[int, ...]) -> BinaryIO:
     stream = path.open("rb")
     if _stamp(os.fstat(stream.fileno())) != stamp:
@@ -182,7 +163,7 @@ def _too_big(name: str, size: str, max_bytes: int) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name that can be printed and stored, also where the file system's bytes are not UTF-8."""
+    """A name that can be printed and stored, even if the file system's bytes are not UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -1,7 +1,4 @@
-"""What kind of document some bytes are, by their name's ending and by how they begin.
-
-Knows nothing of readers.
-"""
+"""The media type of a document, from the suffix of its name and from its first bytes."""
 
 from __future__ import annotations
 
@@ -10,68 +7,12 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from memagent.documents.encoding import BOMS
+from memagent.documents.formats.table import FORMATS, PLAIN_TEXT
 from memagent.errors import InputError
 
-__all__ = ["CODE", "DOCX", "EPUB", "HTML", "MARKDOWN", "PDF", "TEXT", "media_type"]
+__all__ = ["media_type"]
 
-TEXT, MARKDOWN, HTML, PDF = "text/plain", "text/markdown", "text/html", "application/pdf"
-DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-EPUB = "application/epub+zip"
-
-_LANGUAGES = {
-    "c": "c h",
-    "c++": "cc cpp cxx hh hpp hxx cu cuh",
-    "csharp": "cs",
-    "dart": "dart",
-    "elixir": "ex exs",
-    "go": "go",
-    "groovy": "groovy gradle",
-    "haskell": "hs",
-    "java": "java",
-    "javascript": "js jsx mjs cjs",
-    "julia": "jl",
-    "kotlin": "kt kts",
-    "lua": "lua",
-    "objective-c": "m mm",
-    "perl": "pl pm",
-    "php": "php",
-    "python": "py pyi",
-    "r": "r",
-    "ruby": "rb",
-    "rust": "rs",
-    "scala": "scala",
-    "shell": "sh bash zsh",
-    "sql": "sql",
-    "swift": "swift",
-    "typescript": "ts tsx",
-    "zig": "zig",
-}
-CODE = frozenset(f"text/x-{language}" for language in _LANGUAGES)
-
-_ENDINGS = {
-    **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd"), MARKDOWN),
-    **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
-    **dict.fromkeys((".txt", ".text", ".log"), TEXT),
-    ".pdf": PDF,
-    ".docx": DOCX,
-    ".epub": EPUB,
-    ".csv": "text/csv",
-    ".tsv": "text/tab-separated-values",
-    ".json": "application/json",
-    ".jsonl": "application/jsonl",
-    ".toml": "application/toml",
-    ".yaml": "application/yaml",
-    ".yml": "application/yaml",
-    ".xml": "application/xml",
-    ".rst": "text/x-rst",
-    ".tex": "text/x-tex",
-    **{
-        f".{ending}": f"text/x-{language}"
-        for language, endings in _LANGUAGES.items()
-        for ending in endings.split()
-    },
-}
-
+_ZIP = b"PK\x03\x04"
 _BINARY = {
     b"\xff\xd8\xff": "JPEG image",
     b"\x89PNG\r\n\x1a\n": "PNG image",
@@ -112,36 +53,42 @@ _HEAD = 8192
 def media_type(stream: BinaryIO, name: str) -> str:
     """The media type of `stream`, which is left at its start.
 
-    The ending of `name` decides between the textual kinds; where it says nothing, the content
-    does. Raises InputError for what is not a document.
+    The suffix of `name` decides, but not that a binary document is text; without a known suffix
+    the content decides. Raises InputError for content of no format that can be read.
     """
     stream.seek(0)
     head = stream.read(_HEAD)
     stream.seek(0)
-    by_name = _ENDINGS.get(PurePath(name).suffix.lower())
-    if by_name in (PDF, DOCX, EPUB):
-        return by_name
-    if head.startswith(b"%PDF-"):
-        return PDF
-    packed = _packed(stream) if head.startswith(b"PK\x03\x04") else None
-    if packed is not None:
-        return packed
-    kind = _binary(head)
+    suffix = PurePath(name).suffix.lower()
+    named = next((each for each in FORMATS if suffix in each.media_types), None)
+    if named is not None and named.binary:
+        return named.media_types[suffix]
+    for each in FORMATS:
+        if each.magic is not None and head.startswith(each.magic):
+            return each.media_type
+    members = _zip_members(stream) if head.startswith(_ZIP) else frozenset()
+    for each in FORMATS:
+        if each.member in members:
+            return each.media_type
+    kind = _binary_kind(head)
     if kind is not None:
+        *names, last = (each.name for each in FORMATS)
         raise InputError(
-            f"{name} looks binary ({kind}): memagent reads text, Markdown, HTML, PDF, Word, EPUB "
-            "and source code"
+            f"{name} looks binary ({kind}): memagent reads {', '.join(names)} and {last}"
         )
-    return by_name or (HTML if _is_html(head) else TEXT)
+    if named is not None:
+        return named.media_types[suffix]
+    matching = (each for each in FORMATS if each.matches is not None and each.matches(head))
+    return next(matching, PLAIN_TEXT).media_type
 
 
-def _binary(head: bytes) -> str | None:
-    """What binary thing begins with `head`; None if it may be text."""
+def _binary_kind(head: bytes) -> str | None:
+    """The kind of binary file that begins with `head`; None if it may be text."""
     has_nul = b"\0" in head and not head.startswith(tuple(BOMS))
     for magic, kind in _BINARY.items():
-        # Text can begin with "MZ" or "BM" as well; with a NUL behind it, it is none.
-        telling = not (magic.isalnum() and magic.isascii()) or has_nul
-        if telling and head.startswith(magic):
+        # Text may also begin with "MZ" or "BM"; only a NUL byte shows that it is binary.
+        decisive = has_nul or not (magic.isalnum() and magic.isascii())
+        if decisive and head.startswith(magic):
             return kind
     if head[4:8] == b"ftyp" and has_nul:
         return "MP4 film or HEIF image"
@@ -150,22 +97,12 @@ def _binary(head: bytes) -> str | None:
     return "it has NUL bytes" if has_nul else None
 
 
-def _packed(stream: BinaryIO) -> str | None:
-    """The kind of document in a ZIP archive; None if there is none."""
+def _zip_members(stream: BinaryIO) -> frozenset[str]:
+    """The paths in a ZIP archive; none if it is damaged."""
     try:
         with zipfile.ZipFile(stream) as archive:
-            names = set(archive.namelist())
+            return frozenset(archive.namelist())
     except zipfile.BadZipFile:
-        return None
+        return frozenset()
     finally:
         stream.seek(0)
-    if "word/document.xml" in names:
-        return DOCX
-    return EPUB if "META-INF/container.xml" in names else None
-
-
-def _is_html(head: bytes) -> bool:
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith(b"<?xml"):
-        return b"<html" in start
-    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))

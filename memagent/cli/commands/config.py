@@ -1,8 +1,7 @@
-"""`memagent config`: the settings in force, where they come from, and changing them."""
+"""`memagent config`: show the settings in force and their origins, and change them."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +10,13 @@ import typer
 from memagent.cli.commands import options
 from memagent.cli.render.output import console, print_json, say
 from memagent.errors import UsageError
-from memagent.settings import PROJECT_FILE, Settings, convert, load, user_file
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Settings: list, get, set, unset, path.", no_args_is_help=True)
 
 Project = Annotated[
-    bool, typer.Option("--project", help=f"In {PROJECT_FILE} of this folder, not the user's file.")
+    bool, typer.Option("--project", help="In memagent.toml of this folder, not the user's file.")
 ]
 _SECRET = "api_key"
 
@@ -32,13 +30,12 @@ def _shown(name: str, value: object) -> str | int | float | None:
 @app.command("list")
 def list_settings(json: options.Json = False) -> None:
     """Every setting, its value, and where it comes from."""
+    from memagent.settings import load
+
     settings, origins = load()
     rows = {
-        field.name: {
-            "value": _shown(field.name, getattr(settings, field.name)),
-            "from": origins.get(field.name, "default"),
-        }
-        for field in fields(Settings)
+        name: {"value": _shown(name, value), "from": origins.get(name, "default")}
+        for name, value in settings
     }
     if json:
         print_json(rows)
@@ -51,8 +48,10 @@ def list_settings(json: options.Json = False) -> None:
 @app.command()
 def get(name: Annotated[str, typer.Argument(help="Name of the setting.")]) -> None:
     """One setting's value."""
+    from memagent.settings import Settings, load
+
     settings, _ = load()
-    if name not in {field.name for field in fields(Settings)}:
+    if name not in Settings.model_fields:
         raise UsageError(f"unknown setting {name!r}: `memagent config list` shows them")
     value = _shown(name, getattr(settings, name))
     console().print("" if value is None else str(value), markup=False)
@@ -64,10 +63,11 @@ def set_value(
     value: Annotated[str, typer.Argument(help="Its value.")],
     project: Project = False,
 ) -> None:
-    """Write a setting to the user's file, or with --project to the folder's."""
-    path = Path(PROJECT_FILE) if project else user_file()
-    checked = convert(name, value, "the command line", Path.cwd())
-    Settings(**{name: checked})  # validates it
+    """Write a setting to the user's file, or with --project to this folder's."""
+    from memagent.settings import check
+
+    path = _settings_file(project)
+    checked = check(name, value, "the command line")
     _edit(path, name, str(checked) if isinstance(checked, Path) else checked)
     say(f"{path}: {name} = {_shown(name, checked)}")
 
@@ -76,19 +76,27 @@ def set_value(
 def unset(
     name: Annotated[str, typer.Argument(help="Name of the setting.")], project: Project = False
 ) -> None:
-    """Remove a setting from the file, so that the default holds again."""
-    path = Path(PROJECT_FILE) if project else user_file()
+    """Remove a setting from the file, so that the default applies again."""
+    path = _settings_file(project)
     _edit(path, name, None)
     say(f"{path}: {name} is no longer set")
 
 
 @app.command()
 def path() -> None:
-    """The files settings are read from, and the store."""
+    """The files that settings are read from, and the store."""
+    from memagent.settings import PROJECT_FILE, load, user_file
+
     settings, _ = load()
     for file in (user_file(), Path.cwd() / PROJECT_FILE):
         console().print(f"{file}{'' if file.is_file() else '  (none)'}", markup=False)
     console().print(f"{settings.store}  (store)", markup=False)
+
+
+def _settings_file(project: bool) -> Path:
+    from memagent.settings import PROJECT_FILE, user_file
+
+    return Path(PROJECT_FILE) if project else user_file()
 
 
 def _edit(path: Path, name: str, value: str | float | None) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memagent.agent.workspace import Workspace
 from memagent.cli.render.output import say
 from memagent.errors import InputError, NotFoundError
-from memagent.settings import load
+
+if TYPE_CHECKING:
+    from memagent.agent.workspace import Workspace
 
 __all__ = [
     "AsOf",
@@ -109,6 +110,9 @@ def open_workspace(**flags: Any) -> Workspace:
 
     A server named on the command line is meant, whatever engine the files or variables name.
     """
+    from memagent.agent.workspace import Workspace
+    from memagent.settings import load
+
     if flags.get("url") and not flags.get("engine"):
         flags["engine"] = "auto"
     settings, _ = load(flags)

@@ -11,11 +11,11 @@ import typer
 from memagent.cli.commands import options
 from memagent.cli.render.output import console, print_json, say, visible
 from memagent.errors import NotFoundError, UsageError
-from memagent.settings import Settings, load
 
 if TYPE_CHECKING:
     from memagent.serving.record import Record
     from memagent.serving.server_spec import Wish
+    from memagent.settings import Settings
 
 __all__ = ["serve"]
 
@@ -66,6 +66,8 @@ def serve(
     """Serve a model with vLLM; ask, chat and run find it. It runs until Ctrl-C, or detached."""
     if sum((model is not None, attach is not None, stop, status)) != 1:
         raise UsageError("give a MODEL to serve, or one of --attach URL, --stop and --status")
+    from memagent.settings import load
+
     settings, _ = load({"vllm_python": python})
     if attach is not None:
         _print(_attach(attach, settings), json)

@@ -11,10 +11,40 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from memagent.documents.encoding import lines
+from memagent.documents.formats.base import Format
 from memagent.documents.split import Line, sections
 from memagent.types import Piece
 
-__all__ = ["read"]
+__all__ = ["FORMAT", "read"]
+
+_LANGUAGES = {
+    "c": "c h",
+    "c++": "cc cpp cxx hh hpp hxx cu cuh",
+    "csharp": "cs",
+    "dart": "dart",
+    "elixir": "ex exs",
+    "go": "go",
+    "groovy": "groovy gradle",
+    "haskell": "hs",
+    "java": "java",
+    "javascript": "js jsx mjs cjs",
+    "julia": "jl",
+    "kotlin": "kt kts",
+    "lua": "lua",
+    "objective-c": "m mm",
+    "perl": "pl pm",
+    "php": "php",
+    "python": "py pyi",
+    "r": "r",
+    "ruby": "rb",
+    "rust": "rs",
+    "scala": "scala",
+    "shell": "sh bash zsh",
+    "sql": "sql",
+    "swift": "swift",
+    "typescript": "ts tsx",
+    "zig": "zig",
+}
 
 _DEFINITION = re.compile(
     r"(?:(?:export|default|declare|pub(?:\([^)]*\))?|public|private|protected|internal|abstract"
@@ -28,7 +58,7 @@ _INSIDE = " \t)]*"  # how the further lines of a decorator or a block comment be
 _MOST_LEADERS = 200
 
 
-def read(stream: BinaryIO, name: str) -> Iterator[Piece]:
+def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
     """The definitions at the left margin with their decorators and comments; section = name."""
     return sections(_mark(lines(stream, name)))
 
@@ -62,3 +92,14 @@ def _continues(leaders: list[str], line: str) -> bool:
     """Whether `line` goes on with a decorator or a block comment that spans several lines."""
     opener = next((leader for leader in reversed(leaders) if leader[0] not in _INSIDE), "")
     return opener.startswith(("@", "#[", "/*")) and line[0] in _INSIDE
+
+
+FORMAT = Format(
+    "source code",
+    {
+        f".{suffix}": f"text/x-{language}"
+        for language, suffixes in _LANGUAGES.items()
+        for suffix in suffixes.split()
+    },
+    read,
+)

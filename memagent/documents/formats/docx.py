@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from memagent.documents.archive import unpacked
+from memagent.documents.formats.base import Format
 from memagent.documents.outline import Outline
 from memagent.documents.split import Line, sections
 from memagent.types import Piece
@@ -18,7 +19,7 @@ from memagent.types import Piece
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument
 
-__all__ = ["read"]
+__all__ = ["FORMAT", "read"]
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -129,3 +130,11 @@ def _notes(document: WordDocument, number: int) -> Iterator[Line]:
             text = "".join(_text(note)).strip()
             if text:
                 yield number, title, f"{text}\n\n"
+
+
+FORMAT = Format(
+    "Word",
+    {".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document"},
+    read,
+    member="word/document.xml",
+)

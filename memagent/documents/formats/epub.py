@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
 from memagent.documents.archive import unpacked
+from memagent.documents.formats.base import Format
 from memagent.documents.formats.html import blocks, parse
 from memagent.documents.outline import Outline
 from memagent.documents.split import chunks
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from bs4 import BeautifulSoup
 
-__all__ = ["read"]
+__all__ = ["FORMAT", "read"]
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
@@ -78,3 +79,6 @@ def _inside(package: str, href: str) -> str:
     """A reference in the package file as a path inside the archive."""
     path = unquote(href.partition("#")[0])
     return posixpath.normpath(posixpath.join(posixpath.dirname(package), path))
+
+
+FORMAT = Format("EPUB", {".epub": "application/epub+zip"}, read, member=_CONTAINER)

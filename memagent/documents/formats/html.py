@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 from memagent.documents.encoding import encoding_of
+from memagent.documents.formats.base import Format
 from memagent.documents.outline import Outline
 from memagent.documents.split import Line, sections
 from memagent.types import Piece
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup
     from bs4.element import PageElement, Tag
 
-__all__ = ["blocks", "parse", "read"]
+__all__ = ["FORMAT", "blocks", "parse", "read"]
 
 _DROPPED = frozenset("head iframe nav noscript object script style svg template".split())
 _LINES = frozenset("dd dt li tbody td tfoot th thead tr".split())
@@ -39,7 +40,7 @@ _SELF_CLOSED = re.compile(
 _DECLARED = re.compile(rb"""(?:charset|<\?xml[^>]*encoding)\s*=\s*["']?([\w.:-]+)""")
 
 
-def read(stream: BinaryIO, name: str) -> Iterator[Piece]:
+def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
     """The sections of a page; before the first heading the section is None."""
     return sections(_mark(parse(stream.read(), name)))
 
@@ -165,3 +166,18 @@ class _Writer:
         elif name == "tr":
             self._one_line = tag if opens and tag.find(_LAYOUT) is None else None
             self._cells = 0
+
+
+def _begins_as_html(head: bytes) -> bool:
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(b"<?xml"):
+        return b"<html" in start
+    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
+
+
+FORMAT = Format(
+    "HTML",
+    dict.fromkeys((".html", ".htm", ".xhtml"), "text/html"),
+    read,
+    matches=_begins_as_html,
+)

@@ -12,11 +12,12 @@ from itertools import chain
 from typing import BinaryIO
 
 from memagent.documents.encoding import lines
+from memagent.documents.formats.base import Format
 from memagent.documents.outline import Outline
 from memagent.documents.split import Line, sections
 from memagent.types import Piece
 
-__all__ = ["read"]
+__all__ = ["FORMAT", "read"]
 
 _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*[\r\n]*$")
@@ -28,7 +29,7 @@ _LONGEST_TITLE = 16  # lines of a paragraph that a rule may still turn into a he
 _LONGEST_FRONT = 200  # lines of front matter; more, and it was a rule and not front matter
 
 
-def read(stream: BinaryIO, name: str) -> Iterator[Piece]:
+def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
     """The sections of a Markdown file; before the first heading the section is None."""
     return sections(_mark(lines(stream, name)))
 
@@ -106,3 +107,10 @@ def _front_matter(source: Iterator[str]) -> tuple[list[str], Iterator[str]]:
         if len(head) > 1 and line.rstrip() in (mark, "..."):
             return head, source
     return [], chain(head, source)
+
+
+FORMAT = Format(
+    "Markdown",
+    dict.fromkeys((".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd"), "text/markdown"),
+    read,
+)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO
 
+from memagent.documents.formats.base import Format
 from memagent.documents.split import chunks
 from memagent.errors import InputError
 from memagent.types import Piece
@@ -14,7 +15,7 @@ from memagent.types import Piece
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
 
-__all__ = ["read"]
+__all__ = ["FORMAT", "read"]
 
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"}
 # PDFium writes \x02 for a hyphen at the end of a line and the line break behind it.
@@ -22,7 +23,7 @@ _HYPHEN = re.compile(r"(?<=[^\W\d_])\x02(?=[^\W\d_A-Z])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 
 
-def read(stream: BinaryIO, name: str) -> Iterator[Piece]:
+def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
     """The pages that have text. Raises InputError if none has, or for a locked or damaged file."""
     import pypdfium2
     from pypdfium2.raw import FPDF_ERR_PASSWORD
@@ -63,3 +64,6 @@ def _clean(text: str) -> str:
     text = _HYPHEN.sub("", text).replace("\x02", "-")
     text = _CONTROLS.sub("", text).strip()
     return f"{text}\n" if text else ""
+
+
+FORMAT = Format("PDF", {".pdf": "application/pdf"}, read, magic=b"%PDF-")

@@ -6,12 +6,32 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from memagent.documents.encoding import characters
+from memagent.documents.formats.base import Format
 from memagent.documents.split import chunks
 from memagent.types import Piece
 
-__all__ = ["read"]
+__all__ = ["FORMAT", "read"]
 
 
-def read(stream: BinaryIO, name: str) -> Iterator[Piece]:
+def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
     """Blocks of whole paragraphs, as many as fit a piece; one piece is in memory at a time."""
     return map(Piece, chunks(characters(stream, name)))
+
+
+FORMAT = Format(
+    "text",
+    {
+        **dict.fromkeys((".txt", ".text", ".log"), "text/plain"),
+        ".csv": "text/csv",
+        ".tsv": "text/tab-separated-values",
+        ".json": "application/json",
+        ".jsonl": "application/jsonl",
+        ".toml": "application/toml",
+        ".yaml": "application/yaml",
+        ".yml": "application/yaml",
+        ".xml": "application/xml",
+        ".rst": "text/x-rst",
+        ".tex": "text/x-tex",
+    },
+    read,
+)
