@@ -9,6 +9,7 @@ from memagent.agent.graph import Agent, ignore, load_answer, refuse
 from memagent.agent.transcript import Log, read_log
 from memagent.errors import NotFoundError
 from memagent.memory.namespace import Namespace
+from memagent.memory.store.answers import AnswerRecord
 from memagent.memory.store.events import Filter
 from memagent.memory.store.forget import forget_range
 from memagent.types import Answer, Span
@@ -102,16 +103,7 @@ class Session:
         if heard and not answer.text and answer.state == "partial":
             # Ctrl-C came between two calls of the engine, or just before the answer was stored:
             # its words are kept, without citations.
-            self.memory.answers.finish(
-                answer.id,
-                "".join(heard),
-                "partial",
-                found=True,
-                citations=[],
-                usage={},
-                explain={},
-                segment=False,
-            )
+            self.memory.answers.finish(answer.id, AnswerRecord("".join(heard), "partial"))
             return load_answer(self.memory, answer.id)
         return answer
 
