@@ -7,7 +7,7 @@ import pytest
 
 from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.surprising import SurprisingSentences
-from memagent.memory.store.answers import CitationRow
+from memagent.memory.store.answers import AnswerRecord, CitationRow
 from memagent.memory.store.forget import BLOCK
 from memagent.scorers.local import ModelSurprise
 from memagent.types import Piece
@@ -49,13 +49,15 @@ def test_the_quote_in_an_answer_goes_too(memory: Namespace, tmp_path: Path) -> N
     start = TEXT.index(SECRET)
     memory.answers.finish(
         answer_id,
-        f"{SECRET.split()[-1]}\n“{SECRET}” [1] Anything else?",
-        "complete",
-        found=True,
-        citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
-        usage={"prompt": 1, "completion": 1},
-        explain={},
-        segment=True,
+        AnswerRecord(
+            f"{SECRET.split()[-1]}\n“{SECRET}” [1] Anything else?",
+            "complete",
+            found=True,
+            citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
+            usage={"prompt": 1, "completion": 1},
+            explain={},
+            segment=True,
+        ),
     )
     memory.catch_up()
     memory.forget_range(source_id, start, start + len(SECRET))
@@ -151,13 +153,15 @@ def test_the_surprise_of_an_answer_that_quotes_goes_too(memory: Namespace) -> No
     start = TEXT.index(SECRET)
     memory.answers.finish(
         answer_id,
-        f"“{SECRET}” " + "The rest of this long answer is about the cat. " * 20,
-        "complete",
-        found=True,
-        citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
-        usage={},
-        explain={},
-        segment=True,
+        AnswerRecord(
+            f"“{SECRET}” " + "The rest of this long answer is about the cat. " * 20,
+            "complete",
+            found=True,
+            citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
+            usage={},
+            explain={},
+            segment=True,
+        ),
     )
     memory.catch_up()
     assert len(memory.store.rows("SELECT * FROM surprises")) == 1

@@ -22,8 +22,12 @@ TABLES = {
     "explain created confidence",
     "batch_rows": "batch_id row_id operation status detail finished",
     "batches": "id output created",
-    "citations": "answer_id position number verified source_id start end claim share",
+    "citations": "answer_id position number verified source_id start end claim share "
+    "valid_from valid_until",
     "events": "id namespace_id source_id span_id start end",
+    "outline_points": "answer_id position heading number source_id start end",
+    "prompt_events": "answer_id position origin source_id start end note",
+    "prompt_states": "answer_id begun carried recalled_again memory_version plan_version tokens",
     "namespaces": "id name created epoch",
     "sources": "id namespace_id kind name uri sha256 media_type chars complete created updated "
     "superseded",
@@ -209,7 +213,7 @@ def test_an_impossible_folder_is_one_line(tmp_path: Path) -> None:
         Store(tmp_path / "file" / "memory.db")
 
 
-@pytest.mark.skipif(shutil.where("setpriv") is None, reason="root needs setpriv to lose its powers")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="root needs setpriv to lose its powers")
 def test_a_read_only_store_is_exit_5_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "memory.db"
     Store(path).close()

@@ -23,12 +23,8 @@ from typing import Any
 
 from memagent.errors import InputError, MemagentError
 
-<<<<<<< HEAD
-__all__ = ["RESULTS", "CheckError", "Report", "hash_of", "percentile", "save", "sha256_of"]
-
-RESULTS = Path(__file__).parents[1] / "results"  # in a checkout
-=======
 __all__ = [
+    "RESULTS",
     "CheckError",
     "Report",
     "fail_on_warnings",
@@ -37,7 +33,8 @@ __all__ = [
     "save",
     "sha256_of",
 ]
->>>>>>> wt-memory
+
+RESULTS = Path(__file__).parents[1] / "results"  # in a checkout
 
 _PACKAGES = (
     "memagent",

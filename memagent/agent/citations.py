@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from memagent.memory.store.answers import CitationRow
-from memagent.types import Answer, Citation, Event
+from memagent.types import Event
 
-__all__ = ["attended", "check", "dated", "locate"]
+__all__ = ["attended", "check", "locate", "with_validity"]
 
 _MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
 _OPENERS = '"“«„'
@@ -70,10 +69,10 @@ def attended(
     return rows
 
 
-def dated(answer: Answer) -> Answer:
-    """The answer with the intervals of the statements that it cites, as recall knew them then."""
-    lines = [line for line in answer.explain.get("chosen", ()) if line.get("valid")]
-    return replace(answer, citations=tuple(_dated(cited, lines) for cited in answer.citations))
+def with_validity(rows: Sequence[CitationRow], events: Sequence[Event]) -> list[CitationRow]:
+    """The citations with the validity of the statements they cite, as recall found it."""
+    dated = [event for event in events if event.intervals and event.kind == "session"]
+    return [_with_validity(row, dated) for row in rows]
 
 
 def locate(quote: str, text: str) -> tuple[int, int] | None:
@@ -85,19 +84,20 @@ def locate(quote: str, text: str) -> tuple[int, int] | None:
     return match.span() if match else None
 
 
-def _dated(cited: Citation, lines: Sequence[dict[str, Any]]) -> Citation:
-    if cited.kind != "session" or cited.start is None or cited.end is None:
-        return cited
-    start, end = cited.start, cited.end
-    # What is cited may have a greeting before the statement, or more sentences behind it.
-    most, found = (end - start) / 2, None
-    for valid in (v for line in lines if line["source"] == cited.source for v in line["valid"]):
-        shared = min(end, valid["end"]) - max(start, valid["start"])
-        if shared > most:
-            most, found = shared, valid
+def _with_validity(row: CitationRow, events: Sequence[Event]) -> CitationRow:
+    if row.start is None or row.end is None:
+        return row
+    # The citation may be longer than the statement: the one that covers most of it, and more than
+    # half of it, counts.
+    most, found = (row.end - row.start) / 2, None
+    for event in events:
+        for valid in event.intervals if event.source_id == row.source_id else ():
+            shared = min(row.end, valid.end) - max(row.start, valid.start)
+            if shared > most:
+                most, found = shared, valid
     if found is None:
-        return cited
-    return replace(cited, valid_from=found["from"], valid_until=found["until"])
+        return row
+    return replace(row, valid_from=found.since, valid_until=found.until)
 
 
 def _marked(number: int, marker: str, before: str, events: Sequence[Event]) -> CitationRow:

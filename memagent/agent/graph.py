@@ -156,27 +156,6 @@ def _build() -> CompiledStateGraph[Any, Any, Any, Any]:
 def load_answer(memory: Namespace, answer_id: int) -> Answer:
     """An answer as it is stored, its citations resolved to the stored text."""
     row = memory.answers.get(answer_id)
-    citations = []
-    for cited in memory.answers.citations(answer_id):
-        if not cited["verified"]:
-            citations.append(Citation(cited["number"], False, cited["claim"]))
-            continue
-        citations.append(
-            Citation(
-                number=cited["number"],
-                verified=True,
-                text=memory.spans.text(cited["source_id"], cited["start"], cited["end"]),
-                source=cited["source"],
-                kind=cited["kind"],
-                start=cited["start"],
-                end=cited["end"],
-                page=cited["page"],
-                section=cited["section"],
-                time=cited["time"],
-                role=cited["role"],
-                share=cited["share"],
-            )
-        )
     return Answer(
         id=answer_id,
         question=row["question"],
@@ -187,24 +166,33 @@ def load_answer(memory: Namespace, answer_id: int) -> Answer:
         session=row["session"],
         found=bool(row["found"]),
         confidence=row["confidence"],
-        citations=tuple(citations),
-        outline=tuple(_outline(memory, row["explain"])),
+        citations=tuple(_citations(memory, answer_id)),
+        outline=tuple(_outline(memory, answer_id)),
         usage=Usage(**row["usage"]),
         explain=row["explain"],
     )
 
 
-def _outline(memory: Namespace, explain: dict[str, Any]) -> Iterator[Point]:
-    """The marked stretches of an answer, with the text that stands there now."""
-    lines = {line["number"]: line for line in explain.get("chosen", ())}
-    marks = [(heading, lines[number]) for heading, number in explain.get("outline", ())]
-    places = [(line["source_id"], line["start"], line["end"]) for _, line in marks]
+def _citations(memory: Namespace, answer_id: int) -> Iterator[Citation]:
+    for cited in memory.answers.citations(answer_id):
+        if cited["verified"]:
+            text = memory.spans.text(cited["source_id"], cited["start"], cited["end"])
+            known = {key: cited[key] for key in cited if key not in ("source_id", "claim")}
+            yield Citation(**{**known, "verified": True, "text": text})
+        else:
+            yield Citation(cited["number"], False, cited["claim"])
+
+
+def _outline(memory: Namespace, answer_id: int) -> Iterator[Point]:
+    """The points of an answer's outline, with the text that is at their places now."""
+    points = memory.answers.outline(answer_id)
+    places = [point.place for point in points]
     events = events_at(memory.store, memory.sources.namespace_id, places)
-    for (heading, line), event in zip(marks, events, strict=True):
+    for point, event in zip(points, events, strict=True):
         yield Point(
-            heading,
+            point.heading,
             Citation(
-                number=line["number"],
+                number=point.number,
                 verified=True,
                 text=event.text,
                 source=event.source,

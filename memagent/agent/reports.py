@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from memagent.agent.citations import dated
 from memagent.memory.recall.selection import Recalled
 from memagent.types import Answer, Event
 
@@ -15,7 +14,7 @@ __all__ = ["answer_object", "event_object", "search_object"]
 def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
     """An answer as the JSON that schemas/answer.json describes."""
     # The report is plain data already, and as a copy it would cost more than all the rest.
-    value = dataclasses.asdict(dataclasses.replace(dated(answer), explain={}))
+    value = dataclasses.asdict(dataclasses.replace(answer, explain={}))
     del value["explain"]
     return {**value, "explain": answer.explain} if explain else value
 

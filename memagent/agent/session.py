@@ -10,6 +10,7 @@ from memagent.agent.transcript import Log, read_log
 from memagent.errors import NotFoundError
 from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
+from memagent.memory.store.answers import AnswerRecord
 from memagent.types import Answer, Span
 
 __all__ = ["ASK_SESSION", "Session", "new_name", "newest"]
@@ -101,16 +102,7 @@ class Session:
         if heard and not answer.text and answer.state == "partial":
             # Ctrl-C came between two calls of the engine, or just before the answer was stored:
             # its words are kept, without citations.
-            self.memory.answers.finish(
-                answer.id,
-                "".join(heard),
-                "partial",
-                found=True,
-                citations=[],
-                usage={},
-                explain={},
-                segment=False,
-            )
+            self.memory.answers.finish(answer.id, AnswerRecord("".join(heard), "partial"))
             return load_answer(self.memory, answer.id)
         return answer
 

@@ -6,14 +6,14 @@ Loops, which take further calls of the engine before it answers, are in the fold
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, Literal
 
 from langgraph.runtime import Runtime
 
-from memagent.agent.citations import attended, check
-from memagent.agent.packing import Packed
+from memagent.agent.citations import attended, check, with_validity
 from memagent.agent.strategies.follow_up import goes_on, share
 from memagent.agent.strategies.outline import wanted
 from memagent.agent.strategies.repetition import runs_in_a_circle
@@ -22,6 +22,7 @@ from memagent.agent.tools import TOOLS, ToolBox
 from memagent.agent.turn import Turn, TurnState
 from memagent.errors import EngineError
 from memagent.memory.recall.selection import Hit
+from memagent.memory.store.answers import AnswerRecord, OutlineRow, PromptEvent, PromptState
 from memagent.memory.store.locators import place_of
 from memagent.types import Message, Request, Usage
 
@@ -190,33 +191,69 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     text = state["text"]
     if not text and state["state"] == "partial":
         return {}
-    rows = check(text, [hit.event for hit in state["hits"]], state["question"])
+    events = [hit.event for hit in state["hits"]]
+    rows = check(text, events, state["question"])
     quotes = any(row.verified for row in rows)
-    rows += attended(state["attention"], [hit.event for hit in state["hits"]], rows)
-    turn.memory.answers.finish(
-        state["answer_id"],
+    rows += attended(state["attention"], events, rows)
+    chosen = _chosen(state, turn)
+    prompt = _prompt_state(state)
+    record = AnswerRecord(
         text,
         state["state"],
         found=state["answered"],
         confidence=state["confidence"],
-        citations=rows,
+        citations=with_validity(rows, events),
+        outline=_outline(state, chosen),
+        prompt=prompt,
         usage={"prompt": state["usage"].prompt, "completion": state["usage"].completion},
-        explain=_explain(state, turn),
-        # What quotes memory is not segmented again: its source already is. Nor is what was asked
-        # by itself: such questions and their answers are never recalled.
+        explain=_explain(state, turn, chosen, prompt),
+        # An answer that quotes memory is not segmented again: its source already is. Single
+        # questions and their answers are never recalled.
         segment=turn.engine.capabilities.generates and not quotes and not turn.asked,
     )
+    turn.memory.answers.finish(state["answer_id"], record)
     return {}
 
 
-def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
-    packed, recalled = state["packed"], state["recalled"]
+def _chosen(state: TurnState, turn: Turn) -> list[tuple[int, Hit]]:
+    """The events that the answer could rest on, with their numbers."""
+    packed = state["packed"]
     if turn.engine.capabilities.attention:
-        chosen = list(enumerate(state["hits"], start=1))
-    else:
-        # Packing may have left events out, and a tool may have brought more.
-        more = enumerate(state["looked_up"], start=len(packed.hits) + 1)
-        chosen = [*packed.recalled, *more]
+        return list(enumerate(state["hits"], start=1))
+    # Packing may have left events out, and a tool may have added some.
+    more = enumerate(state["looked_up"], start=len(packed.hits) + 1)
+    return [*packed.recalled, *more]
+
+
+def _outline(state: TurnState, chosen: Sequence[tuple[int, Hit]]) -> list[OutlineRow]:
+    if not state["outlined"]:
+        return []
+    return [OutlineRow(hit.note, number, place_of(hit.event)) for number, hit in chosen]
+
+
+def _prompt_state(state: TurnState) -> PromptState:
+    """What the next turn needs to begin its prompt as this one did."""
+    packed = state["packed"]
+    exchanges = packed.log.exchanges
+    return PromptState(
+        begun=exchanges[0].turn.ordinal if exchanges else state["ordinal"],
+        carried=len(packed.log.carried),
+        tokens=packed.tokens + state["usage"].completion,
+        recalled_again=packed.again,
+        memory=packed.memory,
+        plan=packed.plan,
+        events=(
+            *(PromptEvent("recall", place_of(each.event), each.note) for each in packed.new),
+            *(PromptEvent("tool", place_of(hit.event)) for hit in state["looked_up"]),
+        ),
+    )
+
+
+def _explain(
+    state: TurnState, turn: Turn, chosen: Sequence[tuple[int, Hit]], prompt: PromptState
+) -> dict[str, Any]:
+    """The report for --explain and /why."""
+    packed, recalled = state["packed"], state["recalled"]
     kept = {hit.event.id for _, hit in chosen}
     in_prompt = replace(
         recalled,
@@ -239,7 +276,7 @@ def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
         "prompt_tokens": packed.tokens,
         "history_turns": packed.log.turns,
         "tool_rounds": state["rounds"],
-        "log": _log(state, packed),
+        "log": _log(prompt),
         "attention": [
             {
                 "source": event.source,
@@ -254,17 +291,18 @@ def _explain(state: TurnState, turn: Turn) -> dict[str, Any]:
     }
 
 
-def _log(state: TurnState, packed: Packed) -> dict[str, Any]:
-    """What the prompt of the next turn needs to begin as this one did."""
+def _log(prompt: PromptState) -> dict[str, Any]:
+    """The part of the report on how the prompt continued that of the turn before."""
+    by_recall = [event for event in prompt.events if event.origin == "recall"]
     return {
-        "begun": packed.log.exchanges[0].turn.ordinal if packed.log.exchanges else state["ordinal"],
-        "carried": len(packed.log.carried),
-        "shown": [[*place_of(each.event), each.note] for each in packed.new],
-        "again": list(packed.again),
-        "looked_up": [list(place_of(hit.event)) for hit in state["looked_up"]],
-        "memory": packed.memory,
-        "plan": packed.plan,
-        "tokens": packed.tokens + state["usage"].completion,
+        "begun": prompt.begun,
+        "carried": prompt.carried,
+        "shown": [[*event.place, event.note] for event in by_recall],
+        "again": list(prompt.recalled_again),
+        "looked_up": [list(event.place) for event in prompt.events if event.origin == "tool"],
+        "memory": prompt.memory,
+        "plan": prompt.plan,
+        "tokens": prompt.tokens,
     }
 
 

@@ -103,19 +103,19 @@ class Log:
 def read_log(memory: Namespace, session: Source, before: Span, recent: Sequence[Span]) -> Log:
     """The log as the newest answer before a turn left it; empty where none left one."""
     newest = _last_turn(memory, session, before)
-    record = memory.answers.reports([newest.id], "log").get(newest.id) if newest else None
-    if record is None:
+    state = memory.answers.prompt_states([newest.id]).get(newest.id) if newest else None
+    if state is None:
         return Log(carried=tuple(recent), recent=tuple(recent))
-    behind = before.ordinal - record["begun"] + record["carried"]
+    needed = before.ordinal - state.begun + state.carried
     spans = [
         span
-        for span in memory.spans.of(session.id, last=behind + 1, withdrawn=False)
+        for span in memory.spans.of(session.id, last=needed + 1, withdrawn=False)
         if span.ordinal < before.ordinal
     ]
-    older = [span for span in spans if span.ordinal < record["begun"]]
-    exchanges = tuple(_exchanges(memory, [s for s in spans if s.ordinal >= record["begun"]]))
-    carried = tuple(older[len(older) - record["carried"] :]) if record["carried"] else ()
-    return Log(carried, exchanges, tuple(recent), record["tokens"])
+    older = [span for span in spans if span.ordinal < state.begun]
+    exchanges = tuple(_exchanges(memory, [s for s in spans if s.ordinal >= state.begun]))
+    carried = tuple(older[len(older) - state.carried :]) if state.carried else ()
+    return Log(carried, exchanges, tuple(recent), state.tokens)
 
 
 def _numbered(exchange: Exchange) -> Iterator[Event]:
@@ -131,28 +131,25 @@ def _last_turn(memory: Namespace, session: Source, before: Span) -> Span | None:
 
 def _exchanges(memory: Namespace, spans: Sequence[Span]) -> Iterator[Exchange]:
     starts = [place for place, span in enumerate(spans) if span.role == "user"]
-    records = memory.answers.reports([spans[place].id for place in starts], "log")
-    of_turns = [records.get(spans[place].id) for place in starts]
-    places = [
-        place[:3]
-        for record in of_turns
-        if record is not None
-        for place in (*record["shown"], *record["looked_up"])
-    ]
+    states = memory.answers.prompt_states([spans[start].id for start in starts])
+    of_turns = [states.get(spans[start].id) for start in starts]
+    places = [event.place for state in of_turns if state is not None for event in state.events]
     events = enumerate(events_at(memory.store, memory.sources.namespace_id, places), start=1)
-    for place, following, record in zip(starts, [*starts[1:], len(spans)], of_turns, strict=True):
-        turn, replies = spans[place], tuple(spans[place + 1 : following])
-        if record is None:
+    for start, end, state in zip(starts, [*starts[1:], len(spans)], of_turns, strict=True):
+        turn, replies = spans[start], tuple(spans[start + 1 : end])
+        if state is None:
             yield Exchange(turn, replies)
             continue
+        # The events of a turn by recall come before those by tools, in the store as in the prompt.
+        added = [(each.origin, Shown(*next(events), each.note)) for each in state.events]
         yield Exchange(
             turn,
             replies,
-            tuple(Shown(*next(events), note) for *_, note in record["shown"]),
-            tuple(record["again"]),
-            tuple(next(events)[1] for _ in record["looked_up"]),
-            _lines(memory, turn, "memory", record["memory"]),
-            _lines(memory, turn, "plan", record["plan"]),
+            tuple(shown for origin, shown in added if origin == "recall"),
+            state.recalled_again,
+            tuple(shown.event for origin, shown in added if origin == "tool"),
+            _lines(memory, turn, "memory", state.memory),
+            _lines(memory, turn, "plan", state.plan),
         )
 
 

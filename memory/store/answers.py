@@ -1,27 +1,30 @@
-"""Questions asked, the answers given, and the places in the store that they rest on.
+"""Answers: the citations they rest on and what the prompts of later turns need from them.
 
-The words of questions and answers are turns of a session; here stand only their ids.
+The words of questions and answers are turns of a session; answers refer to them by id. The report
+in `explain` is only shown to the user; nothing else depends on it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import astuple, dataclass, field
+from typing import Any, Literal
 
 from memagent.memory.store.database import Store, now
+from memagent.memory.store.locators import Place
 from memagent.memory.store.spans import Spans
-from memagent.types import Span
+from memagent.types import Span, State
 
-__all__ = ["Answers", "CitationRow"]
+__all__ = ["AnswerRecord", "Answers", "CitationRow", "OutlineRow", "PromptEvent", "PromptState"]
 
 
 @dataclass(frozen=True, slots=True)
 class CitationRow:
-    """A citation as stored: a place in a source, or, unverified, only what was claimed.
+    """A citation as stored: a place in a source or, if unverified, only what was claimed.
 
-    `share` is the share of the model's attention, where that is why the place is cited.
+    `share` is the share of the model's attention, for places cited because of it. `valid_from` and
+    `valid_until` are set for a statement that superseded another one or was superseded.
     """
 
     number: int
@@ -31,6 +34,62 @@ class CitationRow:
     end: int | None = None
     claim: str | None = None
     share: float | None = None
+    valid_from: str | None = None
+    valid_until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineRow:
+    """A heading over a place in a source; `number` is the number of that place in the prompt."""
+
+    heading: str
+    number: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class PromptEvent:
+    """An event that a turn added to the prompt, by recall or by a tool call, with its note."""
+
+    origin: Literal["recall", "tool"]
+    place: Place
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptState:
+    """How a turn left the prompt of its session, so that the next turn can start from it.
+
+    `begun` is the ordinal of the first turn in the log and `carried` the number of turns before it
+    of which only the words are in the prompt. `events` are those that the turn added, in the order
+    of their numbers, and `recalled_again` the numbers of earlier ones. `memory` and `plan` are the
+    versions shown in this turn, None where they had not changed. `tokens` is the length of prompt
+    and answer.
+    """
+
+    begun: int
+    carried: int
+    tokens: int
+    recalled_again: tuple[int, ...] = ()
+    memory: int | None = None
+    plan: int | None = None
+    events: tuple[PromptEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """A finished answer as it is stored. With `segment`, its words can be recalled later."""
+
+    text: str
+    state: State
+    found: bool = True
+    confidence: float | None = None
+    citations: Sequence[CitationRow] = ()
+    outline: Sequence[OutlineRow] = ()
+    prompt: PromptState | None = None
+    usage: dict[str, int] = field(default_factory=dict)
+    explain: dict[str, Any] = field(default_factory=dict)
+    segment: bool = False
 
 
 class Answers:
@@ -53,55 +112,66 @@ class Answers:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def finish(
-        self,
-        answer_id: int,
-        text: str,
-        state: str,
-        *,
-        found: bool,
-        confidence: float | None = None,
-        citations: list[CitationRow],
-        usage: dict[str, int],
-        explain: dict[str, Any],
-        segment: bool,
-    ) -> None:
-        """Store the answer's words as a turn, with citations: all of it in one transaction."""
+    def finish(self, answer_id: int, record: AnswerRecord) -> None:
+        """Store an answer: its words as a turn, and all that belongs to it, in one transaction."""
         with self.store.write() as db:
-            row = self.get(answer_id)
-            span = self.spans.append_turn(row["session_id"], "assistant", text, segment=segment)
+            session_id = self.get(answer_id)["session_id"]
+            span = self.spans.append_turn(
+                session_id, "assistant", record.text, segment=record.segment
+            )
             db.execute(
                 """UPDATE answers SET answer_span = ?, state = ?, found = ?, confidence = ?,
                    usage = ?, explain = ? WHERE id = ?""",
                 [
                     span.id,
-                    state,
-                    found,
-                    confidence,
-                    json.dumps(usage),
-                    json.dumps(explain),
+                    record.state,
+                    record.found,
+                    record.confidence,
+                    json.dumps(record.usage),
+                    json.dumps(record.explain),
                     answer_id,
                 ],
             )
-            db.execute("DELETE FROM citations WHERE answer_id = ?", [answer_id])
-            for position, cited in enumerate(citations):
-                db.execute(
-                    """INSERT INTO citations
-                       (answer_id, position, number, verified,
-                        source_id, start, "end", claim, share)
-                       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-                    [
-                        answer_id,
-                        position,
-                        cited.number,
-                        cited.verified,
-                        cited.source_id,
-                        cited.start,
-                        cited.end,
-                        cited.claim,
-                        cited.share,
-                    ],
-                )
+            for table in ("citations", "outline_points", "prompt_states"):
+                db.execute(f"DELETE FROM {table} WHERE answer_id = ?", [answer_id])
+            db.conn.executemany(
+                "INSERT INTO citations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (answer_id, position, *astuple(cited))
+                    for position, cited in enumerate(record.citations)
+                ],
+            )
+            db.conn.executemany(
+                "INSERT INTO outline_points VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (answer_id, position, point.heading, point.number, *point.place)
+                    for position, point in enumerate(record.outline)
+                ],
+            )
+            if record.prompt is not None:
+                self._write_prompt(answer_id, record.prompt)
+
+    def _write_prompt(self, answer_id: int, prompt: PromptState) -> None:
+        with self.store.write() as db:
+            db.execute(
+                "INSERT INTO prompt_states VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    answer_id,
+                    prompt.begun,
+                    prompt.carried,
+                    json.dumps(prompt.recalled_again),
+                    prompt.memory,
+                    prompt.plan,
+                    prompt.tokens,
+                ],
+            )
+            db.conn.executemany(
+                "INSERT INTO prompt_events VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (answer_id, position, event.origin, *event.place, event.note)
+                    for position, event in enumerate(prompt.events)
+                ],
+            )
 
     def get(self, answer_id: int) -> dict[str, Any]:
         """One answer's row, with the words of question and answer and the session's name."""
@@ -121,6 +191,7 @@ class Answers:
         """The citations of an answer with the source, page, section, time and role they lie in."""
         return self.store.rows(
             """SELECT c.number, c.verified, c.source_id, c.start, c."end", c.claim, c.share,
+                      c.valid_from, c.valid_until,
                       src.name AS source, src.kind, s.page, s.section, s.time, s.role
                FROM citations c LEFT JOIN sources src ON src.id = c.source_id
                LEFT JOIN spans s ON s.source_id = c.source_id
@@ -139,18 +210,49 @@ class Answers:
         )
         return int(row["id"]) if row else None
 
-    def reports(self, questions: Sequence[int], part: str) -> dict[int, Any]:
-        """One part of the reports of the newest finished answers to turns, by the turn's id."""
+    def outline(self, answer_id: int) -> list[OutlineRow]:
+        """The outline of an answer, in order; empty without one."""
+        rows = self.store.tuples(
+            """SELECT heading, number, source_id, start, "end" FROM outline_points
+               WHERE answer_id = ? ORDER BY position""",
+            answer_id,
+        )
+        return [OutlineRow(row[0], row[1], (row[2], row[3], row[4])) for row in rows]
+
+    def prompt_states(self, questions: Sequence[int]) -> dict[int, PromptState]:
+        """How the newest finished answers to turns left the prompt, by the turn's span id.
+
+        A turn whose newest answer left no state is missing.
+        """
         rows = self.store.rows(
-            """SELECT question_span, json_extract(explain, ?) AS part FROM answers
-               WHERE question_span IN (SELECT value FROM json_each(?)) AND namespace_id = ?
-               AND state <> 'pending' ORDER BY id""",
-            f"$.{part}",
+            """SELECT MAX(a.id), a.question_span, p.* FROM answers a
+               LEFT JOIN prompt_states p ON p.answer_id = a.id
+               WHERE a.question_span IN (SELECT value FROM json_each(?)) AND a.namespace_id = ?
+               AND a.state <> 'pending' GROUP BY a.question_span""",
             json.dumps(list(questions)),
             self.namespace_id,
         )
-        newest = {row["question_span"]: row["part"] for row in rows}
-        return {span: json.loads(part) for span, part in newest.items() if part is not None}
+        states = [row for row in rows if row["answer_id"] is not None]
+        events: dict[int, list[PromptEvent]] = {row["answer_id"]: [] for row in states}
+        for answer_id, origin, *place, note in self.store.tuples(
+            """SELECT answer_id, origin, source_id, start, "end", note FROM prompt_events
+               WHERE answer_id IN (SELECT value FROM json_each(?)) ORDER BY answer_id, position""",
+            json.dumps(list(events)),
+        ):
+            source_id, start, end = place
+            events[answer_id].append(PromptEvent(origin, (source_id, start, end), note))
+        return {
+            row["question_span"]: PromptState(
+                row["begun"],
+                row["carried"],
+                row["tokens"],
+                tuple(json.loads(row["recalled_again"])),
+                row["memory_version"],
+                row["plan_version"],
+                tuple(events[row["answer_id"]]),
+            )
+            for row in states
+        }
 
     def last(self, session_id: int) -> int | None:
         """The id of a session's newest answer, unless it or its question was taken back."""

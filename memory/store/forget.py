@@ -6,7 +6,6 @@ The surprise of a span goes with its text by the triggers of the schema.
 
 from __future__ import annotations
 
-import json
 import re
 
 from memagent.memory.store.database import Store, now
@@ -89,25 +88,34 @@ def _redact_answers(store: Store, events: Events, source_id: int, start: int, en
                 _overwrite(store, events, row["answer_span"], _without(said, quote))
             db.execute(
                 """UPDATE citations SET source_id = NULL, start = NULL, "end" = NULL,
-                   verified = 0, claim = 'forgotten' WHERE answer_id = ? AND position = ?""",
+                   valid_from = NULL, valid_until = NULL, verified = 0, claim = 'forgotten'
+                   WHERE answer_id = ? AND position = ?""",
                 [row["answer_id"], row["position"]],
             )
 
 
 def _redact_reports(store: Store, source_id: int, start: int, end: int) -> None:
-    """Drop what a model wrote for itself with the text in view: further questions, headings."""
+    """Drop what a model wrote for its own use with the text in view: questions and headings."""
     with store.write() as db:
-        for row in store.rows("SELECT id, explain FROM answers WHERE explain LIKE '%\"step\"%'"):
-            report = json.loads(row["explain"])
-            if not any(
-                line["source_id"] == source_id and line["start"] < end and line["end"] > start
-                for line in report["chosen"]
-            ):
-                continue
-            report |= {"questions": [], "trace": [], "outline": []}
-            report["log"]["shown"] = [[*place, ""] for *place, _ in report["log"]["shown"]]
+        rows = store.rows(
+            """SELECT id FROM answers WHERE explain LIKE '%"step"%' AND EXISTS (
+                   SELECT 1 FROM json_each(explain, '$.chosen') WHERE value ->> 'source_id' = ?
+                   AND value ->> 'start' < ? AND value ->> 'end' > ?)""",
+            source_id,
+            end,
+            start,
+        )
+        for row in rows:
+            db.execute("DELETE FROM outline_points WHERE answer_id = ?", [row["id"]])
+            db.execute("UPDATE prompt_events SET note = '' WHERE answer_id = ?", [row["id"]])
             db.execute(
-                "UPDATE answers SET explain = ? WHERE id = ?", [json.dumps(report), row["id"]]
+                """UPDATE answers SET explain = json_set(
+                       explain, '$.questions', json('[]'), '$.trace', json('[]'),
+                       '$.outline', json('[]'), '$.log.shown', json((
+                           SELECT json_group_array(json_set(value, '$[3]', ''))
+                           FROM json_each(explain, '$.log.shown'))))
+                   WHERE id = ?""",
+                [row["id"]],
             )
 
 

@@ -1,4 +1,4 @@
-"""Places of events in the text; unlike ids they outlast cutting it anew."""
+"""Locators of events: places in the text, which unlike ids survive resegmentation."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from memagent.types import Event
 __all__ = ["Place", "events_at", "place_of"]
 
 Place = tuple[int, int, int]
-"""Source id, first character, and the one behind the last."""
+"""Source id, first character, end (exclusive)."""
 
 
 def place_of(event: Event) -> Place:
-    """Where an event stands."""
+    """The place of an event."""
     return event.source_id, event.start, event.end
 
 
 def events_at(store: Store, namespace_id: int, places: Sequence[Sequence[int]]) -> list[Event]:
-    """What stands at places of one span each now, as events without an id, in their order."""
+    """The text now at these places as events with the id 0; each place lies within one span."""
     rows = store.tuples(
         f"""SELECT {FIELDS} FROM (
                 SELECT key AS place, 0 AS id, value ->> 0 AS source_id, value ->> 1 AS start,

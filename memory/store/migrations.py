@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Migrations
 
@@ -194,3 +196,105 @@ def m004_surprise(db: Database) -> None:
 def m005_token_codes(db: Database) -> None:
     """The tokens of an event, in the codes of its embedder; without them in older stores."""
     db.execute("ALTER TABLE vectors ADD COLUMN tokens BLOB")
+
+
+_M006 = (
+    """CREATE TABLE prompt_states (
+        answer_id INTEGER PRIMARY KEY REFERENCES answers(id) ON DELETE CASCADE,
+        begun INTEGER NOT NULL,
+        carried INTEGER NOT NULL,
+        recalled_again TEXT NOT NULL,
+        memory_version INTEGER,
+        plan_version INTEGER,
+        tokens INTEGER NOT NULL
+    )""",
+    """CREATE TABLE prompt_events (
+        answer_id INTEGER NOT NULL REFERENCES prompt_states(answer_id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        origin TEXT NOT NULL CHECK (origin IN ('recall', 'tool')),
+        source_id INTEGER NOT NULL REFERENCES sources(id),
+        start INTEGER NOT NULL,
+        "end" INTEGER NOT NULL,
+        note TEXT NOT NULL,
+        PRIMARY KEY (answer_id, position)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE outline_points (
+        answer_id INTEGER NOT NULL REFERENCES answers(id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        heading TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        source_id INTEGER NOT NULL REFERENCES sources(id),
+        start INTEGER NOT NULL,
+        "end" INTEGER NOT NULL,
+        PRIMARY KEY (answer_id, position)
+    ) WITHOUT ROWID""",
+    "ALTER TABLE citations ADD COLUMN valid_from TEXT",
+    "ALTER TABLE citations ADD COLUMN valid_until TEXT",
+)
+
+
+@migrations()
+def m006_prompt_state(db: Database) -> None:
+    """What later turns need from an answer; until now it was read from the answer's report."""
+    for statement in _M006:
+        db.execute(statement)
+    reports = "SELECT id, explain FROM answers WHERE explain <> '{}' ORDER BY id"
+    for answer_id, explain in db.execute(reports).fetchall():
+        report = json.loads(explain)
+        if "log" in report:
+            _fill_prompt_state(db, answer_id, report["log"])
+        _fill_outline(db, answer_id, report)
+        _fill_validity(db, answer_id, report)
+
+
+def _fill_prompt_state(db: Database, answer_id: int, log: dict[str, Any]) -> None:
+    again = json.dumps(log["again"])
+    db.execute(
+        "INSERT INTO prompt_states VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [answer_id, log["begun"], log["carried"], again, log["memory"], log["plan"], log["tokens"]],
+    )
+    events = [("recall", *place) for place in log["shown"]]
+    events += [("tool", *place[:3], "") for place in log["looked_up"]]
+    insert = "INSERT INTO prompt_events VALUES (?, ?, ?, ?, ?, ?, ?)"
+    for position, event in enumerate(events):
+        db.execute(insert, [answer_id, position, *event])
+
+
+def _fill_outline(db: Database, answer_id: int, report: dict[str, Any]) -> None:
+    lines = {line["number"]: line for line in report.get("chosen", ())}
+    for position, (heading, number) in enumerate(report.get("outline", ())):
+        place = [lines[number][key] for key in ("source_id", "start", "end")]
+        insert = "INSERT INTO outline_points VALUES (?, ?, ?, ?, ?, ?, ?)"
+        db.execute(insert, [answer_id, position, heading, number, *place])
+
+
+def _fill_validity(db: Database, answer_id: int, report: dict[str, Any]) -> None:
+    lines = [line for line in report.get("chosen", ()) if line.get("valid")]
+    if not lines:
+        return
+    cited = db.execute(
+        """SELECT c.position, c.start, c."end", s.name
+           FROM citations c JOIN sources s ON s.id = c.source_id
+           WHERE c.answer_id = ? AND s.kind = 'session'""",
+        [answer_id],
+    ).fetchall()
+    for position, start, end, source in cited:
+        found = None
+        # The statement that covers most of the citation, and more than half of it.
+        most = (end - start) / 2
+        for valid in _intervals(lines, source):
+            shared = min(end, valid["end"]) - max(start, valid["start"])
+            if shared > most:
+                most, found = shared, valid
+        if found is not None:
+            db.execute(
+                """UPDATE citations SET valid_from = ?, valid_until = ?
+                   WHERE answer_id = ? AND position = ?""",
+                [found["from"], found["until"], answer_id, position],
+            )
+
+
+def _intervals(lines: list[dict[str, Any]], source: str) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if line["source"] == source:
+            yield from line["valid"]

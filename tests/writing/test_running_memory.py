@@ -9,7 +9,7 @@ import pytest
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import EngineError, InputError, NotFoundError, UsageError
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.answers import CitationRow
+from memagent.memory.store.answers import AnswerRecord, CitationRow
 from memagent.memory.store.database import Store
 from memagent.memory.store.working import Line, Working
 from memagent.settings import Settings
@@ -41,10 +41,7 @@ def _say(memory: Namespace, name: str, *texts: str) -> list[int]:
 
 
 def _finish(memory: Namespace, answer: int, text: str, citations: list[CitationRow]) -> None:
-    memory.answers.finish(
-        answer, text, "complete", found=True, citations=citations, usage={}, explain={},
-        segment=False,
-    )  # fmt: skip
+    memory.answers.finish(answer, AnswerRecord(text, "complete", citations=citations))
 
 
 def test_lines_tell_what_they_come_from_and_what_they_were(store: Store, memory: Namespace) -> None:

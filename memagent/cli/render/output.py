@@ -59,12 +59,10 @@ def write(text: str, stream: TextIO | None = None) -> None:
 
 def sources_text(answer: Answer) -> str:
     """How sure the engine is and the citations, as lines for people; empty where there are none."""
-    from memagent.agent.citations import dated
-
     lines = []
     if answer.confidence is not None:
         lines.append(f"confidence {answer.confidence:.0%}")
-    for cited in dated(answer).citations:
+    for cited in answer.citations:
         quote = " ".join(cited.text.split())
         quote = quote if len(quote) <= 160 else quote[:157] + "…"
         if not cited.verified:

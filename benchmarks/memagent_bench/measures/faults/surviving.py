@@ -15,7 +15,6 @@ from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.memory.segmentation.sentences import Segmenter
 from memagent.memory.store.database import Store
-from memagent.memory.store.events import Filter
 from memagent_bench.data.corpus import Corpus
 
 if TYPE_CHECKING:
