@@ -29,8 +29,8 @@ del _CONTROL[ord("\t")], _CONTROL[ord("\n")]
 
 
 def say(line: str) -> None:
-    """One line on stderr."""
-    print(f"memagent: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    """Print a message on stderr, as one line."""
+    write(f"memagent: {' '.join(line.splitlines())}\n", sys.stderr)
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
