@@ -99,7 +99,7 @@ def test_the_foreground_ends_with_its_server_and_its_record(
         memagent.send_signal(signal.SIGTERM)
         _, said = memagent.communicate(timeout=60)
         assert memagent.returncode == 0, said
-    assert "toy that babbles" in said
+    assert "the bundled toy model" in said
     assert "stopped" in said.splitlines()[-1]
     assert gone(group)
     assert read(state) is None

@@ -1,4 +1,4 @@
-"""`memagent config`: the settings in force, where they come from, and changing them."""
+"""`memagent config`: show the settings and where each comes from, and change them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from memagent.settings import PROJECT_FILE, Settings, convert, load, user_file
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Settings: list, get, set, unset, path.", no_args_is_help=True)
+app = typer.Typer(help="Show and change settings.", no_args_is_help=True)
 
 Project = Annotated[
-    bool, typer.Option("--project", help=f"In {PROJECT_FILE} of this folder, not the user's file.")
+    bool,
+    typer.Option("--project", help=f"Change {PROJECT_FILE} in this folder, not the user's file."),
 ]
 _SECRET = "api_key"
 
@@ -31,7 +32,7 @@ def _shown(name: str, value: object) -> str | int | float | None:
 
 @app.command("list")
 def list_settings(json: options.Json = False) -> None:
-    """Every setting, its value, and where it comes from."""
+    """List every setting with its value and where it comes from."""
     settings, origins = load()
     rows = {
         field.name: {
@@ -50,7 +51,7 @@ def list_settings(json: options.Json = False) -> None:
 
 @app.command()
 def get(name: Annotated[str, typer.Argument(help="Name of the setting.")]) -> None:
-    """One setting's value."""
+    """Print the value of a setting."""
     settings, _ = load()
     if name not in {field.name for field in fields(Settings)}:
         raise UsageError(f"unknown setting {name!r}: `memagent config list` shows them")
@@ -61,10 +62,10 @@ def get(name: Annotated[str, typer.Argument(help="Name of the setting.")]) -> No
 @app.command("set")
 def set_value(
     name: Annotated[str, typer.Argument(help="Name of the setting.")],
-    value: Annotated[str, typer.Argument(help="Its value.")],
+    value: Annotated[str, typer.Argument(help="New value.")],
     project: Project = False,
 ) -> None:
-    """Write a setting to the user's file, or with --project to the folder's."""
+    """Change a setting in the user's file, or with --project in the project file."""
     path = Path(PROJECT_FILE) if project else user_file()
     checked = convert(name, value, "the command line", Path.cwd())
     Settings(**{name: checked})  # validates it
@@ -76,7 +77,7 @@ def set_value(
 def unset(
     name: Annotated[str, typer.Argument(help="Name of the setting.")], project: Project = False
 ) -> None:
-    """Remove a setting from the file, so that the default holds again."""
+    """Remove a setting from the file, which restores the default."""
     path = Path(PROJECT_FILE) if project else user_file()
     _edit(path, name, None)
     say(f"{path}: {name} is no longer set")
@@ -84,7 +85,7 @@ def unset(
 
 @app.command()
 def path() -> None:
-    """The files settings are read from, and the store."""
+    """Print the paths of the settings files and of the store."""
     settings, _ = load()
     for file in (user_file(), Path.cwd() / PROJECT_FILE):
         console().print(f"{file}{'' if file.is_file() else '  (none)'}", markup=False)
