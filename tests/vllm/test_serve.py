@@ -76,7 +76,7 @@ def test_what_serves_is_found_by_ask_and_examined_by_doctor(server: RealServer, 
     assert (text["schema"], status["schema"]) == ("works", "ok")
     assert status["tools"] == "absent"
     assert "--tool-call-parser" in text["tools"]
-    share = re.fullmatch(r"(\d+)% of ([\d,]+) prompt tokens were known", text["cache"])
+    share = re.fullmatch(r"(\d+)% of ([\d,]+) prompt tokens were cached", text["cache"])
     assert share is not None
     assert int(share[2].replace(",", "")) > 0
 
