@@ -144,7 +144,7 @@ class _Output:
         self.out = out
         self.json = json
         self.error: MemagentError | None = None
-        self.shown = 0
+        self.printed = 0
 
     def step(self, step: Step) -> None:
         """Print a step that has been stored."""
@@ -153,8 +153,8 @@ class _Output:
         if self.json:
             print_json(step.report(self.book.source.name))
         else:
-            put(("\n" if self.shown else "") + step.written.paragraph + "\n")
-        self.shown += 1
+            put(("\n" if self.printed else "") + step.written.paragraph + "\n")
+        self.printed += 1
         self.save()
 
     def save(self) -> None:
