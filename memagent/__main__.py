@@ -1,4 +1,4 @@
-"""Lets `python -m memagent` run the command line."""
+"""Run the command line with `python -m memagent`."""
 
 from memagent.cli.app import main
 

@@ -31,8 +31,8 @@ def record_a_process(state: Path, pid: int, when: str | None) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ([], 2, "give a MODEL to serve"),
-        (["pocket", "--stop"], 2, "give a MODEL to serve"),
+        ([], 2, "give either a MODEL to serve"),
+        (["pocket", "--stop"], 2, "give either a MODEL to serve"),
         (["./nowhere"], 3, "no model at ./nowhere"),
         (["pocket", "--context", "8"], 2, "--context must be at least 256 tokens"),
         (["pocket", "--gpu-memory", "1.5"], 2, "--gpu-memory must be"),
@@ -84,7 +84,7 @@ def test_an_attached_server_is_found_and_forgotten_and_runs_on(run: Run, state: 
         assert (shown["pid"], shown["state"]) == (None, "answers")
         stopped = run("serve", "--stop")
         assert stopped.returncode == 0
-        assert "runs on" in one_line(stopped.stderr)
+        assert "keeps running" in one_line(stopped.stderr)
         assert read(state) is None
         assert run("serve", "--attach", server.url).returncode == 0
     silent = run("serve", "--status")
@@ -108,7 +108,7 @@ def test_a_record_of_a_process_that_ended_is_forgotten(run: Run, state: Path) ->
     record_a_process(state, child.pid, when)
     shown = run("serve", "--status")
     assert shown.returncode == 3
-    assert "has ended" in one_line(shown.stderr)
+    assert "has stopped" in one_line(shown.stderr)
     assert read(state) is None
 
 
@@ -117,7 +117,7 @@ def test_another_process_with_the_recorded_number_is_left_alone(run: Run, state:
         record_a_process(state, other.pid, "long ago")
         stopped = run("serve", "--stop")
         assert stopped.returncode == 0
-        assert "had ended already" in one_line(stopped.stderr)
+        assert "had stopped already" in one_line(stopped.stderr)
         assert other.poll() is None
         assert read(state) is None
 

@@ -132,7 +132,7 @@ def test_without_matplotlib_it_says_what_to_install(notes: Run, tmp_path: Path) 
     [
         (["notes", "--plot", "--start", "99999"], 2, "nothing lies between 99999"),
         (["notes", "--plot", "--events"], 2, "choose one of them"),
-        (["notes", "--plot-file", "x.pdf"], 2, "name it .png or .svg"),
+        (["notes", "--plot-file", "x.pdf"], 2, "a name that ends in .png or .svg"),
         (["notes", "--plot-file", "file/x.png"], 1, "choose another --plot-file"),
         (["never", "--plot"], 3, "never"),
         (["short", "--plot"], 1, "no surprise is stored for the characters 0-13 of short"),

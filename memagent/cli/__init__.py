@@ -1,1 +1,1 @@
-"""The command line. Only this package prints."""
+"""The command line, the only package that prints."""

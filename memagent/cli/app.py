@@ -1,4 +1,4 @@
-"""The command line's table of contents; every command's own file parses, calls and prints."""
+"""The command line: registers every command, sets up logging, turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from memagent.cli.commands.run import run
 from memagent.cli.commands.search import search
 from memagent.cli.commands.serve import serve
 from memagent.cli.commands.write import write
+from memagent.cli.log import configure_logging
 from memagent.cli.render.output import say
 from memagent.errors import MemagentError
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="An agent for local language models whose memory does not end with the context window.",
+    help="An agent for local language models whose memory outlasts the context window.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"memagent {__version__}")
         raise typer.Exit
 
@@ -42,8 +43,11 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print debugging messages on stderr.")
+    ] = False,
 ) -> None:
-    return None
+    configure_logging(verbose=verbose)
 
 
 for command in (chat, ask, add, search, run, write):
@@ -56,15 +60,18 @@ app.add_typer(config.app, name="config")
 app.command()(serve)
 app.command()(doctor)
 for plugin in entry_points(group="memagent.commands"):
-    app.add_typer(plugin.load(), name=plugin.name)
+    try:
+        app.add_typer(plugin.load(), name=plugin.name)
+    except Exception as error:
+        say(f"the command {plugin.name} ({plugin.value}) cannot be loaded: {error}")
 
 
 def main() -> None:
-    """Run memagent and turn every error into one line and an exit code."""
+    """Run memagent; an error is printed in one line and gives the exit code."""
     try:
         app(prog_name="memagent")
     except MemagentError as error:
-        say(" ".join(str(error).split("\n")))
+        say(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         say("interrupted")

@@ -1,4 +1,4 @@
-"""Looking at the machine: GPU, FAISS, embedder, engine, its server, store, disk."""
+"""Check the machine: GPU, FAISS, embedder, engine, server, store and disk."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TOOL = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. 'absent' is something that one can do without."""
+    """The result of one check. 'absent' means missing, but not required."""
 
     check: str
     status: Literal["ok", "absent", "broken"]
@@ -42,7 +42,7 @@ class Finding:
 
 
 def diagnose(workspace: Workspace) -> list[Finding]:
-    """Every check in order; each one says what a missing thing would take."""
+    """Run all checks in order; each says how to get what is missing."""
     return [_gpu(), _faiss(), _embedder(workspace), *_engine(workspace), *_store(workspace)]
 
 
@@ -57,7 +57,7 @@ def _gpu() -> Finding:
     why = (
         f"torch {torch.__version__} is a CPU build: install a CUDA build of it to use a GPU"
         if built is None
-        else f"torch was built for CUDA {built}, but no GPU answers: check `nvidia-smi`"
+        else f"torch was built for CUDA {built}, but finds no GPU: check `nvidia-smi`"
     )
     return Finding("gpu", "absent", f"none: everything runs on the CPU ({why})")
 
@@ -109,63 +109,63 @@ def _engine(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _server(engine: VllmEngine, api_key: str | None) -> Iterator[Finding]:
-    """What the server does when it is asked, not what it says that it can do."""
+    """Test what the server does, not what it claims to support."""
     yield Finding("context", "ok", f"{engine.context:,} tokens for prompt and answer")
-    # Before the server is asked anything: that would be counted.
+    # Read before the other checks, whose requests would be counted.
     cache = _cache(engine.url, api_key)
-    yield _tried("logprobs", lambda: _logprobs(engine))
-    yield _tried("schema", lambda: _schema(engine))
-    yield _tried("tools", lambda: _tools(engine))
+    yield _check_result("logprobs", lambda: _logprobs(engine))
+    yield _check_result("schema", lambda: _schema(engine))
+    yield _check_result("tools", lambda: _tools(engine))
     yield cache
 
 
-def _tried(check: str, try_it: Callable[[], str]) -> Finding:
-    """'ok' when `try_it` returns no objection."""
+def _check_result(check: str, run_check: Callable[[], str]) -> Finding:
+    """'ok' if `run_check` returns an empty string; otherwise it returns what is wrong."""
     try:
-        objection = try_it()
+        problem = run_check()
     except EngineError as error:
         return Finding(check, "broken", str(error))
-    return Finding(check, "absent" if objection else "ok", objection or "works")
+    return Finding(check, "absent" if problem else "ok", problem or "works")
 
 
 def _logprobs(engine: VllmEngine) -> str:
     if not engine.capabilities.prompt_logprobs:
-        return "none for prompts: vLLM gives them"
-    return "" if len(engine.logprobs([1, 2, 3])) == 3 else "the server gave too few"
+        return "none for prompts: use vLLM, which supports them"
+    return "" if len(engine.logprobs([1, 2, 3])) == 3 else "the server returned too few"
 
 
 def _schema(engine: VllmEngine) -> str:
-    said = _asked(engine, Request((), "", schema=_SCHEMA, max_tokens=64))
+    reply = _reply(engine, Request((), "", schema=_SCHEMA, max_tokens=64))
     if not engine.capabilities.structured:
-        return "the server refuses JSON schemas: answers are checked after they came"
+        return "the server refuses JSON schemas: answers are only checked afterwards"
     try:
-        kept = json.loads(said) == {"word": _WORD}
+        kept = json.loads(reply) == {"word": _WORD}
     except ValueError:
         kept = False
-    return "" if kept else "the server takes JSON schemas, but its answers do not keep to them"
+    return "" if kept else "the server accepts JSON schemas, but its answers ignore them"
 
 
 def _tools(engine: VllmEngine) -> str:
-    _asked(engine, Request((), "", tools=(_TOOL,), max_tokens=1))
+    _reply(engine, Request((), "", tools=(_TOOL,), max_tokens=1))
     flags = "--enable-auto-tool-choice and --tool-call-parser"
-    return "" if engine.capabilities.tools else f"refused: vLLM takes them with {flags}"
+    return "" if engine.capabilities.tools else f"refused: vLLM accepts them with {flags}"
 
 
-def _asked(engine: VllmEngine, request: Request) -> str:
+def _reply(engine: VllmEngine, request: Request) -> str:
     question = f"Say the word {_WORD}."
-    whole = replace(request, messages=(Message("user", question),), question=question)
-    return engine.complete(whole).text
+    complete_request = replace(request, messages=(Message("user", question),), question=question)
+    return engine.complete(complete_request).text
 
 
 def _cache(url: str, api_key: str | None) -> Finding:
     metrics = read_metrics(url, api_key)
     asked = metrics.get("vllm:prefix_cache_queries_total")
     if asked is None:
-        return Finding("cache", "absent", "the server does not say what its prefix cache saves")
+        return Finding("cache", "absent", "the server does not report prefix cache statistics")
     if asked == 0:
         return Finding("cache", "ok", "no request yet")
     hits = metrics.get("vllm:prefix_cache_hits_total", 0.0)
-    return Finding("cache", "ok", f"{hits / asked:.0%} of {asked:,.0f} prompt tokens were known")
+    return Finding("cache", "ok", f"{hits / asked:.0%} of {asked:,.0f} prompt tokens were cached")
 
 
 def _store(workspace: Workspace) -> Iterator[Finding]:
@@ -183,7 +183,7 @@ def _store(workspace: Workspace) -> Iterator[Finding]:
             f"{path}, {size / 2**20:.1f} MiB, integrity {integrity}",
         )
     else:
-        yield Finding("store", "absent", f"{path}: made at the first use")
+        yield Finding("store", "absent", f"{path}: created on first use")
     folder = next(p for p in (path.parent, *path.parent.parents, Path("/")) if p.exists())
     free = shutil.disk_usage(folder).free
     yield Finding("disk", "ok" if free > 2**30 else "broken", f"{free / 2**30:.1f} GiB free")

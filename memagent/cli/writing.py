@@ -1,21 +1,18 @@
-"""Writing on a terminal: the plans are shown, a person chooses, edits, or takes back.
+"""Writing on a terminal: a person sees the plans and chooses, edits or undoes.
 
-Knows nothing of how a step is made and stored.
+Knows nothing about how a step is made and stored.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 
 from prompt_toolkit.history import InMemoryHistory
 
 from memagent.cli.chat.blocks import BlockDroppedError
-from memagent.cli.chat.conversation import Reader
+from memagent.cli.chat.input import Reader, open_reader
 from memagent.cli.chat.interrupts import Interrupts
-from memagent.cli.chat.lines import change, edited
-from memagent.cli.chat.plain import Plain
+from memagent.cli.chat.line_editing import edit_by_hand, edit_lines
 from memagent.cli.chat.screen import Screen
 from memagent.cli.render.output import say, write
 from memagent.errors import MemagentError, NotFoundError, UsageError
@@ -24,17 +21,18 @@ from memagent.writing.writer import GO_ON, Step, Writer
 __all__ = ["converse"]
 
 _HELP = """\
-N            write by plan N
-e N          edit plan N, then write by it
-any text     write by a plan of your own
+N            write the next paragraph from plan N
+e N          edit plan N, then write from it
+any text     write from a plan of your own
 /memory […]  the working memory: show, edit, add LINE, diff, undo, drop N
-/plan […]    the plans, likewise
+/plan […]    the plans: show, edit, add LINE, diff, undo, drop N
 /edit        edit the newest paragraph
-/undo        take the newest paragraph back, with its memory and plans
-/text        the whole text so far
-/quit        leave; memagent write -c goes on
-Ctrl-C       stops a paragraph, of which nothing is kept; twice leaves"""
-_WORDS = ["/memory", "/plan", "/edit", "/undo", "/text", "/help", "/quit"]
+/undo        undo the newest paragraph, with its memory and plans
+/text        show the whole text so far
+/help        show this list
+/quit        leave; memagent write -c continues the text
+Ctrl-C       stops a paragraph and discards it; press twice to leave"""
+_COMMANDS = ["/memory", "/plan", "/edit", "/undo", "/text", "/help", "/quit"]
 
 
 def converse(
@@ -45,36 +43,31 @@ def converse(
 ) -> int:
     """Write with a person until they leave or there are `steps` paragraphs; returns the exit code.
 
-    `shown` gets each step that is stored; `changed` is called when the text has changed otherwise.
+    `shown` gets each step once it is stored; `changed` is called after any other change of the
+    text.
     """
     screen = Screen()
     with Interrupts() as interrupts:
-        desk = _Desk(writer, screen, _reader(interrupts, screen), interrupts, shown, changed)
-        screen.note(f"text {writer.book.source.name}, engine {writer.engine.name}; /help helps")
-        while desk.code is None and not (steps and len(writer.book.paragraphs()) >= steps):
+        reader = open_reader(interrupts, screen, InMemoryHistory(), _COMMANDS)
+        dialog = _Dialog(writer, screen, reader, interrupts, shown, changed)
+        screen.note(
+            f"text {writer.book.source.name}, engine {writer.engine.name}; /help lists the commands"
+        )
+        while dialog.code is None and not (steps and len(writer.book.paragraphs()) >= steps):
             try:
-                desk.turn()
+                dialog.turn()
             except MemagentError as error:
                 screen.end_line()
-                say(" ".join(str(error).split("\n")))
+                say(str(error))
             except BlockDroppedError:
                 continue
             except KeyboardInterrupt:
-                desk.code = 130
-    return desk.code or 0
+                dialog.code = 130
+    return dialog.code or 0
 
 
-def _reader(interrupts: Interrupts, screen: Screen) -> Reader:
-    shown = sys.stdout.isatty() or sys.stderr.isatty()
-    if not shown or os.environ.get("TERM", "dumb").lower() in ("dumb", "unknown"):
-        return Plain(interrupts, screen.note, interactive=True)
-    from memagent.cli.chat.terminal import Terminal
-
-    return Terminal(interrupts, screen.note, InMemoryHistory(), _WORDS)
-
-
-class _Desk:
-    """A book, a screen, a person. `code` is the exit code once they leave."""
+class _Dialog:
+    """Writes one text with a person. `code` is the exit code once they leave, None before."""
 
     def __init__(
         self,
@@ -96,7 +89,7 @@ class _Desk:
         self._opened = bool(self.book.paragraphs())
 
     def turn(self) -> None:
-        """Open the text, or show the plans and carry out what is typed."""
+        """Write the first paragraph, or show the plans and carry out what is typed."""
         if not self._opened:
             self._opened = True
             self._write(None)
@@ -106,20 +99,20 @@ class _Desk:
         if begun and plans:
             self.screen.note("\n".join(f"{n}. {plan}" for n, plan in enumerate(plans, start=1)))
         elif begun:
-            self.screen.note("(no plan: write one, or press Enter to go on)")
+            self.screen.note("(no plan: type one, or press Enter to continue without)")
         else:
-            self.screen.note("(no paragraph: press Enter to open the text)")
+            self.screen.note("(no paragraph yet: press Enter to write the first)")
         line = self.reader.read(False)
         if line is None:
             self.code = 0
         elif line.startswith("/"):
-            self._obey(line.strip())
+            self._run_command(line.strip())
         elif not begun:
             self._write(None)
-        elif plan := self._plan(line.strip(), plans):
+        elif plan := self._chosen_plan(line.strip(), plans):
             self._write(plan)
 
-    def _plan(self, line: str, plans: list[str]) -> str | None:
+    def _chosen_plan(self, line: str, plans: list[str]) -> str | None:
         verb, _, number = line.rpartition(" ")
         if number.isascii() and number.isdigit() and verb in ("", "e"):
             if not 1 <= int(number) <= len(plans):
@@ -130,30 +123,30 @@ class _Desk:
         return line or (None if plans else GO_ON)
 
     def _write(self, plan: str | None) -> None:
-        self.interrupts.take()
+        self.interrupts.reset()
         step = None
         before = len(self.book.paragraphs())
         try:
             with self.interrupts.armed():
                 step = self.writer.step(plan)
         except KeyboardInterrupt:
-            # It may have come a moment after the paragraph was stored.
-            kept = "the" if len(self.book.paragraphs()) > before else "nothing of this"
-            self.screen.stopped(f"(stopped; {kept} paragraph is kept)")
-            self.reader.press.stopped()
+            # Ctrl-C may have come just after the paragraph was stored.
+            stored = len(self.book.paragraphs()) > before
+            self.screen.stopped(f"(stopped; the paragraph is {'kept' if stored else 'discarded'})")
+            self.reader.press.answer_stopped()
         if step is not None:
             self.shown(step)
-        if self.interrupts.take() > 1:
+        if self.interrupts.reset() > 1:
             self.code = 130
 
-    def _obey(self, line: str) -> None:
+    def _run_command(self, line: str) -> None:
         name, _, argument = line.partition(" ")
         if name in ("/memory", "/plan"):
-            change(self, self.book.working if name == "/memory" else self.book.plans, argument)
+            edit_lines(self, self.book.working if name == "/memory" else self.book.plans, argument)
         elif name == "/edit":
             self._edit()
         elif name == "/undo":
-            self.screen.note(f"(paragraph {self.book.undo()} is taken back)")
+            self.screen.note(f"(paragraph {self.book.undo()} is undone)")
             self.changed()
         elif name == "/text":
             write(self.book.text())
@@ -169,10 +162,10 @@ class _Desk:
         if not paragraphs:
             raise NotFoundError("there is no paragraph to edit yet")
         before = paragraphs[-1].text
-        after = edited(self, before)
+        after = edit_by_hand(self, before)
         if after is None or not after.strip() or after.strip() == before.strip():
             self.screen.note("(nothing was changed)")
             return
         self.book.edit(after.strip())
         self.changed()
-        self.screen.note("(the next paragraph goes on from this one)")
+        self.screen.note("(the next paragraph continues from this one)")

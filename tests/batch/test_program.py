@@ -43,7 +43,7 @@ def test_what_makes_no_sense_is_refused_before_any_row(run: Run, tmp_path: Path)
     refused(3, "does not exist", "none.jsonl")
     refused(1, "cannot be read: is a directory", tmp_path)
     refused(2, "--resume needs --out", rows, "--resume")
-    refused(2, "--out is the input itself", rows, "--out", rows)
+    refused(2, "--out is the input file", rows, "--out", rows)
     down = ("--engine", "vllm", "--url", "http://127.0.0.1:9")
     refused(4, "no server answers", rows, "--out", out, *down)
     assert out.read_text() == ""

@@ -86,10 +86,10 @@ def test_working_memory_and_plan_are_edited_line_by_line(run: Run) -> None:
         "1. likes tea\n2. hates coffee\n",
         "\n-likes tea\n",
         "memagent: the memory has no line 7: it has 2\n",
-        "memagent: edit needs a terminal: say /memory add LINE or drop N\n",
-        "memagent: /memory does not know 'fly': say update, show, edit, add LINE, diff,"
+        "memagent: edit needs a terminal: use /memory add LINE or drop N\n",
+        "memagent: /memory has no action 'fly': use update, show, edit, add LINE, diff,"
         " undo or drop N\n",
-        "memagent: say what to add: /memory add LINE\n",
+        "memagent: give the line to add: /memory add LINE\n",
         "1. first step\n1. first step\n",
         "\n+first step\n",
     ):
@@ -116,8 +116,8 @@ def test_turns_are_repeated_taken_back_and_forgotten(
     assert done.stdout.splitlines() == ["first try", "second try", "second try", "second try"]
     assert done.stderr.count("memagent: this session has no turn yet\n") == 3
     assert "memagent: there is no answer yet: ask something first\n" in done.stderr
-    assert "memagent: the last answer rests on no stored text\n" in done.stderr
-    assert "(taken back, and no longer recalled: take this back)\n" in done.stderr
+    assert "memagent: the last answer cites no stored text\n" in done.stderr
+    assert "(undone, and no longer recalled: take this back)\n" in done.stderr
     assert "(forgot 32 characters)\n" in done.stderr
     assert "session s: 1 turns" in done.stderr
     assert done.returncode == 3
@@ -141,8 +141,8 @@ def test_turns_are_repeated_taken_back_and_forgotten(
     ]
     done = run("chat", "-s", "asked", stdin="\n".join(lines) + "\n")
     assert done.stdout == "4711\n“My locker code is 4711 at the station.” [1]\n"
-    assert "memagent: no stored text stands behind [9]: the last answer has [1]\n" in done.stderr
-    assert "memagent: say the number of a citation: /forget 1, or /forget last\n" in done.stderr
+    assert "memagent: no verified citation [9]: the last answer has [1]\n" in done.stderr
+    assert "memagent: give the number of a citation: /forget 1, or /forget last\n" in done.stderr
     assert "memagent: say what to forget" in done.stderr
     assert "(forgot 38 characters)\n" in done.stderr
     for path in tmp_path.rglob("*"):
@@ -178,11 +178,11 @@ def test_any_text_is_a_turn_and_errors_do_not_end_the_chat(
         out, err = process.communicate(b"\n".join(lines), timeout=120)
     said = err.decode()
     assert out.decode() == "fine\nends with a line\nfine\nthere again\nfine\n"
-    assert "memagent: the server is down; the turn is kept, and /retry asks again\n" in said
+    assert "memagent: the server is down; the turn is kept: /retry asks again\n" in said
     assert "memagent: no command /sorces: did you mean /sources? /help lists them; " in said
     assert "memagent: no command /zzzzzzzz: /help lists them; " in said
-    assert "memagent: /help stands alone: leave out 'me'\n" in said
-    assert "memagent: line 12 is not UTF-8 (byte 1): it was left out; " in said
+    assert "memagent: /help takes no argument: leave out 'me'\n" in said
+    assert "memagent: line 12 is not UTF-8 (byte 1): it was skipped; " in said
     assert "Traceback" not in said
     assert process.returncode == 1, "that of the last error"
     assert [text for role, text, _ in _turns(memory, "odd") if role == "user"] == [

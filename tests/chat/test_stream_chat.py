@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from memagent.agent.graph import Agent
 from memagent.agent.session import Session
-from memagent.cli.chat.commands import obey
+from memagent.cli.chat.commands import run_command
 from memagent.cli.chat.conversation import Conversation
 from memagent.cli.chat.history import ChatHistory
 from memagent.cli.chat.interrupts import Interrupts
@@ -74,7 +74,7 @@ def of_text(one: StreamMemory, text: str) -> list[int]:
 
 def attended(chat: Conversation) -> list[tuple[str, int]]:
     """Source and start of each event that the newest answer attended to."""
-    return [(line["source"], line["start"]) for line in chat.the_answer().explain["attention"]]
+    return [(line["source"], line["start"]) for line in chat.newest_answer().explain["attention"]]
 
 
 def test_what_is_forgotten_or_taken_back_is_gone_from_the_stream(chat: Conversation) -> None:
@@ -87,16 +87,16 @@ def test_what_is_forgotten_or_taken_back_is_gone_from_the_stream(chat: Conversat
     lost = {text: of_text(one, text)[0] for text in (BELL, PEPPER)}
     spans = [one.places[number] for number in lost.values()]
 
-    obey(chat, "/undo")  # a turn that was not read yet
+    run_command(chat, "/undo")  # a turn that was not read yet
     (number,) = {cited.number for cited in chat.session.tell("Pepper?").citations} - {2, 3}
     chat.reload()
-    obey(chat, f"/forget {number}")
+    run_command(chat, f"/forget {number}")
     chat.ask("What rings at noon?")
     assert lost[PEPPER] not in one.places and not of_text(one, QUESTION)
     assert "kitchen" not in dict(attended(chat)) and ("talk", 0) in attended(chat)
 
     for command in ("/undo", "/undo", "/forget last"):  # the last one is the bell
-        obey(chat, command)
+        run_command(chat, command)
     chat.ask("Is anything left?")
     assert not one.places and attended(chat) == []
     for start, end in spans:

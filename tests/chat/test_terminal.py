@@ -79,7 +79,7 @@ def test_ctrl_c_stops_an_answer_keeps_the_part_and_leaves_when_pressed_twice(
     time.sleep(1)
     child.send(CTRL_C)
     child.expect_exact("(stopped; the turn is kept)")
-    say(child, "a lost one", "the server is down; the turn is kept, and /retry asks again")
+    say(child, "a lost one", "the server is down; the turn is kept: /retry asks again")
     say(child, "/retry", "there again")
     say(child, "odd", "an ␛]0;title␇ escape")
     say(child, "/sess\t", "stops: 5 turns")

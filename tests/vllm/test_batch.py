@@ -44,7 +44,7 @@ def test_thirty_two_rows_at_a_time(server: RealServer, run: Run, tmp_path: Path)
     # The first ones are refused for the tools in them, and asked again without.
     assert server.metric("vllm:request_success_total") - before == ROWS
     again = run("run", rows, "--out", out, "--resume", *flags, **on(server))
-    assert f"0 rows ok, 0 failed, {ROWS} had ended before" in again.stderr
+    assert f"0 rows ok, 0 failed, {ROWS} already finished" in again.stderr
 
 
 def test_a_server_that_dies_ends_the_batch_and_the_next_run_goes_on(
@@ -63,7 +63,7 @@ def test_a_server_that_dies_ends_the_batch_and_the_next_run_goes_on(
         _, said = process.communicate(timeout=120)
     assert process.returncode == 4
     assert said.count("\n") == 1
-    assert f"go on with --resume --out {out}" in said
+    assert f"resume with --resume --out {out}" in said
     ended = {row["id"] for row in results_of(out)}
     assert 0 < len(ended) < 24
     assert all(row["status"] == "ok" for row in results_of(out))
@@ -72,7 +72,7 @@ def test_a_server_that_dies_ends_the_batch_and_the_next_run_goes_on(
     with serving(mortal.model, state, "--name", "toy") as fresh:
         done = run("run", rows, "--out", out, "--resume", **{**slow, **on(fresh)})
         assert done.returncode == 0, done.stderr
-        assert f"{24 - len(ended)} rows ok, 0 failed, {len(ended)} had ended before" in done.stderr
+        assert f"{24 - len(ended)} rows ok, 0 failed, {len(ended)} already finished" in done.stderr
         assert read_metrics(fresh.url)["vllm:request_success_total"] == 24 - len(ended)
     assert sorted(row["id"] for row in results_of(out)) == list(range(24))
 

@@ -76,7 +76,7 @@ def test_what_serves_is_found_by_ask_and_examined_by_doctor(server: RealServer, 
     assert (text["schema"], status["schema"]) == ("works", "ok")
     assert status["tools"] == "absent"
     assert "--tool-call-parser" in text["tools"]
-    share = re.fullmatch(r"(\d+)% of ([\d,]+) prompt tokens were known", text["cache"])
+    share = re.fullmatch(r"(\d+)% of ([\d,]+) prompt tokens were cached", text["cache"])
     assert share is not None
     assert int(share[2].replace(",", "")) > 0
 
@@ -99,7 +99,7 @@ def test_the_foreground_ends_with_its_server_and_its_record(
         memagent.send_signal(signal.SIGTERM)
         _, said = memagent.communicate(timeout=60)
         assert memagent.returncode == 0, said
-    assert "toy that babbles" in said
+    assert "the bundled toy model" in said
     assert "stopped" in said.splitlines()[-1]
     assert gone(group)
     assert read(state) is None

@@ -47,7 +47,7 @@ def test_a_person_chooses_edits_and_takes_back(
     write: Write, memory: Namespace, tmp_path: Path
 ) -> None:
     child = write("write", "--text", OUTLINE, "-s", "tale", "--out", "tale.txt")
-    child.expect_exact("text tale, engine scripted; /help helps")
+    child.expect_exact("text tale, engine scripted; /help lists the commands")
     child.expect_exact("On day 1 the keeper")
     child.expect_exact("3. STEP-2 by boat")
     say(child, "/help", "edit the newest paragraph")
@@ -55,26 +55,26 @@ def test_a_person_chooses_edits_and_takes_back(
     say(child, "/fly", "no command /fly: /help lists them")
     say(child, "/memory add The keeper is Orla.", "2. The keeper is Orla.")
     say(child, "2", "On day 2 the keeper", "3. STEP-3 by boat")
-    say(child, "/undo", "(paragraph 2 is taken back)", "3. STEP-2 by boat")
+    say(child, "/undo", "(paragraph 2 is undone)", "3. STEP-2 by boat")
     say(child, "e 1")
     child.expect_exact("STEP-2 by day")
     child.sendline(" and night")
     child.expect_exact("On day 2 the keeper")
     say(child, "/edit", "Escape and Enter")
     child.send(" He slept.\x1b\r")
-    child.expect_exact("(the next paragraph goes on from this one)")
+    child.expect_exact("(the next paragraph continues from this one)")
     say(child, "/plan drop 1", "2. STEP-3 by boat")
 
     # A paragraph that is stopped leaves nothing, and its plans are there again.
     say(child, "2")
     time.sleep(1)
     child.send(CTRL_C)
-    child.expect_exact("(stopped; nothing of this paragraph is kept)")
+    child.expect_exact("(stopped; the paragraph is discarded)")
     child.expect_exact("1. STEP-3 by night")
     say(child, "1", "On day 3 the keeper")
     say(child, "my own way", "On day 4 the keeper")
     say(child, "/text", "He slept.", "On day 4 the keeper")
-    say(child, "/quit", "4 paragraphs are kept; go on with: memagent write -c -s tale")
+    say(child, "/quit", "4 paragraphs are kept; continue with: memagent write -c -s tale")
     assert ended(child) == 0
 
     book = Book(memory, "tale")
@@ -98,11 +98,11 @@ def test_ctrl_c_twice_and_ctrl_d_leave(write: Write, memory: Namespace) -> None:
     child.send(CTRL_C)
     time.sleep(0.2)
     child.send(CTRL_C)
-    child.expect_exact("interrupted: 1 paragraphs are kept; go on with:")
+    child.expect_exact("interrupted: 1 paragraphs are kept; continue with:")
     assert ended(child) == 130
 
     child = write("write", "-c", TERM="dumb")
-    say(child, "/undo", "(paragraph 1 is taken back)", "press Enter to open the text", prompt="> ")
+    say(child, "/undo", "(paragraph 1 is undone)", "press Enter to write the first", prompt="> ")
     say(child, "", "On day 1 the keeper", prompt="> ")
     child.expect_exact("> ")
     child.sendeof()

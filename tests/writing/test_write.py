@@ -209,7 +209,7 @@ def test_broken_answers_are_asked_for_three_times_and_what_can_be_saved_is(
     assert (failed.returncode, failed.stdout) == (1, "")
     (line,) = failed.stderr.splitlines()
     assert "paragraph 5 failed: 3 answers of the model were unusable" in line
-    assert "go on with memagent write -c -s 'the map' --auto --steps 5" in line
+    assert "continue with memagent write -c -s 'the map' --auto --steps 5" in line
     assert state(memory, "the map") == before
 
 
@@ -241,7 +241,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     refused(2, "choosing plans needs a terminal", outline)
     refused(2, "there is no outline", "--auto")
     refused(2, "the outline is empty", "-", "--auto", stdin=" \n")
-    refused(2, "give one of them", outline, "--text", "x", "--auto")
+    refused(2, "use one of them", outline, "--text", "x", "--auto")
     refused(3, "does not exist", "none.md", "--auto")
     refused(1, "is a directory", outline.parent, "--auto")
     refused(2, "needs a model that writes, and pocket only quotes", outline, "--auto")
@@ -249,8 +249,8 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     refused(3, "no text 'new' to go on with", "-c", "-s", "new", "--auto", **scripted)
     refused(3, "is no text that was begun", "-c", "-s", "told", "--auto", **scripted)
     refused(2, "holds a conversation", outline, "-c", "-s", "told", "--auto", **scripted)
-    refused(2, "go on with it by -c", outline, "-s", "told", "--auto", **scripted)
-    refused(2, "is no place for a file", outline, "--auto", "--out", outline.parent, **scripted)
+    refused(2, "continue it with -c", outline, "-s", "told", "--auto", **scripted)
+    refused(2, "cannot be a file", outline, "--auto", "--out", outline.parent, **scripted)
     down = ("--engine", "vllm", "--url", "http://127.0.0.1:9")
     refused(4, "no server answers", outline, "--auto", *down)
     for verb in ("lines", "edit", "diff", "undo"):
@@ -267,7 +267,7 @@ def test_a_lost_server_ends_with_how_to_go_on(run: Run, outline: Path, tmp_path:
     assert done.returncode == 4
     assert done.stderr == (
         "memagent: the server went away; 2 paragraphs are kept: "
-        "go on with memagent write -c -s 'the map' --auto --steps 3\n"
+        "continue with memagent write -c -s 'the map' --auto --steps 3\n"
     )
 
 
@@ -286,6 +286,6 @@ def test_ctrl_c_keeps_the_paragraphs_and_says_how_to_go_on(
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr == (
-        "memagent: interrupted: 1 paragraphs are kept; go on with: "
+        "memagent: interrupted: 1 paragraphs are kept; continue with: "
         "memagent write -c -s 'the map' --auto --seed 4 --namespace tales\n"
     )

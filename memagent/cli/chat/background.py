@@ -1,4 +1,4 @@
-"""Loading, embedding and indexing while the user reads and types."""
+"""Load models, embed and index in a thread while the user reads and types."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ __all__ = ["Background"]
 
 
 class _LeavingError(Exception):
-    """The chat ends before the work does; the rest is made from the store later."""
+    """The chat ended before the work did; the rest is rebuilt from the store later."""
 
 
 class Background:
-    """One thread for the whole chat, because every thread holds a connection to the store.
+    """One thread for the whole chat, because each thread holds a connection to the store.
 
-    Its errors are not shown: the next recall does the same work and meets them itself. `then` is
-    called when the work is done, with what it has to call now and then while it does its own.
+    Its errors are not shown: the next recall does the same work and raises them itself.
+    `after_indexing` is called when the index is up to date. It gets a function that it must call
+    for each piece of text it generates; the function raises once the chat is ending.
     """
 
     def __init__(
-        self, agent: Agent, then: Callable[[Callable[[str], None]], None] = lambda alive: None
+        self,
+        agent: Agent,
+        after_indexing: Callable[[Callable[[str], None]], None] = lambda on_text: None,
     ) -> None:
-        self._then = then
+        self._after_indexing = after_indexing
         self.ready = threading.Event()
         self._agent = agent
         self._wake = threading.Event()
@@ -36,11 +39,11 @@ class Background:
         self._thread.start()
 
     def wake(self) -> None:
-        """Embed and index what was stored since."""
+        """Embed and index whatever is new in the store."""
         self._wake.set()
 
     def close(self, seconds: float) -> bool:
-        """Stop, at the latest after `seconds`; returns whether the thread has ended."""
+        """Stop and wait up to `seconds`; returns whether the thread has ended."""
         self._leaving.set()
         self._wake.set()
         self._thread.join(seconds)
@@ -48,8 +51,8 @@ class Background:
 
     def _run(self) -> None:
         try:
-            # Importing torch cannot be interrupted and taken up again: it must not happen in the
-            # main thread, where Ctrl-C strikes.
+            # An interrupted import of torch cannot be repeated, so torch is not imported in the
+            # main thread, where Ctrl-C raises.
             with suppress(MemagentError):
                 self._agent.memory.embedder.encode(["ready"])
                 assert self._agent.graph is not None
@@ -61,13 +64,13 @@ class Background:
             if self._leaving.is_set():
                 return
             with suppress(MemagentError, _LeavingError):
-                self._agent.memory.catch_up(self._go_on)
-                self._then(self._alive)
+                self._agent.memory.catch_up(self._check_progress)
+                self._after_indexing(self._check_text)
 
-    def _alive(self, text: str) -> None:
+    def _check_text(self, text: str) -> None:
         if self._leaving.is_set():
             raise _LeavingError
 
-    def _go_on(self, done: int, total: int) -> None:
+    def _check_progress(self, done: int, total: int) -> None:
         if self._leaving.is_set():
             raise _LeavingError

@@ -1,6 +1,6 @@
-"""Turns out of lines: one line, or all that stands between two lines of three quotes.
+"""Group lines into turns: a single line, or the lines between two lines of three quotes.
 
-Knows nothing of where lines come from and of what is done with a turn.
+Knows nothing about where lines come from or what is done with a turn.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ FENCE = '"""'
 
 
 class BlockDroppedError(Exception):
-    """The user gave up a block before its end."""
+    """The user cancelled a block before its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was typed; a `literal` entry, out of a block, is text whatever it begins with."""
+    """What was typed. A `literal` entry comes from a block: it is never a command."""
 
     text: str
     literal: bool = False
 
 
 class Entries:
-    """Entries from `read`, which is told whether a block is open and returns None at the end."""
+    """Reads entries. `read(inside)` returns a line, None at the end; `inside` means in a block."""
 
     def __init__(self, read: Callable[[bool], str | None]) -> None:
         self._read = read
         self._waiting: deque[str] = deque()
 
     def next(self) -> Entry | None:
-        """The next entry, None at the end. A block that the input ends in is an entry too.
+        """The next entry, None at the end. The end of the input closes an open block.
 
-        Raises InputError for a line that cannot be read, for a block behind its end.
+        Raises InputError for a line that cannot be read; inside a block, once the block is closed.
         """
         line = self._line(False)
         if line is None or line.strip() != FENCE:
             return None if line is None else Entry(line)
         body: list[str] = []
-        wrong: InputError | None = None
+        error_in_block: InputError | None = None
         while True:
             try:
                 line = self._line(True)
             except InputError as error:
-                wrong = wrong or error
+                error_in_block = error_in_block or error
                 continue
             if line is None or line.strip() == FENCE:
                 break
             body.append(line)
-        if wrong is not None:
-            raise wrong
+        if error_in_block is not None:
+            raise error_in_block
         return Entry("\n".join(body), literal=True)
 
     def _line(self, inside: bool) -> str | None:
         if not self._waiting:
             text = self._read(inside)
-            # A paste comes as one text of many lines. It is one turn, unless a block begins in it.
+            # Pasted lines come as one text. They are one turn, unless they begin a block.
             if text is None or not (inside or text.split("\n")[0].strip() == FENCE):
                 return text
             self._waiting.extend(text.split("\n"))

@@ -1,4 +1,4 @@
-"""/sources and /open: the stored text that the newest answer rests on."""
+"""/sources and /open: the stored text that the newest answer cites."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from memagent.cli.render.output import place_label
 from memagent.errors import NotFoundError, UsageError
 from memagent.types import Span
 
-__all__ = ["Place", "number_of", "open_place", "places", "sources"]
+__all__ = ["Passage", "citation_number", "open_passage", "passages", "sources"]
 
-# Set around the quote in the text around it.
+# Mark a quote within its context.
 _MARKS = ("\u27e6", "\u27e7")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A stretch of stored text behind the citation `number`; `label` says where it stands."""
+class Passage:
+    """The stored text of citation `number`, characters `start` to `end` of its source."""
 
     number: int
     source: str
@@ -28,14 +28,14 @@ class Place:
     label: str
 
 
-def places(chat: Conversation, number: int | None = None) -> list[Place]:
-    """The verified places behind a citation, or behind all of them; NotFoundError without one."""
-    answer = chat.the_answer()
+def passages(chat: Conversation, number: int | None = None) -> list[Passage]:
+    """The verified passages of a citation, or of all; NotFoundError if there are none."""
+    answer = chat.newest_answer()
     rows = chat.memory.answers.citations(answer.id)
     if not rows:
-        raise NotFoundError("the last answer rests on no stored text")
+        raise NotFoundError("the last answer cites no stored text")
     found = [
-        Place(
+        Passage(
             row["number"],
             row["source"],
             row["source_id"],
@@ -49,36 +49,36 @@ def places(chat: Conversation, number: int | None = None) -> list[Place]:
     ]
     if not found and number is not None:
         numbers = sorted({row["number"] for row in rows if row["verified"]})
-        there = ", ".join(f"[{n}]" for n in numbers) or "none that is verified"
-        raise NotFoundError(f"no stored text stands behind [{number}]: the last answer has {there}")
+        available = ", ".join(f"[{n}]" for n in numbers) or "none"
+        raise NotFoundError(f"no verified citation [{number}]: the last answer has {available}")
     return found
 
 
-def number_of(argument: str, example: str) -> int:
-    """The argument as a citation's number; UsageError with the example if it is none."""
+def citation_number(argument: str, example: str) -> int:
+    """The number of a citation; UsageError with the example if `argument` is not a number."""
     digits = argument.removeprefix("[").removesuffix("]")
     if not digits.isascii() or not digits.isdigit():
-        raise UsageError(f"say the number of a citation: {example}")
+        raise UsageError(f"give the number of a citation: {example}")
     return int(digits)
 
 
 def sources(chat: Conversation, argument: str) -> None:
-    """Every citation with its place and its exact text."""
-    parts = [f"[{place.number}] {place.label}\n{place.text}" for place in places(chat)]
+    """Show every citation with its source and exact text."""
+    parts = [f"[{passage.number}] {passage.label}\n{passage.text}" for passage in passages(chat)]
     parts += [
         f"[{cited.number or '?'}] unverified, not in the stored text: {cited.text}"
-        for cited in chat.the_answer().citations
+        for cited in chat.newest_answer().citations
         if not cited.verified
     ]
     chat.screen.note("\n\n".join(parts))
 
 
-def open_place(chat: Conversation, argument: str) -> None:
-    """All of the stored span around a citation, the quotes in it marked."""
-    by_span: dict[int, tuple[Span, list[Place]]] = {}
-    for place in places(chat, number_of(argument, "/open 1")):
-        span = chat.memory.spans.at(place.source_id, place.start)
-        by_span.setdefault(span.id, (span, []))[1].append(place)
+def open_passage(chat: Conversation, argument: str) -> None:
+    """Show the stored span around a citation, with the quotes marked."""
+    by_span: dict[int, tuple[Span, list[Passage]]] = {}
+    for passage in passages(chat, citation_number(argument, "/open 1")):
+        span = chat.memory.spans.at(passage.source_id, passage.start)
+        by_span.setdefault(span.id, (span, []))[1].append(passage)
     parts = []
     for span, cited in by_span.values():
         source = cited[0].source
@@ -87,9 +87,9 @@ def open_place(chat: Conversation, argument: str) -> None:
     chat.screen.note("\n\n".join(parts))
 
 
-def _marked(span: Span, cited: list[Place]) -> str:
+def _marked(span: Span, cited: list[Passage]) -> str:
     text = span.text
-    for place in sorted(cited, key=lambda place: -place.start):
-        start, end = place.start - span.start, min(place.end, span.end) - span.start
+    for passage in sorted(cited, key=lambda passage: -passage.start):
+        start, end = passage.start - span.start, min(passage.end, span.end) - span.start
         text = text[:start] + _MARKS[0] + text[start:end] + _MARKS[1] + text[end:]
     return text

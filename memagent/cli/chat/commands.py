@@ -1,4 +1,4 @@
-"""The slash commands of a chat: their table, and the short ones themselves."""
+"""The slash commands of a chat: the table, and the commands that need no file of their own."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memagent.cli.chat import lines as notes
-from memagent.cli.chat.citations import open_place, sources
+from memagent.cli.chat.citations import open_passage, sources
 from memagent.cli.chat.conversation import Conversation
 from memagent.cli.chat.forgetting import forget
+from memagent.cli.chat.line_editing import edit_memory, edit_plan
 from memagent.cli.render.explain import print_explain
 from memagent.errors import NotFoundError, UsageError
 
-__all__ = ["COMMANDS", "Command", "obey"]
+__all__ = ["COMMANDS", "Command", "run_command"]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What stands behind a slash: its arguments, a line of help, and what it does."""
+    """A slash command: its arguments, a line of help, and the function that runs it."""
 
     arguments: str
     help: str
     run: Callable[[Conversation, str], None]
 
 
-def obey(chat: Conversation, line: str) -> None:
-    """Carry out a line that begins with a slash; UsageError for an unknown command."""
+def run_command(chat: Conversation, line: str) -> None:
+    """Run a line that begins with a slash; UsageError for an unknown command."""
     name, _, argument = line.strip().partition(" ")
     command = COMMANDS.get(name)
     if command is None:
         near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(
-            f"no command {name}: {hint}/help lists them; a line that begins with // is sent as text"
+            f"no command {name}: {hint}/help lists them; begin a line with // to send it as text"
         )
     argument = argument.strip()
     if argument and not command.arguments:
-        raise UsageError(f"{name} stands alone: leave out {argument!r}")
+        raise UsageError(f"{name} takes no argument: leave out {argument!r}")
     command.run(chat, argument)
 
 
@@ -46,36 +46,36 @@ def _help(chat: Conversation, argument: str) -> None:
     width = max(map(len, usage))
     lines = [f"{shown:<{width}}  {command.help}" for shown, command in usage.items()]
     lines += [
-        f"{chr(34) * 3:<{width}}  begins and ends a turn of many lines",
-        f"{'//text':<{width}}  sends text that begins with a slash",
-        f"{'Ctrl-C':<{width}}  stops the answer and keeps the part; twice leaves",
+        f"{chr(34) * 3:<{width}}  starts and ends a turn of several lines",
+        f"{'//text':<{width}}  sends a turn that begins with a slash",
+        f"{'Ctrl-C':<{width}}  stops the answer and keeps the part so far; press twice to leave",
     ]
     chat.screen.note("\n".join(lines))
 
 
 def _why(chat: Conversation, argument: str) -> None:
-    report = chat.the_answer().explain
+    report = chat.newest_answer().explain
     if "chosen" not in report:
-        raise NotFoundError("the last answer has no record of its recall: it was stopped too early")
+        raise NotFoundError("nothing was recalled for the last answer: it was stopped too early")
     print_explain(report)
 
 
 def _context(chat: Conversation, argument: str) -> None:
-    answer = chat.the_answer()
+    answer = chat.newest_answer()
     report = answer.explain
     if "prompt_tokens" not in report:
-        raise NotFoundError("the last answer has no record of its prompt: it was stopped too early")
+        raise NotFoundError("the last answer had no prompt: it was stopped too early")
     agent = chat.session.agent
     if agent.engine.capabilities.attention:
-        said = "in the model's own memory"
+        history = "in the model's own memory"
     else:
-        said = f"{report['history_turns']} turns, with what was recalled for them"
-    kept = f"{agent.settings.max_tokens:,} of them kept for the answer"
+        history = f"{report['history_turns']} turns, with the text recalled for them"
+    kept = f"{agent.settings.max_tokens:,} of them reserved for the answer"
     lines = [
         f"prompt        {report['prompt_tokens']:,} tokens",
         f"recalled      {report['spent']:,} in {len(report['chosen'])} events",
-        f"conversation  {said}",
-        f"budget        {report['budget']:,} for what is recalled",
+        f"conversation  {history}",
+        f"budget        {report['budget']:,} for recalled text",
         f"window        {agent.engine.context:,}, {kept}",
     ]
     chat.screen.note("\n".join(lines))
@@ -95,7 +95,7 @@ def _retry(chat: Conversation, argument: str) -> None:
 def _undo(chat: Conversation, argument: str) -> None:
     text = chat.session.undo()
     chat.reload()
-    chat.screen.note(f"(taken back, and no longer recalled: {text})")
+    chat.screen.note(f"(undone, and no longer recalled: {text})")
 
 
 def _quit(chat: Conversation, argument: str) -> None:
@@ -105,18 +105,20 @@ def _quit(chat: Conversation, argument: str) -> None:
 _VERBS = "show, update, edit, add LINE, diff, undo, drop N"
 
 COMMANDS: dict[str, Command] = {
-    "/help": Command("", "this list", _help),
-    "/sources": Command("", "places and exact text behind the last answer", sources),
-    "/open": Command("N", "the stored text around citation N, the quote marked", open_place),
-    "/why": Command("", "why each event was recalled", _why),
-    "/memory": Command("[…]", f"the session's working memory: {_VERBS}", notes.memory),
-    "/plan": Command("[…]", f"the session's plan: {_VERBS}", notes.plan),
-    "/retry": Command("", "answer the last turn again", _retry),
-    "/undo": Command("", "take the last turn back", _undo),
-    "/forget": Command(
-        "N | last", "overwrite the text behind citation N, or the last turn", forget
+    "/help": Command("", "show this list", _help),
+    "/sources": Command("", "show the sources and exact text of the last answer", sources),
+    "/open": Command(
+        "N", "show the stored text around citation N, with the quote marked", open_passage
     ),
-    "/context": Command("", "tokens of the last prompt, by part", _context),
-    "/session": Command("", "name and turns of this session", _session),
-    "/quit": Command("", "leave; the session can be continued", _quit),
+    "/why": Command("", "show why each event was recalled", _why),
+    "/memory": Command("[…]", f"the working memory of the session: {_VERBS}", edit_memory),
+    "/plan": Command("[…]", f"the plan of the session: {_VERBS}", edit_plan),
+    "/retry": Command("", "answer the last turn again", _retry),
+    "/undo": Command("", "undo the last turn", _undo),
+    "/forget": Command(
+        "N | last", "overwrite the text of citation N, or the last turn, for good", forget
+    ),
+    "/context": Command("", "show how many tokens each part of the last prompt took", _context),
+    "/session": Command("", "show the name and the number of turns of this session", _session),
+    "/quit": Command("", "leave; the session can be continued later", _quit),
 }

@@ -1,16 +1,16 @@
-"""A session on a screen: asking, asking again, and what one Ctrl-C or a lost server leaves.
+"""One session on the screen: ask, retry, and handle Ctrl-C and engine errors.
 
-Knows nothing of slash commands and of how turns are typed.
+Knows nothing about slash commands or how turns are typed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from memagent.agent.session import Session
 from memagent.cli.chat.history import ChatHistory
-from memagent.cli.chat.interrupts import Interrupts, SecondPress
+from memagent.cli.chat.input import Reader
+from memagent.cli.chat.interrupts import Interrupts
 from memagent.cli.chat.screen import Screen
 from memagent.cli.render.output import say, sources_text
 from memagent.errors import EngineError, MemagentError, NotFoundError
@@ -21,29 +21,14 @@ if TYPE_CHECKING:
     from memagent.memory.events import Filter
     from memagent.types import Span
 
-__all__ = ["Conversation", "Reader"]
-
-
-class Reader(Protocol):
-    """Where turns come from; `interactive` says that a person can be asked."""
-
-    interactive: bool
-    press: SecondPress
-
-    def read(self, inside: bool) -> str | None:
-        """The next line, None at the end; `inside` says that a block is open."""
-
-    def confirm(self, question: str) -> bool:
-        """Whether a person agrees."""
-
-    def edit(self, text: str, *, lines: bool = True) -> str | None:
-        """The text as a person changed it, None if they gave up; one line without `lines`."""
+__all__ = ["Conversation"]
 
 
 class Conversation:
-    """The session, the newest answer, and the exit code when `over`.
+    """A session, its newest answer, and the exit code once the conversation is `over`.
 
-    From a pipe the exit code is that of the last error; a person has seen the errors.
+    If the turns come from a pipe, the exit code is that of the last error. In front of a person it
+    is 0, because the person has seen the errors.
     """
 
     def __init__(
@@ -70,77 +55,72 @@ class Conversation:
 
     def ask(self, text: str) -> None:
         """Store a turn and answer it."""
-        self.interrupts.take()
+        self.interrupts.reset()
         turn = self.session.say(text)
         self._reply(turn)
 
     def retry(self) -> None:
-        """Answer the newest turn again."""
-        self.interrupts.take()
+        """Answer the newest turn again; the old answer is withdrawn."""
+        self.interrupts.reset()
         turn, answers = self.session.last_exchange()
         self.memory.withdraw(answers)
         self._reply(turn)
 
-    def the_answer(self) -> Answer:
-        """The newest answer; NotFoundError before the first."""
+    def newest_answer(self) -> Answer:
+        """The newest answer; NotFoundError if there is none yet."""
         if self.last is None:
             raise NotFoundError("there is no answer yet: ask something first")
         return self.last
 
     def reload(self) -> None:
-        """Read the newest answer again, after something was taken back or forgotten."""
+        """Read the newest answer from the store again, after an undo or a forget."""
         self.last = self.session.last_answer()
 
     def fail(self, error: MemagentError) -> None:
-        """Say what went wrong, in one line; the conversation goes on."""
+        """Print the error in one line; the conversation continues."""
         self.screen.end_line()
-        say(" ".join(str(error).split("\n")))
+        say(str(error))
         if not self.reader.interactive:
             self.code = error.exit_code
 
     def leave(self, code: int) -> None:
-        """End the conversation."""
+        """End the conversation with this exit code."""
         self.code, self.over = code, True
 
     def _reply(self, turn: Span) -> None:
-        self._answer(
-            lambda hear, ask: self.session.answer(turn, where=self.where, on_text=hear, confirm=ask)
-        )
-
-    def _answer(
-        self, answer: Callable[[Callable[[str], None], Callable[[str], bool]], Answer]
-    ) -> None:
-        given: Answer | None = None
+        answer: Answer | None = None
         try:
             with self.interrupts.armed():
                 if self.background is not None:
                     self.background.ready.wait()
-                given = answer(self.screen.stream, self._confirm)
+                answer = self.session.answer(
+                    turn, where=self.where, on_text=self.screen.stream, confirm=self._confirm
+                )
         except KeyboardInterrupt:
             pass
         except EngineError as error:
-            raise EngineError(f"{error}; the turn is kept, and /retry asks again") from error
+            raise EngineError(f"{error}; the turn is kept: /retry asks again") from error
         finally:
             self.reload()
             if self.background is not None:
                 self.background.wake()
-        if given is not None and (given.text or given.state == "complete"):
-            self._show_end(given)
-        stopped = given is None or given.state == "partial"
+        if answer is not None and (answer.text or answer.state == "complete"):
+            self._show_end(answer)
+        stopped = answer is None or answer.state == "partial"
         if stopped:
-            kept = "part" if given is not None and given.text else "turn"
+            kept = "part" if answer is not None and answer.text else "turn"
             self.screen.stopped(f"(stopped; the {kept} is kept)")
-            self.reader.press.stopped()
-        presses = self.interrupts.take()
+            self.reader.press.answer_stopped()
+        presses = self.interrupts.reset()
         if presses > 1 or (not self.reader.interactive and (presses or stopped)):
             self.leave(130)
 
-    def _show_end(self, given: Answer) -> None:
-        if given.text:
+    def _show_end(self, answer: Answer) -> None:
+        if answer.text:
             self.screen.end_line()
         else:
-            self.screen.note("(the engine said nothing)")
-        if lines := sources_text(given):
+            self.screen.note("(the engine gave an empty answer)")
+        if lines := sources_text(answer):
             self.screen.dim(lines)
 
     def _confirm(self, question: str) -> bool:

@@ -1,8 +1,8 @@
-"""/forget: the text behind a citation, or the last exchange, is overwritten."""
+"""/forget: overwrite the text of a citation, or the last exchange."""
 
 from __future__ import annotations
 
-from memagent.cli.chat.citations import number_of, places
+from memagent.cli.chat.citations import citation_number, passages
 from memagent.cli.chat.conversation import Conversation
 from memagent.errors import UsageError
 
@@ -10,16 +10,18 @@ __all__ = ["forget"]
 
 
 def forget(chat: Conversation, argument: str) -> None:
-    """Overwrite text for good. A person is asked first; from a pipe it was said by saying it."""
+    """Overwrite text for good. A person must confirm; in a pipe the command is enough."""
     if argument == "last":
         turn, rest = chat.session.last_exchange()
         lost = [span.text for span in (turn, *rest)]
     elif argument:
-        number = number_of(argument, "/forget 1, or /forget last")
-        found = places(chat, number)
-        lost = [place.text for place in found]
+        number = citation_number(argument, "/forget 1, or /forget last")
+        found = passages(chat, number)
+        lost = [passage.text for passage in found]
     else:
-        raise UsageError("say what to forget: /forget 1 for the text behind [1], or /forget last")
+        raise UsageError(
+            "say what to forget: /forget 1 for the text of citation [1], or /forget last"
+        )
     if not _agreed(chat, lost):
         chat.screen.note("(nothing was forgotten)")
         return
@@ -45,5 +47,5 @@ def _agreed(chat: Conversation, lost: list[str]) -> bool:
     try:
         return chat.reader.confirm("Forget this for good?")
     except KeyboardInterrupt:
-        chat.interrupts.take()
+        chat.interrupts.reset()
         return False

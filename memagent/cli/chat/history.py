@@ -1,6 +1,6 @@
 """The lines typed at the prompt, kept in a file for the arrow keys.
 
-They are no part of memory, so that what is forgotten there must be forgotten here as well.
+The file is not part of the store, so text that is forgotten must be removed here as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["ChatHistory"]
 
 
 class ChatHistory(FileHistory):
-    """The history in the folder `state_dir`; kept for this chat only where it cannot be written."""
+    """The history in the folder `state_dir`; if it cannot be written, it lasts for this chat."""
 
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir / "chat_history"
@@ -25,12 +25,12 @@ class ChatHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         """Append an entry to the file."""
-        # A full disk must not take the prompt away: the turn itself is stored elsewhere.
+        # A full disk must not break the prompt: the turn itself is stored elsewhere.
         with suppress(OSError):
             super().store_string(string)
 
     def forget(self, text: str) -> None:
-        """Drop every entry that holds `text` or a whole part of it."""
+        """Remove every entry that contains `text` or is contained in it."""
         lost = text.strip()
         entries = list(self.load_history_strings())[::-1]
         kept = [e for e in entries if not (lost in e or (e.strip() and e.strip() in lost))]

@@ -1,6 +1,6 @@
-"""Ctrl-C: once stops the answer and keeps the part, twice leaves.
+"""Ctrl-C: pressed once it stops the answer and keeps the part, pressed twice it leaves.
 
-Knows nothing of answers and prompts; they say when an interrupt may strike.
+Knows nothing about answers or prompts; they decide where an interrupt may be raised.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _HINT = "(press Ctrl-C again or Ctrl-D to leave)"
 
 
 class Interrupts:
-    """While entered, SIGINT raises KeyboardInterrupt inside `armed()` only, and once.
+    """A context in which SIGINT raises KeyboardInterrupt only inside `armed()`, and only once.
 
-    Elsewhere, and from the second time on, it is counted: what is being stored gets stored.
+    Any other SIGINT is only counted, so that a write to the store is never cut short.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Interrupts:
 
     @contextmanager
     def armed(self) -> Iterator[None]:
-        """Where an interrupt may strike; one that came since the last `take` strikes at once."""
+        """Let SIGINT raise; if one has come since the last `reset`, raise at once."""
         self._armed = not self._presses
         try:
             if self._presses:
@@ -52,8 +52,8 @@ class Interrupts:
         finally:
             self._armed = False
 
-    def take(self) -> int:
-        """How often Ctrl-C was pressed since the last call."""
+    def reset(self) -> int:
+        """Clear the count; returns how often Ctrl-C was pressed since the last call."""
         presses, self._presses = self._presses, 0
         return presses
 
@@ -65,30 +65,30 @@ class Interrupts:
 
 
 class SecondPress:
-    """Whether a Ctrl-C on an empty line is the second one; `note` shows the hint at the first."""
+    """Tells a second Ctrl-C on an empty line from a first, which shows a hint with `note`."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
         self._until = 0.0
         self._stopped = False
 
-    def stopped(self) -> None:
-        """An answer was stopped: a press right after the next prompt has come is the second."""
+    def answer_stopped(self) -> None:
+        """Note that Ctrl-C stopped an answer: a press soon after the next prompt is the second."""
         self._stopped = True
 
-    def prompting(self) -> None:
-        """A prompt is about to come."""
+    def before_prompt(self) -> None:
+        """Note that a prompt is about to be shown."""
         if self._stopped:
             self._stopped = False
             self._until = time.monotonic() + _QUICK
 
     def pressed(self) -> None:
-        """Ctrl-C on an empty line: shows the hint, or raises KeyboardInterrupt: leave."""
+        """Handle Ctrl-C on an empty line: show the hint, or raise KeyboardInterrupt to leave."""
         if time.monotonic() < self._until:
             raise KeyboardInterrupt
         self._until = float("inf")
         self._note(_HINT)
 
-    def forgiven(self) -> None:
-        """Something was typed: the next press is a first one."""
+    def reset(self) -> None:
+        """Note that something was typed: the next press is a first one."""
         self._until = 0.0

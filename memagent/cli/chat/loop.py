@@ -1,4 +1,4 @@
-"""The loop of a chat: read a turn or a command, carry it out, until the end or Ctrl-C twice."""
+"""The loop of a chat: read turns and commands, and run them, until the user leaves."""
 
 from __future__ import annotations
 
@@ -14,51 +14,52 @@ from memagent.agent.session import Session, new_name, newest
 from memagent.agent.workspace import Workspace
 from memagent.cli.chat.background import Background
 from memagent.cli.chat.blocks import BlockDroppedError, Entries, Entry
-from memagent.cli.chat.commands import COMMANDS, obey
-from memagent.cli.chat.conversation import Conversation, Reader
+from memagent.cli.chat.commands import COMMANDS, run_command
+from memagent.cli.chat.conversation import Conversation
 from memagent.cli.chat.history import ChatHistory
+from memagent.cli.chat.input import open_reader
 from memagent.cli.chat.interrupts import Interrupts
-from memagent.cli.chat.plain import Plain
 from memagent.cli.chat.screen import Screen
 from memagent.cli.render.output import say
-from memagent.errors import MemagentError, UsageError
-from memagent.memory.namespace import Namespace
+from memagent.cli.session_names import unused_name
+from memagent.errors import MemagentError
 
 __all__ = ["converse"]
 
-# How long to wait at the end for work that could also be done later.
-_GRACE = 2.0
+# Seconds to wait at the end for work that could also be done later.
+_CLOSE_SECONDS = 2.0
 
 
 def converse(
     workspace: Workspace, name: str | None, *, follow: bool, as_of: str | None = None
 ) -> int:
-    """Hold the conversation called `name`, or the newest, or a new one; returns the exit code.
+    """Run a chat in the session `name`; returns the exit code.
 
-    `as_of` is a moment or a day: answers come from what was known and valid then.
+    Without a name it is the newest session if `follow` is true, or a new one. `as_of` is a time or
+    a day: answers use only what was known and valid then.
     """
     memory = workspace.memory()
     where = build_filter(memory, None, None, None, as_of)
-    chosen = name or (newest(memory) if follow else _fresh(memory))
+    chosen = name or (newest(memory) if follow else unused_name(memory, new_name()))
     agent = workspace.agent()
     session = Session(agent, chosen)
     history = ChatHistory(workspace.settings.state_dir)
     screen = Screen()
     with Interrupts() as interrupts:
-        reader = _reader(interrupts, screen, history)
-        background = Background(agent, _keeper(session)) if reader.interactive else None
+        reader = open_reader(interrupts, screen, history, list(COMMANDS))
+        background = Background(agent, _memory_updater(session)) if reader.interactive else None
         chat = Conversation(session, reader, screen, interrupts, history, background, where)
         if reader.interactive:
-            then = f", as of {as_of}" if as_of else ""
+            moment = f", as of {as_of}" if as_of else ""
             screen.note(
-                f"session {chosen}, engine {agent.engine.name}{then}; /help lists the commands"
+                f"session {chosen}, engine {agent.engine.name}{moment}; /help lists the commands"
             )
         try:
             _loop(chat)
             if memory.sources.by_id(session.source.id).chars:
-                say(f"continue with: {_again(chosen, memory.namespace)}")
+                say(f"continue with: {_continue_command(chosen, memory.namespace)}")
         finally:
-            ended = background is None or _ended(interrupts, background)
+            ended = background is None or _close(interrupts, background)
         if not ended:
             _exit_now(chat.code)
     return chat.code
@@ -85,67 +86,47 @@ def _carry_out(chat: Conversation, entry: Entry) -> None:
     if not text.strip():
         return
     if text.startswith("/") and not text.startswith("//") and not entry.literal:
-        obey(chat, text)
+        run_command(chat, text)
         return
     chat.ask(text if entry.literal else text.removeprefix("/"))
     if chat.background is None and not chat.over:
-        # The answer has been given: nobody waits for it.
+        # The answer has been printed: nobody waits for the update.
         with chat.interrupts.armed():
-            _keeper(chat.session)(ignore)
+            _memory_updater(chat.session)(ignore)
 
 
-def _keeper(session: Session) -> Callable[[Callable[[str], None]], None]:
-    """What keeps the running memory of the session, where the settings say so."""
+def _memory_updater(session: Session) -> Callable[[Callable[[str], None]], None]:
+    """A function that updates the working memory of the session if the settings ask for it."""
     agent = session.agent
 
-    def keep(alive: Callable[[str], None]) -> None:
+    def update(on_text: Callable[[str], None]) -> None:
         if agent.settings.working_every:
             from memagent.writing.update import keep_up
 
-            keep_up(session.memory, agent.engine, agent.settings, session.source.id, on_text=alive)
+            keep_up(
+                session.memory, agent.engine, agent.settings, session.source.id, on_text=on_text
+            )
 
-    return keep
-
-
-def _reader(interrupts: Interrupts, screen: Screen, history: ChatHistory) -> Reader:
-    if sys.stdin is None:
-        raise UsageError("there is nothing to read turns from: stdin is closed")
-    if not sys.stdin.isatty():
-        return Plain(interrupts, screen.note, interactive=False)
-    shown = sys.stdout.isatty() or sys.stderr.isatty()
-    if not shown or os.environ.get("TERM", "dumb").lower() in ("dumb", "unknown"):
-        return Plain(interrupts, screen.note, interactive=True)
-    from memagent.cli.chat.terminal import Terminal
-
-    return Terminal(interrupts, screen.note, history, list(COMMANDS))
+    return update
 
 
-def _fresh(memory: Namespace) -> str:
-    name = first = new_name()
-    number = 2
-    while memory.sources.find(name, "session") is not None:
-        name = f"{first} {number}"
-        number += 1
-    return name
-
-
-def _again(name: str, namespace: str) -> str:
+def _continue_command(name: str, namespace: str) -> str:
     command = f"memagent chat -s {shlex.quote(name)}"
     return command if namespace == "default" else f"{command} -n {shlex.quote(namespace)}"
 
 
-def _ended(interrupts: Interrupts, background: Background) -> bool:
-    interrupts.take()
+def _close(interrupts: Interrupts, background: Background) -> bool:
+    interrupts.reset()
     try:
         with interrupts.armed():
-            return background.close(_GRACE)
+            return background.close(_CLOSE_SECONDS)
     except KeyboardInterrupt:
         return False
 
 
 def _exit_now(code: int) -> NoReturn:
-    # Every turn is committed, and what the thread was making is made again from the store. An
-    # ordinary exit would pull the interpreter away under native code that still runs.
+    # Every turn is committed, and the unfinished work of the thread is redone from the store. An
+    # ordinary exit would tear the interpreter down while the thread still runs native code.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

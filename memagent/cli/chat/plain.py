@@ -1,4 +1,4 @@
-"""Turns from a pipe, a file, or a terminal that can show nothing but text."""
+"""Read turns from a pipe, a file, or a terminal that shows only plain text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Plain"]
 
 
 class Plain:
-    """Lines of stdin. With `interactive`, a prompt stands on stderr and Ctrl-C drops the line."""
+    """Reads lines of stdin. If `interactive`, it prompts on stderr and Ctrl-C drops the line."""
 
     def __init__(
         self, interrupts: Interrupts, note: Callable[[str], None], *, interactive: bool
@@ -24,16 +24,16 @@ class Plain:
         self._number = 0
 
     def read(self, inside: bool) -> str | None:
-        """The next line without its end, None behind the last one.
+        """The next line without its line ending, None after the last one.
 
         Raises KeyboardInterrupt to leave, and InputError for a line that is not UTF-8.
         """
-        self.press.prompting()
+        self.press.before_prompt()
         while True:
             try:
                 raw = self._raw(". " if inside else "> ")
             except KeyboardInterrupt:
-                self._interrupts.take()
+                self._interrupts.reset()
                 if not self.interactive:
                     raise
                 sys.stderr.write("\n")
@@ -41,17 +41,17 @@ class Plain:
                     raise BlockDroppedError from None
                 self.press.pressed()
                 continue
-            self.press.forgiven()
+            self.press.reset()
             return self._decoded(raw) if raw else None
 
     def confirm(self, question: str) -> bool:
-        """Ask a person; the answer is no where there is none."""
+        """Ask a person; without one, the answer is no."""
         if not self.interactive:
             return False
         return self._raw(f"{question} [y/N] ").strip().lower() in (b"y", b"yes")
 
     def edit(self, text: str, *, lines: bool = True) -> str | None:
-        """Not possible here."""
+        """Raise UsageError: a plain terminal cannot edit."""
         raise UsageError("this terminal cannot edit: set EDITOR, or add and drop single lines")
 
     def _raw(self, prompt: str) -> bytes:
@@ -69,6 +69,6 @@ class Plain:
             return raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError as error:
             raise InputError(
-                f"line {self._number} is not UTF-8 (byte {error.start + 1}): it was left out; "
+                f"line {self._number} is not UTF-8 (byte {error.start + 1}): it was skipped; "
                 "convert the input and send the line again"
             ) from error

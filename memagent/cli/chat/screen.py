@@ -1,4 +1,4 @@
-"""What a chat prints: answers on stdout as they come, everything else on stderr."""
+"""Print a chat: answers on stdout as they arrive, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ __all__ = ["Screen"]
 
 
 class Screen:
-    """The two streams of a conversation; a stream that is no terminal gets the text unchanged."""
+    """stdout and stderr of a conversation. Only on a terminal are control characters replaced."""
 
     def __init__(self) -> None:
         self._err_terminal = sys.stderr.isatty()
         self._line_open = False
 
     def stream(self, text: str) -> None:
-        """A piece of an answer, shown at once."""
+        """Print a piece of an answer at once."""
         write(text)
         self._line_open = not text.endswith("\n")
 
     def end_line(self) -> None:
-        """Close a line of an answer that was left open."""
+        """End the current line of an answer if it is still open."""
         if self._line_open:
             self.stream("\n")
 
     def note(self, text: str) -> None:
-        """Lines about the conversation."""
+        """Print a message about the conversation on stderr."""
         self.end_line()
         write(text + "\n", sys.stderr)
 
     def stopped(self, text: str) -> None:
-        """A note behind the ^C that a terminal has shown."""
+        """Print a message after Ctrl-C, on a new line if the terminal has shown ^C."""
         if self._err_terminal and not self._line_open:
             text = "\n" + text
         self.note(text)
 
     def dim(self, text: str) -> None:
-        """Lines that stand back behind the answer."""
+        """Print a message on stderr, less prominent than the answer."""
         self.end_line()
         out = console(stderr=True)
         shown = visible(text) if self._err_terminal else text

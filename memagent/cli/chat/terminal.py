@@ -1,4 +1,4 @@
-"""The prompt on a terminal: editing, history, completion; knows nothing of what is typed."""
+"""The prompt on a terminal, with editing, history and completion."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Words(Completer):
 
 
 class Terminal:
-    """Reads turns with prompt_toolkit; `words` are completed with Tab."""
+    """Reads lines with prompt_toolkit; `words` are completed with Tab."""
 
     interactive = True
 
@@ -56,7 +56,7 @@ class Terminal:
         # stdout may be redirected: the prompt goes where a person can see it.
         self._output = create_output(sys.stdout if sys.stdout.isatty() else sys.stderr)
         if isinstance(self._output, Vt100_Output):
-            # Not every terminal answers the question where its cursor is, and none has to.
+            # Not every terminal answers a request for the cursor position; do not ask for it.
             self._output.enable_cpr = False
         self._session: PromptSession[str] = PromptSession(
             history=history,
@@ -71,10 +71,10 @@ class Terminal:
     def read(self, inside: bool) -> str | None:
         """The next line (a paste may hold several), None for Ctrl-D.
 
-        Raises KeyboardInterrupt to leave, and BlockDroppedError for Ctrl-C where a line of a
-        block is empty.
+        Raises KeyboardInterrupt to leave, and BlockDroppedError for Ctrl-C on an empty line of a
+        block.
         """
-        self.press.prompting()
+        self.press.before_prompt()
         while True:
             try:
                 with self._shown():
@@ -86,7 +86,7 @@ class Terminal:
                     raise BlockDroppedError from None
                 self.press.pressed()
                 continue
-            self.press.forgiven()
+            self.press.reset()
             return text
 
     def confirm(self, question: str) -> bool:
@@ -99,7 +99,7 @@ class Terminal:
             return False
 
     def edit(self, text: str, *, lines: bool = True) -> str | None:
-        """The text as a person changed it, None if they gave up; without `lines`, Enter ends it."""
+        """The edited text, None if the edit was cancelled; Enter ends it if `lines` is false."""
         try:
             with self._shown():
                 editor: PromptSession[str] = PromptSession(output=self._output, multiline=lines)
@@ -109,13 +109,13 @@ class Terminal:
 
     @contextmanager
     def _shown(self) -> Iterator[None]:
-        # What other threads print meanwhile appears above the prompt.
+        # Anything that other threads print appears above the prompt.
         with create_app_session(output=self._output), patch_stdout(raw=True):
             yield
 
     def _catch_up(self) -> None:
-        # From here on Ctrl-C is a key; what came before it was one counts like the key.
-        if self._interrupts.take():
+        # From here on Ctrl-C is a key press; a signal that came earlier counts as one.
+        if self._interrupts.reset():
             get_app().exit(exception=KeyboardInterrupt())
 
     def _keys(self) -> KeyBindings:
@@ -126,7 +126,7 @@ class Terminal:
         def _interrupt(event: KeyPressEvent) -> None:
             if event.current_buffer.text:
                 event.current_buffer.reset()
-                self.press.forgiven()
+                self.press.reset()
             else:
                 event.app.exit(exception=KeyboardInterrupt())
 

@@ -1,1 +1,1 @@
-"""One command or command group a file: parse, call, print."""
+"""One command or command group per file: parse the options, call, print."""

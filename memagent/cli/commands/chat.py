@@ -1,4 +1,4 @@
-"""`memagent chat`: a conversation that is never lost, in the terminal or over a pipe."""
+"""`memagent chat`: a conversation in the terminal or over a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ __all__ = ["chat"]
 
 def chat(
     session: Annotated[
-        str | None, typer.Option("--session", "-s", help="Name of the session, new or old.")
+        str | None,
+        typer.Option("--session", "-s", help="Session to continue, or the name of a new one."),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--continue", "-c", help="Continue the newest session.")
@@ -29,9 +30,9 @@ def chat(
     max_tokens: options.MaxTokens = None,
     store: options.StorePath = None,
 ) -> None:
-    """Talk with your memory. /help lists what can be done besides asking.
+    """Chat in a session whose every turn is remembered; /help lists the commands.
 
-    Lines from a pipe are turns too: answers go to stdout, everything else to stderr.
+    Turns can also be piped in, one a line. Answers go to stdout, everything else to stderr.
     """
     if session is not None and follow:
         raise UsageError("--session and --continue both choose the session: give one of them")

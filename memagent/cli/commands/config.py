@@ -1,4 +1,4 @@
-"""`memagent config`: show the settings in force and their origins, and change them."""
+"""`memagent config`: show the settings and where each comes from, and change them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from memagent.errors import UsageError
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Settings: list, get, set, unset, path.", no_args_is_help=True)
+app = typer.Typer(help="Show and change settings.", no_args_is_help=True)
 
 Project = Annotated[
-    bool, typer.Option("--project", help="In memagent.toml of this folder, not the user's file.")
+    bool,
+    typer.Option("--project", help="Change memagent.toml in this folder instead."),
 ]
 _SECRET = "api_key"
 
@@ -29,7 +30,7 @@ def _shown(name: str, value: object) -> str | int | float | None:
 
 @app.command("list")
 def list_settings(json: options.Json = False) -> None:
-    """Every setting, its value, and where it comes from."""
+    """List every setting with its value and where it comes from."""
     from memagent.settings import load
 
     settings, origins = load()
@@ -47,7 +48,7 @@ def list_settings(json: options.Json = False) -> None:
 
 @app.command()
 def get(name: Annotated[str, typer.Argument(help="Name of the setting.")]) -> None:
-    """One setting's value."""
+    """Print the value of a setting."""
     from memagent.settings import Settings, load
 
     settings, _ = load()
@@ -60,10 +61,10 @@ def get(name: Annotated[str, typer.Argument(help="Name of the setting.")]) -> No
 @app.command("set")
 def set_value(
     name: Annotated[str, typer.Argument(help="Name of the setting.")],
-    value: Annotated[str, typer.Argument(help="Its value.")],
+    value: Annotated[str, typer.Argument(help="New value.")],
     project: Project = False,
 ) -> None:
-    """Write a setting to the user's file, or with --project to this folder's."""
+    """Change a setting in the user's file, or with --project in the project file."""
     from memagent.settings import check
 
     path = _settings_file(project)
@@ -76,7 +77,7 @@ def set_value(
 def unset(
     name: Annotated[str, typer.Argument(help="Name of the setting.")], project: Project = False
 ) -> None:
-    """Remove a setting from the file, so that the default applies again."""
+    """Remove a setting from the file, which restores the default."""
     path = _settings_file(project)
     _edit(path, name, None)
     say(f"{path}: {name} is no longer set")
@@ -84,7 +85,7 @@ def unset(
 
 @app.command()
 def path() -> None:
-    """The files that settings are read from, and the store."""
+    """Print the paths of the settings files and of the store."""
     from memagent.settings import PROJECT_FILE, load, user_file
 
     settings, _ = load()

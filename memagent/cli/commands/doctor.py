@@ -1,4 +1,4 @@
-"""`memagent doctor`: what works here, and what each missing thing would take."""
+"""`memagent doctor`: what works on this machine, and how to get what does not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def doctor(
     model: options.Model = None,
     store: options.StorePath = None,
 ) -> None:
-    """Check GPU, FAISS, embedder, model, server, store and disk. Exit 1 if something is broken."""
+    """Check GPU, FAISS, embedder, engine, server, store and disk. Exit code 1 if one is broken."""
     from memagent.cli.diagnosis import diagnose
 
     with options.open_workspace(engine=engine, url=url, model=model, store=store) as workspace:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the workspace they open."""
+"""Options that several commands share, and opening the workspace with them."""
 
 from __future__ import annotations
 
@@ -36,25 +36,33 @@ __all__ = [
 ]
 
 StorePath = Annotated[
-    Path | None, typer.Option("--store", help="The store, one SQLite file.", show_default=False)
+    Path | None,
+    typer.Option("--store", help="SQLite file that holds the memory.", show_default=False),
 ]
 NamespaceName = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Keep and find only in this namespace.")
+    str | None,
+    typer.Option(
+        "--namespace", "-n", help="Namespace to store in and search; no other is searched."
+    ),
 ]
 Engine = Annotated[
     str | None,
-    typer.Option("--engine", help="auto, pocket, vllm, stream or scripted.", show_default="auto"),
+    typer.Option(
+        "--engine", help="Engine: auto, pocket, vllm, stream or scripted.", show_default="auto"
+    ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Model of the server; for stream, a model's folder."),
+    typer.Option(
+        "--model", "-m", help="Model on the server; for the stream engine, a model folder."
+    ),
 ]
-Url = Annotated[str | None, typer.Option("--url", help="An OpenAI-compatible server.")]
+Url = Annotated[str | None, typer.Option("--url", help="URL of an OpenAI-compatible server.")]
 Segmenter = Annotated[
     str | None,
     typer.Option(
         "--segmenter",
-        help="How text is cut into events: surprise or sentences.",
+        help="How to split text into events: surprise or sentences.",
         show_default="surprise",
     ),
 ]
@@ -62,18 +70,22 @@ Scorer = Annotated[
     str | None,
     typer.Option(
         "--scorer",
-        help="Whose surprise cuts it: that of pocket, the bundled model, or of the one served.",
+        help="Model that scores surprise: pocket (bundled) or served (on the server).",
         show_default="pocket",
     ),
 ]
 Budget = Annotated[
-    int | None, typer.Option("--budget", help="Tokens of recalled text.", show_default="2000")
+    int | None,
+    typer.Option(
+        "--budget", help="Recall at most N tokens of text.", metavar="N", show_default="2000"
+    ),
 ]
 Hops = Annotated[
     int | None,
     typer.Option(
         "--hops",
-        help="Further questions that the model may look up before it answers.",
+        help="Let the model look up at most N follow-up questions before it answers.",
+        metavar="N",
         show_default="0",
     ),
 ]
@@ -81,34 +93,47 @@ Votes = Annotated[
     int | None,
     typer.Option(
         "--votes",
-        help="Chunks of recalled text that answer by themselves; the surest is heard.",
+        help="Answer N chunks independently and keep the most confident answer.",
+        metavar="N",
         show_default="0",
     ),
 ]
 Outline = Annotated[
     bool | None,
-    typer.Option("--outline", help="Mark the sentences to rest on first, and show them."),
+    typer.Option(
+        "--outline", help="Select supporting sentences first, answer from them, and show them."
+    ),
 ]
 MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", help="Longest answer, in tokens.", show_default="512")
+    int | None,
+    typer.Option(
+        "--max-tokens", help="Generate at most N tokens.", metavar="N", show_default="512"
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Since = Annotated[
-    str | None, typer.Option("--since", help="Only what was said from then on: a date, or 7d.")
+    str | None,
+    typer.Option("--since", help="Use only text from this time on: a date, or 7d for 7 days ago."),
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", help="Only what was said before then: a date, or 7d.")
+    str | None,
+    typer.Option(
+        "--until", help="Use only text from before this time: a date, or 7d for 7 days ago."
+    ),
 ]
 AsOf = Annotated[
     str | None,
-    typer.Option("--as-of", help="What was known and valid then: a date (its end), a time, or 7d."),
+    typer.Option(
+        "--as-of",
+        help="Use only what was known and valid then: a time, a date (the end of it), or 7d.",
+    ),
 ]
 
 
 def open_workspace(**flags: Any) -> Workspace:
-    """The workspace of the settings in force, with the flags that were given on top.
+    """Open a workspace with the settings, overridden by the flags that are not None.
 
-    A server named on the command line is meant, whatever engine the files or variables name.
+    A server URL on the command line overrides the engine of the settings.
     """
     from memagent.agent.workspace import Workspace
     from memagent.settings import load
@@ -120,7 +145,7 @@ def open_workspace(**flags: Any) -> Workspace:
 
 
 def read_file(path: str) -> str:
-    """The text of a file, or of stdin for -; NotFoundError or InputError where it has none."""
+    """Read a text file, or stdin for -; NotFoundError or InputError if that fails."""
     try:
         raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         return raw.decode("utf-8-sig")

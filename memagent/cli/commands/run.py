@@ -1,4 +1,4 @@
-"""`memagent run`: a batch of rows from a file or a pipe."""
+"""`memagent run`: a batch of operations, read as JSON Lines from a file or a pipe."""
 
 from __future__ import annotations
 
@@ -28,21 +28,33 @@ _FAILED_ROWS = 6
 
 
 def run(
-    rows: Annotated[str, typer.Argument(metavar="INPUT", help="Rows as JSON Lines; - for stdin.")],
+    rows: Annotated[
+        str, typer.Argument(metavar="INPUT", help="File of rows in JSON Lines, or - for stdin.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File of the results.", show_default="stdout")
+        Path | None,
+        typer.Option("--out", "-o", help="File to write the results to.", show_default="stdout"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on behind the results that --out holds.")
+        bool, typer.Option("--resume", help="Skip the rows whose results --out already holds.")
     ] = False,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, max=256, help="Questions at a time.")
+        int,
+        typer.Option(
+            "--concurrency",
+            min=1,
+            max=256,
+            help="Answer up to N questions at the same time.",
+            metavar="N",
+        ),
     ] = 1,
     max_errors: Annotated[
-        int | None, typer.Option("--max-errors", min=1, help="Stop after so many failed rows.")
+        int | None,
+        typer.Option("--max-errors", min=1, help="Stop after N failed rows.", metavar="N"),
     ] = None,
     max_mb: Annotated[
-        int | None, typer.Option("--max-mb", help="Largest file, in MB.", show_default="512")
+        int | None,
+        typer.Option("--max-mb", help="Refuse files larger than this, in MB.", show_default="512"),
     ] = None,
     namespace: options.NamespaceName = None,
     engine: options.Engine = None,
@@ -55,18 +67,19 @@ def run(
     max_tokens: options.MaxTokens = None,
     store: options.StorePath = None,
 ) -> None:
-    """Run rows such as {"id": 1, "op": "ask", "question": "..."}, each exactly once.
+    """Run a batch of rows such as {"id": 1, "op": "ask", "question": "..."}, each exactly once.
 
-    Operations: add (path, or text and name), ask (question), chat (session, text), write
-    (session, outline, steps, seed), search (query), forget (source, start and end). A killed batch
-    goes on with --resume. Exit code 6 if rows failed, 4 if the server is lost: the rows without a
-    result run with --resume.
+    Operations and their fields: add (path, or text and name), ask (question), chat (session,
+    text), write (session, outline, steps, seed), search (query), forget (source, start, end).
+
+    To continue a batch that was interrupted, run it again with --resume. The exit code is 6 if
+    rows failed and 4 if the server was lost.
     """
     out = None if out == Path("-") else out
     if resume and out is None:
-        raise UsageError("--resume needs --out: the results tell which rows have ended")
+        raise UsageError("--resume needs --out: the results show which rows are finished")
     if out is not None and rows != "-" and out.resolve() == Path(rows).resolve():
-        raise UsageError("--out is the input itself: choose another file for the results")
+        raise UsageError("--out is the input file: choose another file for the results")
     with (
         _opened(rows) as (lines, total),
         options.open_workspace(
@@ -97,14 +110,14 @@ def _run(
     concurrency: int,
     max_errors: int | None,
 ) -> int:
-    """Run the batch; returns the number of its rows that failed, now or before."""
+    """Run the batch; returns the number of failed rows, those of earlier runs included."""
     from memagent.batch.results import Results
     from memagent.batch.rows import read_rows
     from memagent.batch.runner import Batch
     from memagent.memory.store.batches import Batches
 
     with Results(out, resume=resume) as results, _progress(total) as ended:
-        assert workspace.engine  # chosen before any row runs
+        assert workspace.engine  # fails here, before any row runs
         record = Batches(workspace.store, str(out.resolve()) if out else "-", resume=resume)
         batch = Batch(
             workspace,
@@ -117,33 +130,33 @@ def _run(
         try:
             batch.run(read_rows(lines))
         except KeyboardInterrupt:
-            say(_how_to_go_on(batch, out))
+            say(_how_to_resume(batch, out))
             if batch.stuck:
-                # A thread that waits for a server cannot be stopped; the results are on disk.
+                # A thread waiting for a server cannot be stopped; the results are on disk.
                 os._exit(130)
             raise
         except ServerDownError as error:
-            raise ServerDownError(f"{error}; {_how_to_go_on(batch, out)}") from error
-    again = f", {batch.skipped} had ended before" if batch.skipped else ""
-    say(f"{batch.ok} rows ok, {batch.failed} failed{again}")
+            raise ServerDownError(f"{error}; {_how_to_resume(batch, out)}") from error
+    earlier = f", {batch.skipped} already finished" if batch.skipped else ""
+    say(f"{batch.ok} rows ok, {batch.failed} failed{earlier}")
     if batch.gave_up:
         say(f"stopped after {batch.failed} failed rows (--max-errors)")
     return batch.failed + batch.failed_before
 
 
-def _how_to_go_on(batch: Batch, out: Path | None) -> str:
-    rest = f"go on with --resume --out {out}" if out else "with --out, a batch can be resumed"
+def _how_to_resume(batch: Batch, out: Path | None) -> str:
+    rest = f"resume with --resume --out {out}" if out else "use --out to be able to resume"
     return f"interrupted after {batch.ok + batch.failed} rows: {rest}"
 
 
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """The input's lines, and how many they are where that can be known."""
+    """The lines of the input and their number, None if that cannot be known."""
     if name == "-":
         yield sys.stdin.buffer, None
         return
     try:
-        file = Path(name).open("rb")  # noqa: SIM115 - what the batch raises is not to be caught here
+        file = Path(name).open("rb")  # noqa: SIM115 - errors of the batch must not be caught here
     except FileNotFoundError:
         raise NotFoundError(f"{name} does not exist: check the path") from None
     except OSError as error:
@@ -158,7 +171,7 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
 
 @contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[Row, str | None], None]]:
-    """What to call after each row: a progress bar on a terminal, and a line for a broken row."""
+    """A function to call after each row: it moves the progress bar and reports unreadable rows."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     out = console(stderr=True)

@@ -1,4 +1,4 @@
-"""`memagent serve`: start vLLM on a model, or name a server that runs, for the other commands."""
+"""`memagent serve`: start a vLLM server, or attach to one, for the other commands to use."""
 
 from __future__ import annotations
 
@@ -21,51 +21,71 @@ __all__ = ["serve"]
 
 
 Extra = Annotated[
-    list[str] | None, typer.Argument(help="After --: flags for vLLM.", metavar="FLAGS")
+    list[str] | None, typer.Argument(help="Flags for vLLM, after --.", metavar="FLAGS")
 ]
 Context = Annotated[
-    int | None, typer.Option("--context", help="Tokens that prompt and answer share.")
+    int | None,
+    typer.Option("--context", help="Context length: tokens of prompt and answer together."),
 ]
-Namespace = Annotated[
-    float | None, typer.Option("--gpu-memory", help="Share of the GPU's memory, up to 1.")
+GpuMemory = Annotated[
+    float | None, typer.Option("--gpu-memory", help="Share of the GPU memory to use, up to 1.")
 ]
 Tensor = Annotated[
-    int | None, typer.Option("--tensor-parallel", help="GPUs that share every layer.")
+    int | None,
+    typer.Option("--tensor-parallel", help="Split each layer across N GPUs.", metavar="N"),
 ]
 Pipeline = Annotated[
-    int | None, typer.Option("--pipeline-parallel", help="GPUs that take layers in turn.")
+    int | None,
+    typer.Option(
+        "--pipeline-parallel", help="Split the layers into N stages, one per GPU.", metavar="N"
+    ),
 ]
-Name = Annotated[str | None, typer.Option("--name", help="Name the model is served under.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name under which the model is served.")]
 Python = Annotated[
-    Path | None, typer.Option("--python", help="The Python that has vLLM.", show_default="this one")
+    Path | None,
+    typer.Option(
+        "--python", help="Python interpreter that has vLLM installed.", show_default="this one"
+    ),
 ]
 Attach = Annotated[
-    str | None, typer.Option("--attach", help="Use the server at this URL from now on.")
+    str | None, typer.Option("--attach", help="Use the running server at this URL from now on.")
 ]
 
 
 def serve(
     model: Annotated[
-        str | None, typer.Argument(help="A folder, a name on the hub, or pocket for a toy.")
+        str | None,
+        typer.Argument(
+            help="Model folder, Hugging Face name, or pocket for the bundled toy model."
+        ),
     ] = None,
     extra: Extra = None,
     context: Context = None,
-    gpu_memory: Namespace = None,
+    gpu_memory: GpuMemory = None,
     tensor_parallel: Tensor = None,
     pipeline_parallel: Pipeline = None,
-    host: Annotated[str, typer.Option("--host", help="Address to serve on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port; 0 for a free one.")] = 8000,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", help="Port to listen on; 0 picks a free one.")
+    ] = 8000,
     name: Name = None,
     python: Python = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave it running.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Start the server in the background.")
+    ] = False,
     attach: Attach = None,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop the recorded server.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show the recorded server.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the server; an attached one is only forgotten.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the current server.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Serve a model with vLLM; ask, chat and run find it. It runs until Ctrl-C, or detached."""
+    """Serve a model with vLLM; the other commands use that server automatically.
+
+    The server runs until Ctrl-C, or with --detach until memagent serve --stop.
+    """
     if sum((model is not None, attach is not None, stop, status)) != 1:
-        raise UsageError("give a MODEL to serve, or one of --attach URL, --stop and --status")
+        raise UsageError("give either a MODEL to serve, --attach URL, --stop or --status")
     from memagent.settings import load
 
     settings, _ = load({"vllm_python": python})
@@ -100,17 +120,17 @@ def _serve(wish: Wish, settings: Settings, *, detach: bool, json: bool) -> None:
     with stoppable(), started(wish, settings.state_dir) as (record, process):
         if wish.is_pocket():
             say(
-                "pocket is the bundled language model of two million parameters, a toy that babbles"
+                "pocket is the bundled toy model (two million parameters): its answers are nonsense"
             )
         if wish.is_stretched():
             say(
-                f"the model was made for {wish.own_context()} tokens: it is given {wish.context}, "
-                "and may answer badly beyond its own"
+                f"the model was trained on {wish.own_context()} tokens and is served with "
+                f"{wish.context}: its answers to longer prompts may be bad"
             )
         say(f"starting vLLM on {wish.model}, log {record.log}")
         with console(stderr=True).status("") as waiting:
-            wait(record, process, lambda line: waiting.update(_plain(line)))
-        ending = "memagent serve --stop ends it" if detach else "Ctrl-C ends it"
+            wait(record, process, lambda line: waiting.update(_one_line(line)))
+        ending = "memagent serve --stop stops it" if detach else "Ctrl-C stops it"
         say(f"{record.model} is served at {record.url}; {ending}")
         _print(record, json)
         if not detach:
@@ -129,7 +149,7 @@ def _attach(url: str, settings: Settings) -> Record:
     with closing(engine):
         record = Record(engine.url, engine.connect().model)
     write(settings.state_dir, record)
-    say(f"{record.model} at {record.url} is used from now on; memagent serve --stop forgets it")
+    say(f"{record.model} at {record.url} is used from now on, until memagent serve --stop")
     return record
 
 
@@ -140,9 +160,9 @@ def _stop(settings: Settings) -> None:
     lived = record.lives()
     stop(record, settings.state_dir)
     if record.pid is None:
-        say(f"{record.url} is forgotten, and runs on")
+        say(f"{record.url} is no longer used; the server itself keeps running")
     else:
-        say(f"{record.url} {'is stopped' if lived else 'had ended already, and is forgotten'}")
+        say(f"{record.url} {'is stopped' if lived else 'had stopped already'}")
 
 
 def _status(settings: Settings, json: bool) -> None:
@@ -152,7 +172,7 @@ def _status(settings: Settings, json: bool) -> None:
     record = _recorded(settings)
     if not record.lives():
         forget(settings.state_dir, record)
-        raise NotFoundError(f"the server at {record.url} has ended, and is forgotten: see its log")
+        raise NotFoundError(f"the server at {record.url} has stopped: see its log")
     listed = get(record.url, "/v1/models", timeout=5.0, api_key=settings.api_key)
     state = "silent" if listed is None else "answers"
     if json:
@@ -180,7 +200,7 @@ def _print(record: Record, json: bool) -> None:
         console().print(record.url, markup=False)
 
 
-def _plain(line: str) -> Any:
+def _one_line(line: str) -> Any:
     from rich.text import Text
 
     return Text(visible(line), no_wrap=True, overflow="ellipsis")

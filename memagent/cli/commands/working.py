@@ -1,4 +1,4 @@
-"""`memagent memory lines, edit, diff, undo`: the working memory and the plan of a session."""
+"""`memagent memory lines, edit, diff, undo`: the working memory and plan of a session."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["diff", "edit", "lines", "undo"]
 
 Session = Annotated[str, typer.Argument(help="Name of the session.")]
-Plan = Annotated[bool, typer.Option("--plan", help="The plan instead of the working memory.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Use the plan, not the working memory.")]
 
 
 def lines(
     name: Session,
     plan: Plan = False,
     history: Annotated[
-        bool, typer.Option("--history", help="Every version, with why it was made.")
+        bool, typer.Option("--history", help="Show every version and the reason for it.")
     ] = False,
     json: options.Json = False,
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """The working memory of a session, line by line."""
+    """Show the working memory of a session, line by line."""
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         working = _working(workspace, name, plan)
         versions = working.history()
@@ -62,25 +62,24 @@ def edit(
     name: Session,
     plan: Plan = False,
     source: Annotated[
-        str | None, typer.Option("--from", help="File of the new lines; - for stdin.")
+        str | None, typer.Option("--from", help="Read the new lines from a file, or - for stdin.")
     ] = None,
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """Edit the lines in $EDITOR, or take them from a file; what comes next uses them."""
-    from memagent.cli.editor import editor, in_editor
+    """Edit the working memory of a session in $EDITOR, or replace it with the lines of a file."""
+    from memagent.cli.editing import edit_text, has_editor
 
     given = None if source is None else options.read_file(source)
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         working = _working(workspace, name, plan)
         before = working.lines()
         if given is None:
-            command = editor()
-            if command is None or not sys.stdin.isatty():
+            if not has_editor() or not sys.stdin.isatty():
                 raise UsageError("there is no editor: set EDITOR, or give the lines with --from -")
-            given = in_editor("\n".join(before), command)
-        after = [line.strip() for line in given.split("\n") if line.strip()]
-        if after == before:
+            given = edit_text("\n".join(before))
+        after = [line.strip() for line in (given or "").split("\n") if line.strip()]
+        if given is None or after == before:
             say("nothing was changed")
             return
         say(f"version {working.replace(after, 'edit')} of the {working.kind} of {name!r}")
@@ -92,7 +91,7 @@ def diff(
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """What the last change did."""
+    """Show what the last change of the working memory did."""
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         working = _working(workspace, name, plan)
         if not working.version:
@@ -106,7 +105,7 @@ def undo(
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """Go back to the lines before the last change."""
+    """Undo the last change of the working memory."""
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         working = _working(workspace, name, plan)
         say(f"version {working.undo()} of the {working.kind} of {name!r}")

@@ -1,4 +1,4 @@
-"""`memagent write`: a long text, paragraph by paragraph, from an outline."""
+"""`memagent write`: a long text from an outline, paragraph by paragraph."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import typer
 from memagent.cli.commands import options
 from memagent.cli.render.output import print_json, say
 from memagent.cli.render.output import write as put
+from memagent.cli.session_names import unused_name
 from memagent.errors import InputError, MemagentError, UsageError
 
 if TYPE_CHECKING:
@@ -28,25 +29,38 @@ __all__ = ["write"]
 
 def write(
     outline: Annotated[
-        str | None, typer.Argument(help="File of the outline; - for stdin.", show_default=False)
+        str | None, typer.Argument(help="File of the outline, or - for stdin.", show_default=False)
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="The outline itself.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="The outline as text.")] = None,
     session: Annotated[
-        str | None, typer.Option("--session", "-s", help="Name of the text, new or old.")
+        str | None,
+        typer.Option("--session", "-s", help="Text to continue, or the name of a new one."),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--continue", "-c", help="Go on with a text, the newest without -s.")
+        bool, typer.Option("--continue", "-c", help="Continue a text: that of -s, or the newest.")
     ] = False,
     steps: Annotated[
         int | None,
         typer.Option(
-            "--steps", min=1, help="Paragraphs of the whole text.", show_default="10 more"
+            "--steps",
+            min=1,
+            help="Stop when the text has N paragraphs.",
+            metavar="N",
+            show_default="10 more",
         ),
     ] = None,
-    auto: Annotated[bool, typer.Option("--auto", help="Choose plans by the seed.")] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of choices and answers.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File of the whole text.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a step.")] = False,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Choose the plans at random, by the seed.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed for the choice of plans and for sampling.")
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write the whole text to.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each step.")
+    ] = False,
     namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,
@@ -55,15 +69,15 @@ def write(
     max_tokens: options.MaxTokens = None,
     store: options.StorePath = None,
 ) -> None:
-    """Write a long text from an outline: memory, plans and paragraphs, step by step.
+    """Write a long text from an outline, one paragraph at a time.
 
-    On a terminal you choose, edit or write each plan; with --auto the seed does. A text that was
-    interrupted goes on with -c where it ended.
+    Before each paragraph you choose, edit or type a plan; with --auto the program chooses. Use -c
+    to continue a text that was interrupted.
     """
     if not auto and (outline == "-" or sys.stdin is None or not sys.stdin.isatty()):
-        raise UsageError("choosing plans needs a terminal: let the seed choose with --auto")
+        raise UsageError("choosing plans needs a terminal: use --auto to let the program choose")
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
-        raise UsageError(f"{out} is no place for a file: choose another --out")
+        raise UsageError(f"{out} cannot be a file: choose another --out")
     given = _outline(outline, text, follow)
     flags = {
         "namespace": namespace,
@@ -83,68 +97,68 @@ def write(
         check_writes(workspace.engine, "writing")
         book = Book(memory, _name(memory, session, outline, follow), given)
         writer = Writer(book, workspace.engine, workspace.settings, seed)
-        code = _run(writer, steps, auto, _Shown(book, out, json), {"out": out, **flags})
+        code = _run(writer, steps, auto, _Output(book, out, json), {"out": out, **flags})
     raise typer.Exit(code)
 
 
 def _run(
-    writer: Writer, steps: int | None, auto: bool, shown: _Shown, flags: Mapping[str, object]
+    writer: Writer, steps: int | None, auto: bool, output: _Output, flags: Mapping[str, object]
 ) -> int:
-    """Write, and say how to go on; returns the exit code."""
+    """Write, and print how to continue; returns the exit code."""
     if auto:
-        code = _by_seed(writer, steps, shown)
+        code = _write_automatically(writer, steps, output)
     else:
         from memagent.cli.writing import converse
 
-        code = converse(writer, steps, shown.step, shown.save)
+        code = converse(writer, steps, output.step, output.save)
     more = steps if steps and steps > len(writer.book.paragraphs()) else None
     kept = {"steps": more, "seed": writer.seed or None, **flags}
-    shown.end(code, _again(writer.book.source.name, auto, kept))
+    output.end(code, _continue_command(writer.book.source.name, auto, kept))
     return code
 
 
-def _by_seed(writer: Writer, steps: int | None, shown: _Shown) -> int:
-    """Write until there are `steps` paragraphs; returns the exit code. Ctrl-C ends it."""
+def _write_automatically(writer: Writer, steps: int | None, output: _Output) -> int:
+    """Write until there are `steps` paragraphs or Ctrl-C; returns the exit code."""
     from memagent.writing.writer import STEPS
 
     written = len(writer.book.paragraphs())
     last = steps or written + STEPS
     if written >= last:
-        say(f"the text has {written} paragraphs already: say --steps {written + STEPS} for more")
-    shown.save()
+        say(f"the text has {written} paragraphs already: use --steps {written + STEPS} for more")
+    output.save()
     try:
         for _ in range(written, last):
-            shown.step(writer.step(writer.choose()))
+            output.step(writer.step(writer.choose()))
     except KeyboardInterrupt:
         return 130
     except MemagentError as error:
-        shown.error = error
+        output.error = error
     return 0
 
 
-class _Shown:
-    """Where steps go: stdout, the file of the whole text, stderr."""
+class _Output:
+    """Prints the steps, and keeps the file of the whole text up to date."""
 
     def __init__(self, book: Book, out: Path | None, json: bool) -> None:
         self.book = book
         self.out = out
         self.json = json
         self.error: MemagentError | None = None
-        self.shown = 0
+        self.printed = 0
 
     def step(self, step: Step) -> None:
-        """Show a step that is stored."""
+        """Print a step that has been stored."""
         for note in step.written.notes:
             say(note)
         if self.json:
             print_json(step.report(self.book.source.name))
         else:
-            put(("\n" if self.shown else "") + step.written.paragraph + "\n")
-        self.shown += 1
+            put(("\n" if self.printed else "") + step.written.paragraph + "\n")
+        self.printed += 1
         self.save()
 
     def save(self) -> None:
-        """Bring the file up to the text; it holds the old text or the new one, never a part."""
+        """Replace the file with the whole text, atomically."""
         if self.out is None or not self.book.paragraphs():
             return
         path = self.out.resolve()
@@ -160,25 +174,25 @@ class _Shown:
                 "choose another --out"
             ) from error
 
-    def end(self, code: int, again: str) -> None:
-        """Say how to go on; raises the error that ended the text."""
+    def end(self, code: int, command: str) -> None:
+        """Print how to continue; raises the error that ended the text."""
         count = len(self.book.paragraphs())
         if self.error is not None:
-            message = f"{self.error}; {count} paragraphs are kept: go on with {again}"
+            message = f"{self.error}; {count} paragraphs are kept: continue with {command}"
             raise type(self.error)(message) from self.error
-        said = "interrupted: " if code == 130 else ""
-        say(f"{said}{count} paragraphs are kept; go on with: {again}")
+        prefix = "interrupted: " if code == 130 else ""
+        say(f"{prefix}{count} paragraphs are kept; continue with: {command}")
 
 
 def _outline(path: str | None, text: str | None, follow: bool) -> str | None:
-    """The outline, None to go on without; UsageError where it is missing or empty."""
+    """The outline, None to continue without; UsageError if it is missing or empty."""
     if path is not None and text is not None:
-        raise UsageError("OUTLINE and --text both give the outline: give one of them")
+        raise UsageError("OUTLINE and --text both give the outline: use one of them")
     if path is None and text is None:
         if follow:
             return None
         raise UsageError(
-            "there is no outline: write memagent write OUTLINE, or go on with a text by -c"
+            "there is no outline: use memagent write OUTLINE, or continue a text with -c"
         )
     given = text if path is None else options.read_file(path)
     if not given or not given.strip():
@@ -187,7 +201,7 @@ def _outline(path: str | None, text: str | None, follow: bool) -> str | None:
 
 
 def _name(memory: Namespace, session: str | None, path: str | None, follow: bool) -> str:
-    """The session of the text: the one named, the newest to go on with, or a new one."""
+    """The session of the text: the named one, the newest to continue, or a new one."""
     from memagent.agent.session import new_name
     from memagent.writing.book import newest_book
 
@@ -197,20 +211,17 @@ def _name(memory: Namespace, session: str | None, path: str | None, follow: bool
         known = memory.sources.find(session, "session")
         if known is not None and known.chars:
             raise UsageError(
-                f"there is a session {session!r} already: go on with it by -c, or choose another "
+                f"there is a session {session!r} already: continue it with -c, or choose another "
                 "name with -s"
             )
         return session
     stem = "" if path in (None, "-") else Path(str(path)).stem
     first = re.sub(r"[^\w.@:+ -]+|\.\.+", "-", stem).strip(" -._")[:80] or new_name()
-    name, number = first, 2
-    while memory.sources.find(name, "session") is not None:
-        name, number = f"{first} {number}", number + 1
-    return name
+    return unused_name(memory, first)
 
 
-def _again(name: str, auto: bool, flags: Mapping[str, object]) -> str:
-    """The command that goes on with the text."""
+def _continue_command(name: str, auto: bool, flags: Mapping[str, object]) -> str:
+    """The command that continues the text."""
     parts = ["memagent", "write", "-c", "-s", name, *(["--auto"] if auto else [])]
     for flag, value in flags.items():
         if value is not None:

@@ -1,1 +1,1 @@
-"""How results are printed and drawn."""
+"""Print and draw results."""

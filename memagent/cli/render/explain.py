@@ -1,4 +1,4 @@
-"""Showing why each event was recalled: ranks, parts of its score, tokens, what was left out."""
+"""Print why each event was recalled or left out: its ranks, score and tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PARTS_SHOWN = 3
 
 
 def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
-    """The report of a recall (`Recalled.report`) as a table."""
+    """Print the report of a recall (`Recalled.report`) as a table."""
     if "chosen" not in report:
         return
     from rich.table import Table
@@ -50,7 +50,7 @@ def print_explain(report: dict[str, Any], *, stderr: bool = True) -> None:
 
 
 def _until(line: dict[str, Any]) -> str:
-    """When statements of an event were valid, as far as that changed."""
+    """The periods in which statements of an event were valid, if that changed."""
     valid = line.get("valid", ())
     return "".join(
         f" · [{v['start']}-{v['end']}] valid {v['from'][:10]} to {(v['until'] or 'now')[:10]}"
@@ -59,22 +59,22 @@ def _until(line: dict[str, Any]) -> str:
 
 
 def _because(why: dict[str, float]) -> str:
-    """What adds most to a score."""
+    """The parts that add most to a score."""
     best = sorted(why.items(), key=lambda part: -part[1])[:_PARTS_SHOWN]
     return ", ".join(f"{name} {part:+.1f}" for name, part in best if part > 0)
 
 
 def _step(step: dict[str, Any]) -> str:
-    """A step of a loop, as a line."""
+    """A step of an answering strategy, as a line."""
     if step["step"] == "follow_up":
         return f"looked up: {step['question']}"
     if step["step"] == "vote":
         sure = "–" if step["uncertainty"] is None else f"{step['uncertainty']:.2f} nats"
-        says = "answers" if step["answers"] else "says that it is not in memory"
-        heard = ", and is heard" if step["chosen"] else ""
-        return f"chunk {step['chunk']}, {step['events']} events: {sure}, {says}{heard}"
+        result = "answered" if step["answers"] else "found no answer"
+        chosen = ", chosen" if step["chosen"] else ""
+        return f"chunk {step['chunk']}, {step['events']} events: {sure}, {result}{chosen}"
     if step["step"] == "repetition":
-        return "stopped where the answer said the same again and again"
+        return "stopped because the answer kept repeating itself"
     if step["failed"]:
         return f"no outline after {step['calls']} calls: {step['failed']}"
     return f"outline: {step['points']} points of {step['sentences']} sentences"

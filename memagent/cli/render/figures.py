@@ -1,4 +1,4 @@
-"""Figures and their files. Needs matplotlib, which only the extra `plot` installs."""
+"""Create and save figures with matplotlib, which the extra `plot` installs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["new_figure", "save_figure"]
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches. InputError without matplotlib."""
+    """An empty figure, its size in inches. InputError if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise InputError("no matplotlib to draw with: pip install memagent[plot]") from error
-    # A figure without pyplot draws with Agg and leaves no state behind.
+        raise InputError("drawing needs matplotlib: pip install memagent[plot]") from error
+    # A figure made without pyplot uses Agg and keeps no global state.
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def save_figure(figure: Figure, path: Path, remedy: str) -> None:
-    """Write a figure; InputError with the remedy where it cannot be written."""
+    """Save a figure; if that fails, raise InputError with the `remedy`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150)

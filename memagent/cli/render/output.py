@@ -1,4 +1,4 @@
-"""Printing: answers on stdout, everything else on stderr, rich only on a terminal."""
+"""Print answers on stdout and everything else on stderr, with colours only on a terminal."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ __all__ = [
     "write",
 ]
 
-# Stored text may hold escape sequences; a terminal must show them, not obey them.
+# Stored text may contain escape sequences: a terminal must show them, not execute them.
 _CONTROL: dict[int, int | None] = {code: 0x2400 + code for code in range(32)}
 _CONTROL |= {ord("\r"): None, 0x7F: 0x2421, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD)}
 del _CONTROL[ord("\t")], _CONTROL[ord("\n")]
 
 
 def say(line: str) -> None:
-    """One line on stderr."""
-    print(f"memagent: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    """Print a message on stderr, as one line."""
+    write(f"memagent: {' '.join(line.splitlines())}\n", sys.stderr)
 
 
 def print_json(value: Any, *, indent: int | None = None) -> None:
-    """One JSON value and a newline on stdout, at once."""
+    """Print a JSON value and a newline on stdout, and flush."""
     print(json.dumps(value, ensure_ascii=False, indent=indent), flush=True)  # noqa: T201
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console: plain text unless it is a terminal; NO_COLOR is respected."""
+    """A rich console, which prints plain text unless it is a terminal; it respects NO_COLOR."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def visible(text: str) -> str:
-    """The text with a visible sign for every control character except tab and newline."""
+    """Replace control characters, except tab and newline, by visible symbols."""
     return text.translate(_CONTROL)
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
-    """Text on stdout (or `stream`) at once, unchanged unless it is a terminal."""
+    """Print text on stdout (or `stream`) and flush; a terminal gets `visible(text)`."""
     out = stream or sys.stdout
     out.write(visible(text) if out.isatty() else text)
     out.flush()
 
 
 def sources_text(answer: Answer) -> str:
-    """How sure the engine is and the citations, as lines for people; empty where there are none."""
+    """The confidence and citations of an answer, as lines; empty if it has neither."""
     lines = []
     if answer.confidence is not None:
         lines.append(f"confidence {answer.confidence:.0%}")
@@ -77,7 +77,7 @@ def sources_text(answer: Answer) -> str:
 
 
 def outline_text(answer: Answer) -> str:
-    """The sentences that were marked before the answer, under their headings, as lines."""
+    """The outline of an answer: the selected sentences under their headings, as lines."""
     lines: list[str] = []
     heading = None
     for point in answer.outline:
@@ -93,7 +93,7 @@ def outline_text(answer: Answer) -> str:
 def place_label(
     source: str | None, page: int | None, section: str | None, start: int | None, end: int | None
 ) -> str:
-    """Where a stretch of stored text stands, for people."""
+    """The source and position of stored text, in words."""
     parts = [str(source)]
     if page is not None:
         parts.append(f"p. {page}")

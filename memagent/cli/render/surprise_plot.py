@@ -1,6 +1,6 @@
-"""The surprise along a source, drawn: as text for the terminal, as a picture, as numbers.
+"""Show the surprise along a source: as text, as an image, or as JSON.
 
-Pictures need matplotlib, which only the extra `plot` installs.
+Images need matplotlib, which the extra `plot` installs.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["check_suffix", "draw", "paint", "profile_object"]
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SUFFIXES = (".png", ".svg")
-# The columns before and behind a bar, and the least that is left for the bar.
-_PLACE, _NATS, _LEAST = 9, 6, 10
+# Widths in columns: the offset before a bar, the number after it, and the shortest bar.
+_OFFSET_WIDTH, _NATS_WIDTH, _MIN_BAR = 9, 6, 10
 
 
 def check_suffix(path: Path) -> Path:
-    """Return `path` if it names a kind of picture that can be written; UsageError otherwise."""
+    """Return `path` if it ends in .png or .svg; UsageError otherwise."""
     if path.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"{path} is no picture: name it .png or .svg")
+        raise UsageError(f"{path} is not an image file: use a name that ends in .png or .svg")
     return path
 
 
@@ -58,14 +58,14 @@ def profile_object(source: Source, found: Profile, start: int, end: int) -> dict
 
 
 def draw(source: Source, found: Profile, start: int, end: int) -> Iterator[str]:
-    """Lines as wide as the terminal: a bar a sentence, under the event that it belongs to."""
+    """Lines as wide as the terminal, with a bar for each sentence, grouped by event."""
     from rich.cells import set_cell_size
 
     width = shutil.get_terminal_size((80, 24)).columns
     known = [v for one in found.sentences for v in (one.surprise, one.threshold) if v is not None]
     top = max(known, default=1.0) or 1.0
-    room = max(_LEAST, (width - _PLACE - _NATS) // 2)
-    words = max(0, width - _PLACE - room - _NATS - 2)
+    bar_width = max(_MIN_BAR, (width - _OFFSET_WIDTH - _NATS_WIDTH) // 2)
+    text_width = max(0, width - _OFFSET_WIDTH - bar_width - _NATS_WIDTH - 2)
     yield f"{source.name}, characters {start}-{end} of {source.chars}: " + (
         f"{len(found.sentences)} sentences in {len(found.events)} events"
     )
@@ -75,23 +75,23 @@ def draw(source: Source, found: Profile, start: int, end: int) -> Iterator[str]:
         while coming and coming[0].start <= one.start:
             event = coming.pop(0)
             yield f"▸ {event.start}-{event.end}"
-        text = " ".join(visible(one.text[: 4 * words]).split())
+        text = " ".join(visible(one.text[: 4 * text_width]).split())
         nats = "" if one.surprise is None else f"{one.surprise:.2f}"
-        line = f"{one.start:>{_PLACE}} {_bar(one, top, room)}{nats:>{_NATS}} "
-        yield (line + set_cell_size(text, words)).rstrip()
+        line = f"{one.start:>{_OFFSET_WIDTH}} {_bar(one, top, bar_width)}{nats:>{_NATS_WIDTH}} "
+        yield (line + set_cell_size(text, text_width)).rstrip()
 
 
-def _bar(one: Stretch, top: float, room: int) -> str:
-    """The surprise of a sentence as `room` cells, with a mark where the threshold is."""
-    full, rest = divmod(round(max(one.surprise or 0.0, 0.0) / top * room * 8), 8)
-    cells = list(("█" * full + _EIGHTHS[rest]).ljust(room)[:room])
+def _bar(one: Stretch, top: float, bar_width: int) -> str:
+    """A bar of `bar_width` cells for the surprise of a sentence, with a mark at the threshold."""
+    full, rest = divmod(round(max(one.surprise or 0.0, 0.0) / top * bar_width * 8), 8)
+    cells = list(("█" * full + _EIGHTHS[rest]).ljust(bar_width)[:bar_width])
     if one.threshold is not None:
-        cells[min(round(max(one.threshold, 0.0) / top * room), room - 1)] = "┃"
+        cells[min(round(max(one.threshold, 0.0) / top * bar_width), bar_width - 1)] = "┃"
     return "".join(cells)
 
 
 def paint(path: Path, source: Source, found: Profile) -> None:
-    """A picture: the tokens' surprise as a running mean, thresholds, and the events below."""
+    """Save an image: running mean of token surprise, thresholds, and the events below."""
     import numpy as np
 
     figure = new_figure(12, 4.2)
@@ -134,7 +134,7 @@ def paint(path: Path, source: Source, found: Profile) -> None:
     axes.margins(x=0)
     figure.legend(loc="outside lower center", ncols=4)
     with warnings.catch_warnings():
-        # The font may lack a sign of the name.
+        # The font may lack a character of the source name.
         warnings.simplefilter("ignore", UserWarning)
         save_figure(figure, path, "choose another --plot-file")
 
