@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["last_line", "last_words"]
+__all__ = ["failure_reason", "last_line"]
 
 # The process, then the level, time and place of a line.
 _PREFIX = re.compile(r"^(?:\(\w+ pid=\d+\) ?)?(?:[A-Z]+ \d\d-\d\d [\d:]+ \[[^]]*\] ?)?")
@@ -23,7 +23,7 @@ def last_line(log: Path) -> str:
     return next(reversed(_lines(log, 4096)), "")
 
 
-def last_words(log: Path) -> str:
+def failure_reason(log: Path) -> str:
     """One line on why the server ended, with the place of the log."""
     lines = _lines(log, _TAIL_BYTES)
     errors = (found for line in reversed(lines) if (found := _ERROR.match(line)))

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import FrameType
 
 from memagent.errors import EngineError, MemagentError, NotFoundError
-from memagent.serving.failure_log import last_line, last_words
+from memagent.serving.failure_log import failure_reason, last_line
 from memagent.serving.http import get
 from memagent.serving.record import Record, began, check_vacant, forget, write
-from memagent.serving.server_spec import Wish
+from memagent.serving.server_spec import ServerSpec
 
 __all__ = ["attend", "started", "stop", "stoppable", "wait"]
 
@@ -30,7 +30,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def started(wish: Wish, state_dir: Path) -> Iterator[tuple[Record, subprocess.Popen[bytes]]]:
+def started(spec: ServerSpec, state_dir: Path) -> Iterator[tuple[Record, subprocess.Popen[bytes]]]:
     """A block around a server that was started and recorded, but may not answer yet.
 
     The server outlives the block, unless that ends with an exception: then no process and no
@@ -38,14 +38,14 @@ def started(wish: Wish, state_dir: Path) -> Iterator[tuple[Record, subprocess.Po
     vLLM is not installed.
     """
     check_vacant(state_dir)
-    port = _port(wish)
-    _check_python(wish.python)
+    port = _port(spec)
+    _check_python(spec.python)
     log = state_dir / "server.log"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(wish.host, wish.host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(spec.host, spec.host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     with _undisturbed() as signals:
-        process = _spawn(wish, port, log)
-        record = Record(url, wish.served_name, process.pid, began(process.pid), str(log))
+        process = _spawn(spec, port, log)
+        record = Record(url, spec.served_name, process.pid, began(process.pid), str(log))
     try:
         if signals:
             raise KeyboardInterrupt
@@ -144,7 +144,7 @@ def _end(record: Record, process: subprocess.Popen[bytes], state_dir: Path) -> N
 def _why(code: int, log: Path) -> str:
     if code == -signal.SIGKILL:
         return f"it was killed, perhaps for want of memory (log: {log})"
-    return last_words(log)
+    return failure_reason(log)
 
 
 def _kill_group(leader: int) -> None:
@@ -165,11 +165,11 @@ def _check_python(python: Path) -> None:
         )
 
 
-def _port(wish: Wish) -> int:
+def _port(spec: ServerSpec) -> int:
     """The port to serve on, free at this moment."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            wish.host, wish.port, type=socket.SOCK_STREAM
+            spec.host, spec.port, type=socket.SOCK_STREAM
         )[0]
         with socket.socket(family, kind, protocol) as listener:
             # Connections that ended a moment ago do not hold a port.
@@ -178,14 +178,14 @@ def _port(wish: Wish) -> int:
             return int(listener.getsockname()[1])
     except OSError as error:
         raise MemagentError(
-            f"{wish.host} port {wish.port} cannot be served on ({error.strerror}): "
+            f"{spec.host} port {spec.port} cannot be served on ({error.strerror}): "
             "choose another with --port, 0 for any that is free"
         ) from error
 
 
-def _spawn(wish: Wish, port: int, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(spec: ServerSpec, port: int, log: Path) -> subprocess.Popen[bytes]:
     """The server in a process group of its own, which the terminal's Ctrl-C does not reach."""
-    command = wish.command(port)
+    command = spec.command(port)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
@@ -194,7 +194,7 @@ def _spawn(wish: Wish, port: int, log: Path) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=wish.environment(),
+                env=spec.environment(),
                 start_new_session=True,
             )
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 from memagent.errors import NotFoundError, UsageError
 from memagent.models.bundled import pocket_lm
 
-__all__ = ["POCKET", "Wish"]
+__all__ = ["POCKET", "ServerSpec"]
 
 POCKET = "pocket"
 _ENTRY = Path(__file__).with_name("entry.py")
@@ -20,7 +20,7 @@ _POSITIONS = "max_position_embeddings"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ServerSpec:
     """A model and how it is to be served; None leaves it to vLLM, `extra` goes there as it is.
 
     model: a folder, a name on the hub, or `pocket`. port: 0 for a free one. context: in tokens.

@@ -14,7 +14,7 @@ from memagent.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from memagent.serving.record import Record
-    from memagent.serving.server_spec import Wish
+    from memagent.serving.server_spec import ServerSpec
     from memagent.settings import Settings
 
 __all__ = ["serve"]
@@ -76,10 +76,10 @@ def serve(
     elif status:
         _status(settings, json)
     elif model is not None:
-        from memagent.serving.server_spec import Wish
+        from memagent.serving.server_spec import ServerSpec
 
         chosen: dict[str, Any] = {"python": settings.vllm_python} if settings.vllm_python else {}
-        wish = Wish(
+        spec = ServerSpec(
             model,
             name=name,
             host=host,
@@ -91,23 +91,23 @@ def serve(
             extra=tuple(extra or ()),
             **chosen,
         )
-        _serve(wish, settings, detach=detach, json=json)
+        _serve(spec, settings, detach=detach, json=json)
 
 
-def _serve(wish: Wish, settings: Settings, *, detach: bool, json: bool) -> None:
+def _serve(spec: ServerSpec, settings: Settings, *, detach: bool, json: bool) -> None:
     from memagent.serving.launch import attend, started, stoppable, wait
 
-    with stoppable(), started(wish, settings.state_dir) as (record, process):
-        if wish.is_pocket():
+    with stoppable(), started(spec, settings.state_dir) as (record, process):
+        if spec.is_pocket():
             say(
                 "pocket is the bundled language model of two million parameters, a toy that babbles"
             )
-        if wish.is_stretched():
+        if spec.is_stretched():
             say(
-                f"the model was made for {wish.own_context()} tokens: it is given {wish.context}, "
+                f"the model was made for {spec.own_context()} tokens: it is given {spec.context}, "
                 "and may answer badly beyond its own"
             )
-        say(f"starting vLLM on {wish.model}, log {record.log}")
+        say(f"starting vLLM on {spec.model}, log {record.log}")
         with console(stderr=True).status("") as waiting:
             wait(record, process, lambda line: waiting.update(_plain(line)))
         ending = "memagent serve --stop ends it" if detach else "Ctrl-C ends it"
