@@ -19,7 +19,7 @@ from memagent.prompts.load import render
 from memagent.types import Message
 from memagent.writing.generation import Call
 from memagent.writing.reply import StepReply, parse_step, rest
-from memagent.writing.shape import PLANS, Shape, measured, step_schema
+from memagent.writing.step_schema import PLANS, Shape, measured, step_schema
 
 __all__ = ["Scene", "Written", "answer_tokens", "write_step"]
 
