@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from memagent.serving.failure_log import last_line, last_words
+from memagent.serving.failure_log import failure_reason, last_line
 from memagent.serving.record import Record, began, read, write
-from memagent.serving.server_spec import Wish
+from memagent.serving.server_spec import ServerSpec
 from tests.conftest import Run
 from tests.engines.loopback import Loopback, reply
 from tests.test_cli import one_line
@@ -146,7 +146,7 @@ def test_began_tells_processes_apart() -> None:
 
 def test_flags_of_the_server(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"text_config": {"max_position_embeddings": 1024}}')
-    plain = Wish(str(tmp_path), context=1024, tensor_parallel=2, extra=("--seed", "3"))
+    plain = ServerSpec(str(tmp_path), context=1024, tensor_parallel=2, extra=("--seed", "3"))
     command = plain.command(81)
     assert "--hf-overrides" not in command
     assert "--gpu-memory-utilization" not in command
@@ -154,7 +154,7 @@ def test_flags_of_the_server(tmp_path: Path) -> None:
     assert command[command.index("--served-model-name") + 1] == tmp_path.name
     assert command[-2:] == ["--seed", "3"]
     assert plain.environment()["HF_HUB_OFFLINE"] == "1"
-    longer = Wish(str(tmp_path), context=2048).command(81)
+    longer = ServerSpec(str(tmp_path), context=2048).command(81)
     override = json.loads(longer[longer.index("--hf-overrides") + 1])
     assert override == {"text_config": {"max_position_embeddings": 2048}}
 
@@ -188,8 +188,8 @@ RuntimeError: Engine core failed. See root cause above. Failed: {'EngineCore': 1
 def test_the_log_says_why_a_server_ended(tmp_path: Path, text: str, words: str) -> None:
     log = tmp_path / "server.log"
     log.write_text(text)
-    assert last_words(log).startswith(words)
-    assert last_words(log).endswith(f"(log: {log})")
+    assert failure_reason(log).startswith(words)
+    assert failure_reason(log).endswith(f"(log: {log})")
     assert last_line(log) in text
 
 

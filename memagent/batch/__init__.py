@@ -1,1 +1,1 @@
-"""Scripted batches: rows in, one result a row out."""
+"""Scripted batches: JSON Lines in, one result line per row out."""

@@ -1,6 +1,6 @@
-"""What the rows of a scripted batch do; done again under the same key, a row has the same effect.
+"""The operations of a scripted batch; repeating a row under the same key has no further effect.
 
-Knows nothing of files of rows, of results, and of which rows run at the same time.
+Knows nothing of input files, result files and concurrency.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Operations"]
 class Operations:
     """The operations of one batch over one workspace; safe to use from several threads.
 
-    `stopped` is asked while an answer streams; an answer that is stopped counts as partial.
+    `stopped` is polled while an answer streams; a stopped answer counts as partial.
     """
 
     def __init__(self, workspace: Workspace, batch: Batches, stopped: Callable[[], bool]) -> None:
@@ -56,7 +56,7 @@ class Operations:
         return does[str(row.op)](memory, row)
 
     def catch_up(self) -> None:
-        """Cut and embed what the batch stored."""
+        """Segment and embed the text that the batch stored."""
         for name in sorted(self._used):
             self.workspace.memory(name).catch_up()
 
@@ -145,7 +145,7 @@ class Operations:
         return answer_object(answer)
 
     def _listen(self, text: str) -> None:
-        # As if Ctrl-C had reached this thread: the signal itself only reaches the main one.
+        # Acts like Ctrl-C in this thread; the signal itself reaches only the main thread.
         if self.stopped():
             raise KeyboardInterrupt
 
@@ -195,7 +195,7 @@ def _range(source: Source, row: Row) -> tuple[int, int]:
 
 
 def _stored_answer(memory: Namespace, turn: Span) -> Answer | None:
-    """The whole answer to a turn, if an earlier run came so far; its parts are withdrawn."""
+    """The complete answer of an earlier run to this turn, if any; a partial one is withdrawn."""
     answer_id = memory.answers.of_question(turn.id)
     if answer_id is None:
         return None

@@ -1,6 +1,6 @@
-"""The results of a scripted batch, one JSON line per row that ended, on disk when it counts.
+"""The results of a scripted batch: one JSON line per finished row, synced to disk.
 
-Knows nothing of what the rows did.
+Knows nothing of the operations.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["Results"]
 class Results:
     """Appends result lines to `path`, or to stdout where it is None.
 
-    An existing file is only continued with `resume`: a last line that was cut short is removed,
-    and `has` tells which rows it has already. Raises UsageError otherwise, or when another batch
-    writes to it.
+    With `resume`, an existing file is continued: an incomplete last line is removed, and `has`
+    tells which rows it already contains. Raises UsageError for an existing file without `resume`,
+    and if another batch is writing to it.
     """
 
     def __init__(self, path: Path | None, *, resume: bool) -> None:
@@ -37,7 +37,7 @@ class Results:
             self._stream: BinaryIO | FileIO = sys.stdout.buffer
             return
         try:
-            # Not "a": the torn end is cut off, and the file is read first.
+            # Not "a": the file is read first, and an incomplete last line is removed.
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise UsageError(
@@ -62,10 +62,10 @@ class Results:
         return self._ended.get(_identity(row), False)
 
     def append(self, row: Row, outcome: dict[str, Any]) -> None:
-        """Write one whole line; it is on disk when this returns."""
+        """Write one line; it is on disk when this returns."""
         value = {"id": row.id, **({"line": row.line} if row.id is None else {}), "op": row.op}
         text = json.dumps({**value, **outcome}, ensure_ascii=False) + "\n"
-        # A lone surrogate of an id becomes the escape that it came as.
+        # A lone surrogate in an id is written as the escape it was read from.
         data = text.encode("utf-8", "backslashreplace")
         try:
             while data:
@@ -103,7 +103,7 @@ class Results:
         except BlockingIOError:
             raise UsageError(f"another batch is writing to {path}: wait for it to end") from None
         except OSError as error:
-            # Some network file systems know no locks.
+            # Some network file systems do not support locks.
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
                 raise
         end = 0

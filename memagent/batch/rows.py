@@ -1,4 +1,4 @@
-"""The rows of a scripted batch: what may stand in them; knows nothing of running them."""
+"""Reading and checking the rows of a scripted batch; knows nothing of running them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ RowId = str | int
 
 _COMMON = {"id": object, "op": str, "namespace": str}
 _FILTERS = {"since": str, "until": str, "as_of": str, "source": str}
-# Per operation: the fields that must stand in a row, in one of the combinations, and those
-# that may.
+# For each operation: the combinations of required fields, one of which a row must have, and the
+# types of all its fields.
 _OPERATIONS: dict[str, tuple[tuple[frozenset[str], ...], dict[str, type]]] = {
     "add": (
         (frozenset({"path"}), frozenset({"path", "name"}), frozenset({"text", "name"})),
@@ -41,9 +41,9 @@ _NAMES = {str: "text", int: "a whole number"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the input. `error` says why it cannot run.
+    """One line of the input; `error` is the reason why it cannot run.
 
-    `id` is None where there is none that tells the row from all others, only its line does.
+    `id` is None if the row has no unique id; then only its line identifies it.
     """
 
     line: int
@@ -54,25 +54,25 @@ class Row:
 
     @property
     def barrier(self) -> bool:
-        """Whether everything before the row must have ended, and it runs alone."""
+        """Whether the row runs alone, after all rows before it have ended."""
         return self.op in ("add", "forget") and self.error is None
 
     @property
     def lane(self) -> tuple[str | None, str] | None:
-        """The session of a chat or write row; rows of one lane run one after the other."""
+        """The session of a chat or write row; rows of one lane run in order."""
         if self.op not in ("chat", "write") or self.error is not None:
             return None
         return self.fields.get("namespace"), self.fields["session"]
 
     @property
     def key(self) -> str:
-        """The row's identity in the store: its id and what it says."""
+        """The row's identity in the store: its id and a hash of its content."""
         said = json.dumps([self.op, self.fields], sort_keys=True).encode()
         return f"{json.dumps(self.id)}:{hashlib.sha256(said).hexdigest()[:16]}"
 
 
 def read_rows(lines: Iterable[bytes]) -> Iterator[Row]:
-    """The rows of JSON Lines, one per line that is not blank, read as they are asked for."""
+    """The rows of JSON Lines, one per non-blank line, read lazily."""
     seen: set[RowId] = set()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -135,7 +135,7 @@ def _check(value: dict[str, Any]) -> None:
             _check_text(name, content)
         if wanted is int and content < (1 if name in ("limit", "steps") else 0):
             raise InputError(f'"{name}" is too small: {content}')
-    # In `forget`, the source is what is forgotten; in `ask` and `search` it narrows.
+    # `forget` requires the source; in `ask` and `search` it is an optional filter.
     given = frozenset(value) - _COMMON.keys() - _OPTIONAL
     if op in ("ask", "search"):
         given -= {"source"}

@@ -1,6 +1,6 @@
-"""Running a scripted batch: which rows may run at the same time, and when it stops.
+"""Running a scripted batch: which rows run concurrently, and when the batch stops.
 
-Knows nothing of what the rows do.
+Knows nothing of the operations.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from memagent.memory.store.batches import Batches
 
 __all__ = ["Batch"]
 
-# Seconds that rows in the middle of their work get to end after Ctrl-C.
+# Seconds that running rows get to finish after Ctrl-C.
 _GRACE = 5.0
 
 
 class Batch:
     """The rows of one input, run into one file of results.
 
-    `add` and `forget` run alone, after all rows before them. Between them questions and searches
-    run `concurrency` at a time; the turns of one conversation run one after the other. With one
-    at a time everything runs in the order of the input, in the calling thread. After `max_errors`
-    failed rows no further row begins. `ended` is called after each row, with its error if any.
+    `add` and `forget` run alone, after all rows before them. Other rows run `concurrency` at a
+    time, those of one session in order. With a concurrency of 1, all rows run in the order of the
+    input in the calling thread. After `max_errors` failed rows, no further row starts. `ended` is
+    called after each row with its error, if any.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Batch:
         self.ended = ended
         self.ok = self.failed = self.skipped = self.failed_before = 0
         self.stuck = False
-        """Whether a row did not end when it was stopped: its thread cannot be waited for."""
+        """Whether a stopped row did not end in time, so that its thread is still running."""
         self._lock = threading.Lock()
         self._lanes: dict[object, deque[Row]] = {}
         self._pending: set[Future[None]] = set()
@@ -98,7 +98,7 @@ class Batch:
         self._pending.add(pool.submit(self._follow, row.lane))
 
     def _follow(self, name: object) -> None:
-        """Run the rows of a lane in order, those too that are appended meanwhile."""
+        """Run the rows of a lane in order, including those appended meanwhile."""
         while True:
             with self._lock:
                 lane = self._lanes[name]
@@ -109,7 +109,7 @@ class Batch:
             self._finish(row)
 
     def _wait(self, most: int) -> None:
-        """Wait until at most `most` rows or lanes are under way; raises what ended one of them."""
+        """Wait until at most `most` rows or lanes are running; raises the error of a failed one."""
         while len(self._pending) > most:
             done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
             for future in done:
@@ -125,7 +125,7 @@ class Batch:
                 raise InputError(error)
             outcome = {"status": "ok", "result": self.operations.run(row)}
         except (StoreError, ServerDownError):
-            # The rows behind it would fail the same way, and a failed row is not run again.
+            # Later rows would fail the same way, and a failed row is not run again.
             raise
         except MemagentError as failure:
             error = " ".join(str(failure).split("\n"))

@@ -1,7 +1,7 @@
 """Reading documents: from a file or a pipe to the pieces that memory stores.
 
-Knows nothing of stores, engines or the command line. The formats are one file each, and the
-libraries behind them are imported when the first document of that format is read.
+Knows nothing of engines or the command line. Each format is one file; the library it needs is
+imported when the first document of that format is read.
 """
 
 from __future__ import annotations

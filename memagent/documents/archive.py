@@ -1,7 +1,4 @@
-"""ZIP archives that documents come in: opened under a limit of what they unpack to.
-
-Knows nothing of Word or EPUB.
-"""
+"""Opening the ZIP archives that some formats are stored in, with a limit on the unpacked size."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _PROTECTED_OFFICE = b"\xd0\xcf\x11\xe0"
 
 
 def human_size(size: int) -> str:
-    """A number of bytes for people: '512 MB', '3.2 GB', with 1 KB = 1024 bytes."""
+    """A number of bytes in readable units: '512 MB', '3.2 GB', with 1 KB = 1024 bytes."""
     value, unit = float(size), "bytes"
     for larger in ("KB", "MB", "GB", "TB"):
         if value < 1024:
@@ -30,7 +27,7 @@ def human_size(size: int) -> str:
 
 @contextmanager
 def unpacked(stream: BinaryIO, name: str, kind: str, max_bytes: int) -> Iterator[zipfile.ZipFile]:
-    """The archive of a document of `kind`; damage met while it is open becomes an InputError."""
+    """The archive of a document of `kind`; damage found while it is open raises InputError."""
     stream.seek(0)
     if stream.read(4) == _PROTECTED_OFFICE:
         raise InputError(

@@ -1,4 +1,4 @@
-"""From what a user names (files, folders, patterns) to files; opens none of them."""
+"""Finding the files that a user's paths, folders and patterns stand for; opens none of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _WILD = frozenset("*?[")
 
 
 def discover(arguments: Sequence[str], *, strict: bool = True) -> Iterator[Path]:
-    """The files that `arguments` name, each once, in their order; inside a folder or a pattern
-    sorted by name, files before folders.
+    """The files that `arguments` name, each once, in order; within a folder or pattern sorted by
+    name, files before folders.
 
-    A folder is searched to the bottom; a pattern may hold `**`. Both pass over hidden names,
-    caches and installed packages, and follow no links to folders. If `strict`, NotFoundError is
-    raised for what does not exist (before the first file is given out) or matches nothing, and
-    InputError for a folder that may not be read; otherwise these are passed over.
+    Folders are searched recursively; a pattern may contain `**`. Both skip hidden names, caches
+    and installed packages, and do not follow links to folders. If `strict`, an argument that does
+    not exist (checked before the first file is yielded) or matches nothing raises NotFoundError,
+    and an unreadable folder InputError; otherwise they are skipped.
     """
     if strict:
         for argument in arguments:
@@ -78,7 +78,7 @@ def _walk(folder: Path, strict: bool) -> Iterator[Path]:
 
 
 def _matches(pattern: str) -> list[Path]:
-    """What a pattern matches, sorted; a hidden name only where the pattern spells out its dot."""
+    """The sorted matches of a pattern; hidden names only if the pattern has a leading dot."""
     parts = Path(pattern).parts
     fixed = next(index for index, part in enumerate(parts) if _is_pattern(part))
     root, wild = Path(*parts[:fixed]), parts[fixed:]

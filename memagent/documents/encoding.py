@@ -1,7 +1,7 @@
-"""From bytes to characters: which encoding a text is in, and its lines, read lazily.
+"""Decoding text: detect the encoding of a file and read its characters or lines lazily.
 
-Knows nothing of formats. UTF-8 is believed when the whole file is valid UTF-8; otherwise the
-encoding is what the document declares, or the likeliest one that decodes the whole file.
+Knows nothing of formats. A file that is valid UTF-8 throughout is read as UTF-8; otherwise the
+encoding is the one the document declares, or the most likely one that decodes the whole file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["BOMS", "characters", "encoding_of", "lines"]
 
 BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16, so it stands before it
+    codecs.BOM_UTF32_LE: "utf-32",  # must precede UTF-16, whose mark it begins with
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -26,7 +26,7 @@ BOMS = {
 _BLOCK = 1 << 20
 _LONG_LINE = 1 << 16
 
-# In the order of preference where the text itself does not decide.
+# In order of preference, for texts that fit several of them equally well.
 _LEGACY = [
     "cp1252",
     "cp932",
@@ -46,7 +46,7 @@ _LEGACY = [
     "cp874",
 ]
 
-# What pages that declare the first are in fact written in.
+# Pages that declare the first are in practice written in the second.
 _IN_FACT = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
@@ -60,7 +60,7 @@ _IN_FACT = {
 def encoding_of(stream: BinaryIO, name: str, declared: str | None = None) -> str:
     """The codec that decodes all of `stream`, which is left at its start.
 
-    `declared` is what the document says of itself. Raises InputError when nothing fits.
+    `declared` is the encoding that the document states. Raises InputError if no codec fits.
     """
     stream.seek(0)
     head = stream.read(4)
@@ -77,9 +77,9 @@ def encoding_of(stream: BinaryIO, name: str, declared: str | None = None) -> str
     if legacy is not None and _first_error(stream, legacy) is None:
         stream.seek(0)
         return legacy
-    # Eight valid multi-byte characters do not come about by chance in another encoding.
+    # Text in another encoding does not contain eight valid multi-byte characters by chance.
     if multibyte >= 8:
-        raise InputError(f"{name} is damaged UTF-8 at byte {at:,}: repair it, or convert it anew")
+        raise InputError(f"{name} is damaged UTF-8 at byte {at:,}: repair it, or convert it again")
     for codec in _likely(_sample(stream)):
         if _first_error(stream, codec) is None:
             stream.seek(0)
@@ -91,7 +91,7 @@ def encoding_of(stream: BinaryIO, name: str, declared: str | None = None) -> str
 
 
 def characters(stream: BinaryIO, name: str) -> Iterator[str]:
-    """The decoded text in stretches of up to 65,536 characters, line ends as they are.
+    """The decoded text in parts of up to 65,536 characters, with its line ends unchanged.
 
     Closes `stream` at the end.
     """
@@ -123,7 +123,7 @@ def _require(stream: BinaryIO, name: str, codec: str) -> None:
     if broken is not None:
         raise InputError(
             f"{name} begins as {codec.removesuffix('-sig').upper()} but is damaged at byte "
-            f"{broken[0]:,}: repair it, or convert it anew"
+            f"{broken[0]:,}: repair it, or convert it again"
         )
     stream.seek(0)
 
@@ -154,7 +154,7 @@ def _foreign(text: str) -> int:
 
 
 def _in_fact(declared: str | None) -> str | None:
-    """The codec of a declared character set; None for what is no legacy character set."""
+    """The codec of a declared character set; None if it is no legacy character set."""
     try:
         codec = codecs.lookup(declared or "").name
     except LookupError:
@@ -166,7 +166,7 @@ def _in_fact(declared: str | None) -> str | None:
 
 
 def _sample(stream: BinaryIO) -> bytes:
-    """Up to 1 MiB of the lines that are not ASCII: the others say nothing of the encoding."""
+    """Up to 1 MiB of the lines that are not ASCII; the others do not show the encoding."""
     stream.seek(0)
     sample = bytearray()
     while len(sample) < _BLOCK and (line := stream.readline(_LONG_LINE)):
@@ -176,7 +176,7 @@ def _sample(stream: BinaryIO) -> bytes:
 
 
 def _likely(sample: bytes) -> list[str]:
-    """The legacy encodings that fit `sample`, the likeliest first."""
+    """The legacy encodings that fit `sample`, the most likely first."""
     from charset_normalizer import from_bytes
 
     ranked = []

@@ -1,4 +1,4 @@
-"""Putting a document into memory: its text first, then its events and vectors."""
+"""Storing a document's text; its events and vectors follow later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Added", "ingest"]
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of a document."""
+    """The result of adding a document."""
 
     source: str
     status: Literal["added", "unchanged", "updated", "resumed"]
@@ -30,11 +30,12 @@ def ingest(
     *,
     committed: Callable[[int, int], None] = lambda spans, chars: None,
 ) -> Added:
-    """Store a document's text, in commits of a few pieces each; events and vectors may follow.
+    """Store a document's text in commits of a few pieces each; events and vectors may follow.
 
-    The same bytes under the same name are a no-op; after a kill, the next call goes on behind the
-    last committed piece; other bytes under the same name become a new version, and the old text
-    stays for the citations that point to it. `committed` gets spans and characters so far.
+    The same bytes under the same name are a no-op. If an earlier call was killed, this one
+    continues after the last committed piece. Other bytes under the same name become a new
+    version, and the old text stays for the citations that point to it. `committed` gets the
+    numbers of spans and characters stored so far.
     """
     name = document.name
     if document.uri is not None and not document.named:

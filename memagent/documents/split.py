@@ -1,6 +1,6 @@
-"""Cutting text into pieces of bounded length at the best place; knows nothing of formats.
+"""Splitting text into pieces of bounded length at the best boundaries.
 
-Nothing is added and nothing lost: the pieces, joined, are the text.
+The pieces, joined, are exactly the text. Knows nothing of formats.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from memagent.types import Piece
 __all__ = ["LIMIT", "Line", "chunks", "sections"]
 
 LIMIT = 8000
-"""The most characters of one piece."""
+"""Maximum length of a piece in characters."""
 
 Line = tuple[int, str | None, str]
-"""A stretch of text with the number of its block and the block's section."""
+"""The number of a block, the block's section, and a part of its text."""
 
 _BOUNDARIES = (
     ("\n\n", "\n\r\n", "\r\r"),
@@ -29,10 +29,10 @@ _BOUNDARIES = (
 
 
 def chunks(parts: Iterable[str], limit: int = LIMIT) -> Iterator[str]:
-    """Join `parts` and cut them again into stretches of at most `limit` characters.
+    """Join `parts` and split the text again into chunks of at most `limit` characters.
 
-    Cuts after a paragraph, else a line, else a sentence, else a word, else anywhere. Where the
-    cuts fall depends on the text alone, not on how it was parted.
+    Splits after a paragraph, else a line, else a sentence, else a word, else anywhere. The result
+    depends only on the text, not on how `parts` divide it.
     """
     buffer = ""
     for part in parts:
@@ -49,14 +49,14 @@ def chunks(parts: Iterable[str], limit: int = LIMIT) -> Iterator[str]:
 
 
 def sections(lines: Iterable[Line]) -> Iterator[Piece]:
-    """One piece per block of `lines`, or several where a block is longer than LIMIT."""
+    """One piece per block of `lines`, or several if a block is longer than LIMIT."""
     for (_, section), block in groupby(_lead_in(lines), key=itemgetter(0, 1)):
         for text in chunks(text for _, _, text in block):
             yield Piece(text, section=section)
 
 
 def _lead_in(lines: Iterable[Line]) -> Iterator[Line]:
-    """Give white space before the first words to their block, so that no piece is blank."""
+    """Add leading white space to the block of the first words, so that no piece is blank."""
     rest = iter(lines)
     blank: list[str] = []
     for number, section, text in rest:
@@ -70,7 +70,7 @@ def _lead_in(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _cut(text: str, start: int, limit: int) -> int:
-    """Where the stretch from `start` ends: at most `limit` characters on, a quarter at least."""
+    """The end of the chunk from `start`: a quarter of `limit` to all of it further on."""
     low, high = start + limit // 4, start + limit
     for marks in _BOUNDARIES:
         found = [at + len(mark) for mark in marks if (at := text.rfind(mark, low, high)) >= 0]

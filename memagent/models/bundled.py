@@ -1,4 +1,4 @@
-"""Where the bundled models lie. Knows nothing of how they are loaded or what they are for."""
+"""The folders of the bundled models. Knows nothing of how they are loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def pocket_lm() -> Path:
 
 
 def pocket_lm_landmark() -> Path:
-    """The folder of the pocket language model that was trained on, to be read with landmarks."""
+    """The folder of the pocket language model fine-tuned for landmark attention."""
     return Path(__file__).parent / "pocket_lm_landmark"
 
 

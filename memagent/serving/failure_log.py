@@ -1,4 +1,4 @@
-"""What a vLLM server said last and why it ended, from its log. Knows how vLLM words failures."""
+"""Reading the log of a vLLM server: its last line, and the reason why it ended."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["last_line", "last_words"]
+__all__ = ["failure_reason", "last_line"]
 
-# The process, then the level, time and place of a line.
+# The process, then the level, time and location of a log line.
 _PREFIX = re.compile(r"^(?:\(\w+ pid=\d+\) ?)?(?:[A-Z]+ \d\d-\d\d [\d:]+ \[[^]]*\] ?)?")
 _ERROR = re.compile(r"^(?:[\w.]*?(\w*(?:Error|Exception): .+)|Value error, (.+)|\S+: error: (.+))")
-# These only say that another line, of another process, says why.
+# These lines only refer to another line that gives the reason.
 _HEARSAY = re.compile(r"for root cause|root cause above|validation errors? for")
 _DETAILS = re.compile(r" \[type=\w+, input_value=.*")
 _TAIL_BYTES = 1_000_000
@@ -19,12 +19,12 @@ _LONGEST = 300
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log, without what stands before its words; "" for an empty one."""
+    """The message of the last line of a log; "" if it is empty."""
     return next(reversed(_lines(log, 4096)), "")
 
 
-def last_words(log: Path) -> str:
-    """One line on why the server ended, with the place of the log."""
+def failure_reason(log: Path) -> str:
+    """The reason why the server ended, in one line with the path of the log."""
     lines = _lines(log, _TAIL_BYTES)
     errors = (found for line in reversed(lines) if (found := _ERROR.match(line)))
     reasons = (next(filter(None, found.groups())) for found in errors)
@@ -35,7 +35,7 @@ def last_words(log: Path) -> str:
 
 
 def _lines(log: Path, most: int) -> list[str]:
-    """The lines with words in the last `most` bytes."""
+    """The non-blank lines in the last `most` bytes, without their prefixes."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - most))

@@ -1,4 +1,4 @@
-"""One GET without a client library, for looking whether something answers. Knows no protocol."""
+"""A GET request without a client library, to check whether a server answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["get"]
 
 
 def get(url: str, path: str, *, timeout: float, api_key: str | None = None) -> bytes | None:
-    """The body at `path` of the server at `url`; None for any other answer than 200, or none.
+    """The body at `path` of the server at `url`; None unless it answers with status 200.
 
     `url` is with or without a trailing /v1; `timeout` in seconds, for each step. No proxy is used.
     """

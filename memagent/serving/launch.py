@@ -1,6 +1,6 @@
-"""vLLM as a process: started, waited for until it answers, attended, stopped with its workers.
+"""Running vLLM as a process: start it, wait until it answers, watch it, stop it with its workers.
 
-Knows processes and signals; knows nothing of engines and of what a server is asked.
+Knows processes and signals; knows nothing of engines and requests.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from pathlib import Path
 from types import FrameType
 
 from memagent.errors import EngineError, MemagentError, NotFoundError
-from memagent.serving.failure_log import last_line, last_words
+from memagent.serving.failure_log import failure_reason, last_line
 from memagent.serving.http import get
 from memagent.serving.record import Record, began, check_vacant, forget, write
-from memagent.serving.server_spec import Wish
+from memagent.serving.server_spec import ServerSpec
 
 __all__ = ["attend", "started", "stop", "stoppable", "wait"]
 
 _POLL_SECONDS = 0.25
-# What vLLM may take to end its workers by itself; on a CPU it takes two seconds.
+# Time for vLLM to stop its workers; on a CPU it takes two seconds.
 _PATIENCE_SECONDS = 30.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def started(wish: Wish, state_dir: Path) -> Iterator[tuple[Record, subprocess.Popen[bytes]]]:
+def started(spec: ServerSpec, state_dir: Path) -> Iterator[tuple[Record, subprocess.Popen[bytes]]]:
     """A block around a server that was started and recorded, but may not answer yet.
 
-    The server outlives the block, unless that ends with an exception: then no process and no
-    record stay. Raises MemagentError when a recorded server still runs, the port is taken or
-    vLLM is not installed.
+    The server keeps running after the block, unless the block raises: then the process and the
+    record are removed. Raises MemagentError if a recorded server is still running, the port is
+    taken or vLLM is not installed.
     """
     check_vacant(state_dir)
-    port = _port(wish)
-    _check_python(wish.python)
+    port = _port(spec)
+    _check_python(spec.python)
     log = state_dir / "server.log"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(wish.host, wish.host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(spec.host, spec.host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    with _undisturbed() as signals:
-        process = _spawn(wish, port, log)
-        record = Record(url, wish.served_name, process.pid, began(process.pid), str(log))
+    with _signals_deferred() as signals:
+        process = _spawn(spec, port, log)
+        record = Record(url, spec.served_name, process.pid, began(process.pid), str(log))
     try:
         if signals:
             raise KeyboardInterrupt
@@ -57,9 +57,9 @@ def started(wish: Wish, state_dir: Path) -> Iterator[tuple[Record, subprocess.Po
 
 
 def wait(record: Record, process: subprocess.Popen[bytes], show: Callable[[str], None]) -> None:
-    """Return when the server answers; `show` gets the last line of its log, again and again.
+    """Return when the server answers; meanwhile `show` gets the last line of its log repeatedly.
 
-    Raises EngineError when it ends.
+    Raises EngineError if the server ends.
     """
     log = Path(record.log or "")
     while get(record.url, "/health", timeout=5.0) is None:
@@ -81,15 +81,15 @@ def attend(record: Record, process: subprocess.Popen[bytes], state_dir: Path) ->
 
 
 def stop(record: Record, state_dir: Path) -> None:
-    """End a recorded server and its worker processes, and forget it; an attached one runs on.
+    """Stop a recorded server and its workers, and remove the record; an attached one keeps running.
 
-    The server is asked first; what is left of its process group after that, or after half a
-    minute, is killed. Signals to this process do not end that.
+    Sends SIGTERM; what is left of the process group once the server has ended, or after 30 seconds,
+    is killed. Signals to this process do not interrupt this.
     """
     if record.pid is None or not record.lives():
         forget(state_dir, record)
         return
-    with _undisturbed():
+    with _signals_deferred():
         with suppress(ProcessLookupError):
             os.kill(record.pid, signal.SIGTERM)
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -103,7 +103,7 @@ def stop(record: Record, state_dir: Path) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """A block in which SIGTERM and a closed terminal interrupt as Ctrl-C does."""
+    """A block in which SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -113,8 +113,8 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[list[int]]:
-    """A block that signals do not break off; those that came are in the list."""
+def _signals_deferred() -> Iterator[list[int]]:
+    """A block that signals do not interrupt; the list collects those that arrived."""
     came: list[int] = []
     with _handled(lambda number, frame: came.append(number)):
         yield came
@@ -125,7 +125,7 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     before = [(number, signal.getsignal(number)) for number in _SIGNALS]
     try:
         for number, former in before:
-            # What is started with nohup is meant to outlive its terminal.
+            # A program started with nohup should outlive its terminal.
             if former != signal.SIG_IGN:
                 signal.signal(number, handler)
         yield
@@ -135,7 +135,7 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 def _end(record: Record, process: subprocess.Popen[bytes], state_dir: Path) -> None:
-    """Stop the server, or only what it left behind when it has ended by itself."""
+    """Stop the server, or the processes it left if it has already ended."""
     stop(record, state_dir)
     process.wait()
     _kill_group(process.pid)
@@ -144,7 +144,7 @@ def _end(record: Record, process: subprocess.Popen[bytes], state_dir: Path) -> N
 def _why(code: int, log: Path) -> str:
     if code == -signal.SIGKILL:
         return f"it was killed, perhaps for want of memory (log: {log})"
-    return last_words(log)
+    return failure_reason(log)
 
 
 def _kill_group(leader: int) -> None:
@@ -165,27 +165,27 @@ def _check_python(python: Path) -> None:
         )
 
 
-def _port(wish: Wish) -> int:
+def _port(spec: ServerSpec) -> int:
     """The port to serve on, free at this moment."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            wish.host, wish.port, type=socket.SOCK_STREAM
+            spec.host, spec.port, type=socket.SOCK_STREAM
         )[0]
         with socket.socket(family, kind, protocol) as listener:
-            # Connections that ended a moment ago do not hold a port.
+            # Recently closed connections must not block the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             return int(listener.getsockname()[1])
     except OSError as error:
         raise MemagentError(
-            f"{wish.host} port {wish.port} cannot be served on ({error.strerror}): "
+            f"{spec.host} port {spec.port} cannot be served on ({error.strerror}): "
             "choose another with --port, 0 for any that is free"
         ) from error
 
 
-def _spawn(wish: Wish, port: int, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(spec: ServerSpec, port: int, log: Path) -> subprocess.Popen[bytes]:
     """The server in a process group of its own, which the terminal's Ctrl-C does not reach."""
-    command = wish.command(port)
+    command = spec.command(port)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
@@ -194,7 +194,7 @@ def _spawn(wish: Wish, port: int, log: Path) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=wish.environment(),
+                env=spec.environment(),
                 start_new_session=True,
             )
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Which server was started or attached: `server.json` in the state folder, and whether it lives.
+"""The record of the started or attached server: `server.json` in the state folder.
 
-Knows files and processes; knows nothing of vLLM and of what a server says.
+Knows files and processes; knows nothing of vLLM.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ _FILE = "server.json"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A server. `pid` is its own process, which leads its group; None: it was only attached."""
+    """A server. `pid` is its process, the leader of its group; None if it was only attached."""
 
     url: str
     model: str = ""
     pid: int | None = None
     began: str | None = None
-    """When the process began: another process may have its number by now."""
+    """When the process started, since its number may be reused by another process."""
     log: str | None = None
 
     def lives(self) -> bool:
-        """Whether the process still runs; an attached server is taken at its word."""
+        """Whether the process is still running; an attached server is assumed to be."""
         return self.pid is None or (self.began is not None and began(self.pid) == self.began)
 
 
 def read(state_dir: Path) -> Record | None:
-    """The record, None where there is none or it is damaged."""
+    """The record; None if there is none or it is damaged."""
     try:
         values = json.loads((state_dir / _FILE).read_text(encoding="utf-8"))
         record = Record(**values)
     except (OSError, ValueError, TypeError):
         return None
     texts = (record.url, record.model, record.began or "", record.log or "")
-    # 1 and below name no server: the first process, and groups of processes.
+    # 1 is the init process, and lower numbers stand for groups of processes.
     sound = record.pid is None or (type(record.pid) is int and record.pid > 1)
     return record if sound and all(isinstance(text, str) for text in texts) else None
 
 
 def write(state_dir: Path, record: Record) -> None:
-    """Keep the record in place of any other. MemagentError when the folder cannot be written."""
+    """Store the record, replacing any other. MemagentError if the folder cannot be written."""
     new = state_dir / f"{_FILE}.new"
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def check_vacant(state_dir: Path) -> None:
 
 
 def began(pid: int) -> str | None:
-    """When a running process began, in the words of this system; None when there is none."""
+    """The start time of a running process, in a system-dependent form; None if there is none."""
     try:
         # The name, in brackets, may hold anything.
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""What to serve and how, as vLLM's command line and environment. Knows its flags; runs nothing."""
+"""Which model to serve and how, as vLLM's command line and environment; runs nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from memagent.errors import NotFoundError, UsageError
 from memagent.models.bundled import pocket_lm
 
-__all__ = ["POCKET", "Wish"]
+__all__ = ["POCKET", "ServerSpec"]
 
 POCKET = "pocket"
 _ENTRY = Path(__file__).with_name("entry.py")
@@ -20,11 +20,11 @@ _POSITIONS = "max_position_embeddings"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A model and how it is to be served; None leaves it to vLLM, `extra` goes there as it is.
+class ServerSpec:
+    """A model and how to serve it; None leaves an option to vLLM, `extra` is passed on unchanged.
 
     model: a folder, a name on the hub, or `pocket`. port: 0 for a free one. context: in tokens.
-    gpu_memory: the share of a GPU's memory that may be used, above 0 and up to 1.
+    gpu_memory: the share of GPU memory to use, above 0 and at most 1.
     """
 
     model: str
@@ -69,7 +69,7 @@ class Wish:
 
     @property
     def folder(self) -> Path | None:
-        """Where the model lies on this machine; None for a name on the hub."""
+        """The folder of the model on this machine; None for a name on the hub."""
         if self.is_pocket():
             return pocket_lm()
         path = Path(self.model).expanduser()
@@ -77,20 +77,20 @@ class Wish:
 
     @property
     def served_name(self) -> str:
-        """The name under which the model is asked for."""
+        """The name that clients request the model by."""
         if self.name is not None:
             return self.name
         here = self.folder is not None and not self.is_pocket()
         return Path(self.model).expanduser().resolve().name if here else self.model
 
     def own_context(self) -> int | None:
-        """The tokens that the model was made for; None where its files do not say it."""
+        """The context length of the model in tokens; None if its config does not state it."""
         config = self._config()
         positions = config.get(_POSITIONS, config.get("text_config", {}).get(_POSITIONS))
         return positions if isinstance(positions, int) else None
 
     def is_stretched(self) -> bool:
-        """Whether more context is asked for than the model was made for."""
+        """Whether the requested context is longer than the model's own."""
         return self.context is not None and self.context > (self.own_context() or self.context)
 
     def command(self, port: int) -> list[str]:
@@ -113,16 +113,16 @@ class Wish:
         return [str(self.python), str(_ENTRY), *given, *self.extra]
 
     def environment(self) -> dict[str, str]:
-        """The server's environment: it reports nothing, and fetches nothing for a local model."""
+        """The server's environment: no usage statistics, and no downloads for a local model."""
         added = {"VLLM_NO_USAGE_STATS": "1"}
-        # The modules of the folder it is started in must not hide those that vLLM imports.
+        # Modules in the current folder must not shadow those that vLLM imports.
         added["PYTHONSAFEPATH"] = "1"
         if self.folder is not None:
             added["HF_HUB_OFFLINE"] = "1"
         return {**os.environ, **added}
 
     def _config(self) -> dict[str, Any]:
-        """The model's config.json; {} where it cannot be had, which vLLM will explain better."""
+        """The model's config.json; {} if it cannot be read, which vLLM will report."""
         if self.context is None:
             return {}
         try:

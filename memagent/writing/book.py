@@ -1,7 +1,7 @@
-"""A long text in a session of the store: outline, steps, what was taken back or edited.
+"""A long text in a session of the store: its outline and steps, which can be undone and edited.
 
 The outline is the session's first turn. A step is one transaction: the chosen plan as a turn that
-is never recalled, the paragraph, the new versions of memory and plans. All state is in the store.
+is never recalled, the paragraph, and new versions of memory and plans. All state is in the store.
 Knows nothing of models and prompts.
 """
 
@@ -21,7 +21,7 @@ from memagent.writing.step import Scene, Written
 __all__ = ["Book", "newest_book"]
 
 _OUTLINE = "outline"
-# How many stored paragraphs are looked up for a plan.
+# Number of stored paragraphs looked up for a plan.
 _NEAR = 2
 
 Kind = Literal["paragraph", "plan"]
@@ -29,7 +29,7 @@ Kind = Literal["paragraph", "plan"]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a turn is of the text: of which number, the how manieth try, how often edited."""
+    """The role of a turn in the text: its kind, paragraph number, attempt and edit count."""
 
     kind: str
     number: int
@@ -51,7 +51,7 @@ def _place(key: str) -> _Place | None:
 
 
 def newest_book(memory: Namespace) -> str:
-    """The name of the session whose text was written last; NotFoundError where there is none."""
+    """The session whose text was written last. Raises NotFoundError if there is none."""
     for source in sorted(memory.sources.all("session"), key=lambda s: s.updated, reverse=True):
         if _OUTLINE in memory.spans.keys(source.id).values():
             return source.name
@@ -62,22 +62,22 @@ def newest_book(memory: Namespace) -> str:
 
 
 class Book:
-    """The text of one session. NotFoundError where the session has none and no `outline` is given,
-    UsageError where it has another."""
+    """The text of one session. Raises NotFoundError if it has none and no `outline` is given, and
+    UsageError if it has a different outline."""
 
     def __init__(self, memory: Namespace, name: str, outline: str | None = None) -> None:
         self.memory = memory
         known = memory.sources.find(name, "session")
         if known is None and outline is None:
             raise NotFoundError(f"no text {name!r} to go on with: begin it with its outline")
-        # The session itself is only made once everything is known to be well.
+        # The session is created only here, after the checks.
         self.source: Source = known or memory.sources.session(name)
         self.working = Working(memory.store, self.source.id)
         self.plans = Working(memory.store, self.source.id, "plan")
         self.outline = self._outline(outline)
 
     def paragraphs(self) -> list[Span]:
-        """The paragraphs as they stand, in order."""
+        """The current paragraphs, in order."""
         return [span for span, place in self._standing() if place.kind == "paragraph"]
 
     def text(self) -> str:
@@ -85,7 +85,7 @@ class Book:
         return "".join(span.text + "\n\n" for span in self.paragraphs()).rstrip("\n") + "\n"
 
     def scene(self, plan: str | None, budget: int) -> Scene:
-        """What the next step goes by. Stored paragraphs may take `budget` tokens."""
+        """The input of the next step. Recalled paragraphs may take `budget` tokens."""
         paragraphs = self.paragraphs()
         memory = numbered(self.working.sourced())
         return Scene(
@@ -98,7 +98,7 @@ class Book:
         )
 
     def attempt(self, number: int) -> int:
-        """The how manieth try the next paragraph of this number is."""
+        """The number of the next attempt at this paragraph, from 1."""
         places = map(_place, self.memory.spans.keys(self.source.id).values())
         return 1 + max(
             (p.attempt for p in places if p and (p.kind, p.number) == ("paragraph", number)),
@@ -106,9 +106,9 @@ class Book:
         )
 
     def add(self, scene: Scene, seen: tuple[Line, ...], written: Written) -> Span:
-        """Store a step; `seen` are the lines of memory that its `scene` was made of.
+        """Store a step; `seen` are the lines of memory that its `scene` was made from.
 
-        UsageError where another process has written the paragraph meanwhile.
+        Raises UsageError if another process has written the paragraph meanwhile.
         """
         number = scene.number
         place = _Place("paragraph", number, self.attempt(number))
@@ -133,7 +133,7 @@ class Book:
         return span
 
     def edit(self, text: str) -> Span:
-        """Put `text` in the place of the newest paragraph."""
+        """Replace the newest paragraph with `text`."""
         span, place = self._newest()
         edited = _Place("paragraph", place.number, place.attempt, place.edit + 1)
         with self.memory.store.write():
@@ -141,7 +141,7 @@ class Book:
             return self.memory.spans.append_turn(self.source.id, "assistant", text, key=edited.key)
 
     def undo(self) -> int:
-        """Take the newest step back, with what it made of memory and plans; returns its number."""
+        """Undo the newest step with its changes to memory and plans; returns its number."""
         _, newest = self._newest()
         step = (newest.number, newest.attempt)
         with self.memory.store.write():
@@ -196,8 +196,8 @@ class Book:
     def _near(self, plan: str, paragraphs: list[Span], budget: int) -> tuple[str, ...]:
         """Stored paragraphs nearest to the plan, the nearest first; the outline counts as one.
 
-        By their vectors alone: how rare a word is in the whole store would make the same text go
-        on in another way beside other texts.
+        Ranked by vectors only: lexical scores depend on the whole store, so other texts in it
+        would change how this one continues.
         """
         import numpy as np
 
@@ -215,7 +215,7 @@ class Book:
         near: dict[int, str] = {}
         for place in np.argsort(-nearness, kind="stable"):
             event, span = events[place]
-            # An outline may be long: what is near of it is enough.
+            # An outline may be long, so only its matching event is used.
             text = event.text if span is self.outline else span.text
             if span.id not in near and (tokens := estimate_tokens(text)) <= budget:
                 near[span.id] = text

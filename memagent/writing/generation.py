@@ -1,4 +1,4 @@
-"""How a model is called for a piece of writing, so that the same seed gives the same again."""
+"""Calling a model for a piece of writing, reproducibly for a given seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Call", "check_writes", "seed_of"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """How an engine is called: `seed` makes every call the same again."""
+    """The engine and parameters of a call; with the same `seed`, every call is reproducible."""
 
     engine: Engine
     max_tokens: int
@@ -27,7 +27,7 @@ class Call:
     def say(
         self, messages: tuple[Message, ...], schema: dict[str, Any], attempt: int, hotter: float = 0
     ) -> str:
-        """The whole answer of one call. EngineError as the engine raises it."""
+        """The complete answer; `hotter` is a minimum temperature. Raises EngineError."""
         request = Request(
             messages=messages,
             question=messages[-1].content,
@@ -40,13 +40,13 @@ class Call:
 
 
 def seed_of(*parts: int) -> int:
-    """A seed made of numbers: the same for the same ones, 31 bits."""
+    """A 31-bit seed derived from numbers."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4]) >> 1
 
 
 def check_writes(engine: Engine, what: str) -> None:
-    """Raise UsageError unless the engine writes."""
+    """Raise UsageError if the engine only quotes; `what` names the task in the message."""
     if not engine.capabilities.generates:
         raise UsageError(
             f"{what} needs a model that writes, and {engine.name} only quotes: run one and name it "

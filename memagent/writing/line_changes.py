@@ -1,4 +1,4 @@
-"""Working memory as a model sees it and changes it: numbered, bounded, with sources.
+"""Numbering working memory for a prompt, and applying a model's changes to it.
 
 Knows nothing of engines, prompts and paragraphs.
 """
@@ -17,8 +17,8 @@ __all__ = ["changed", "numbered"]
 
 
 def numbered(lines: Sequence[Line]) -> tuple[tuple[int, str], ...]:
-    """The lines that a prompt may hold, with their numbers; of too many, the oldest are left
-    out."""
+    """The lines that a prompt may contain, with their numbers; if there are too many, the oldest
+    are left out."""
     every = list(enumerate((line.text for line in lines), start=1))
     return tuple(every[len(every) - within(lines) :])
 
@@ -26,11 +26,11 @@ def numbered(lines: Sequence[Line]) -> tuple[tuple[int, str], ...]:
 def changed(
     lines: Sequence[Line], seen: Sequence[Line], changes: Changes, sources: tuple[int, ...]
 ) -> tuple[list[Line], list[str]]:
-    """The `lines` as `changes` leave them, and a reason for each change.
+    """Apply `changes` to `lines`; returns the new lines and a reason for each change.
 
-    `seen` are the lines that the model saw: a person may have edited them since, and what they
-    wrote stays. Added lines get `sources`. What is there already is not added, and what would be
-    more than a model may write is not either: a reason says so.
+    `seen` are the lines that the model saw; lines that a person has edited since are kept. Added
+    lines get `sources`. A line that exists already is not added, nor is one beyond the limit on
+    lines and words, which the reasons then state.
     """
     gone = {seen[drop.line - 1].text for drop in changes.drop}
     reasons = [f"dropped {drop.line}: {drop.reason}".rstrip(": ") for drop in changes.drop]

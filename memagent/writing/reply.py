@@ -1,6 +1,6 @@
-"""What a model answered, as data: parsed, checked, and where it is broken what is left of it.
+"""Parsing and checking a model's answer, and saving the paragraph from a broken one.
 
-Imports pydantic, so it is imported where a model is asked only. Knows nothing of engines.
+Imports pydantic, so it is imported only where a model is called. Knows nothing of engines.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pydantic_core import from_json
 
 from memagent.engines.structured_retry import Unusable
 from memagent.memory.segmentation.sentences import sentences
-from memagent.writing.shape import PLANS
+from memagent.writing.step_schema import PLANS
 
 __all__ = ["Add", "Changes", "Drop", "StepReply", "parse_changes", "parse_step", "rest"]
 
-# Far above what is asked for: an engine that no schema binds may say more, within reason.
+# Far above the schema's limit: an engine that does not enforce it may write a little more.
 _LONGEST = 600
 
-# What weak models put into bound strings, and SQLite's text functions stop at.
+# Weak models write these into strings, and SQLite's text functions stop at them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -62,14 +62,14 @@ class Add(_Model):
 
 
 class Changes(_Model):
-    """What is to become of working memory."""
+    """Changes to working memory."""
 
     drop: tuple[Drop, ...] = ()
     add: tuple[Add, ...] = ()
 
 
 class StepReply(Changes):
-    """A paragraph, the changes of working memory, and plans for what comes next."""
+    """A paragraph, changes to working memory, and plans for the next paragraph."""
 
     paragraph: _Paragraph
     plans: Annotated[tuple[_Line, ...], Field(min_length=1)]
@@ -79,7 +79,7 @@ _Reply = TypeVar("_Reply", bound=Changes)
 
 
 def parse_step(text: str, numbers: Sequence[int]) -> StepReply:
-    """The answer of a step; Unusable where it is none. `numbers` are the lines it may drop."""
+    """The parsed answer of a step; `numbers` are the lines it may drop. Raises Unusable."""
     reply = _parse(StepReply, text, numbers)
     return reply.model_copy(
         update={"paragraph": reply.paragraph.strip(), "plans": reply.plans[:PLANS]}
@@ -87,14 +87,14 @@ def parse_step(text: str, numbers: Sequence[int]) -> StepReply:
 
 
 def parse_changes(text: str, numbers: Sequence[int]) -> Changes:
-    """The answer to a question for changes alone; Unusable where it is none."""
+    """The parsed answer to a request for changes only. Raises Unusable."""
     return _parse(Changes, text, numbers)
 
 
 def rest(text: str) -> str | None:
-    """The paragraph of a broken answer: of JSON that was cut off, or of a model that writes none.
+    """The paragraph of an unusable answer, such as truncated JSON or plain text; None without one.
 
-    A paragraph that was cut off itself ends with its last whole sentence. None where there is none.
+    A paragraph that is itself truncated ends with its last complete sentence.
     """
     begin = text.find("{")
     if begin < 0:
@@ -117,7 +117,7 @@ def _parse(kind: type[_Reply], text: str, numbers: Sequence[int]) -> _Reply:
     if begin < 0:
         raise Unusable("it holds no JSON object")
     try:
-        # What stands around the object, such as a fence of Markdown, does no harm.
+        # Text around the object, such as a Markdown fence, is ignored.
         value, _ = json.JSONDecoder().raw_decode(text[begin:])
         reply = kind.model_validate(value)
     except ValidationError as error:
@@ -140,7 +140,7 @@ def _first(text: str) -> Any:
 
 
 def _whole(text: str) -> str:
-    """Without the last sentence where it has no end, as long as another is left."""
+    """The text without an incomplete last sentence, unless it is the only one."""
     places = list(sentences(text))
     if len(places) < 2 or re.search(r"[.!?…。！？]\W*$", text):
         return text

@@ -1,4 +1,4 @@
-"""One step of the recurrence: from memory, plan and previous paragraph to the next of each.
+"""One step of recurrent writing: memory, plan and previous paragraph give the next of each.
 
 "RecurrentGPT: Interactive Generation of (Arbitrarily) Long Text",
 https://arxiv.org/abs/2305.13304: an LSTM in words. Stores nothing, and knows nothing of commands.
@@ -19,14 +19,14 @@ from memagent.prompts.load import render
 from memagent.types import Message
 from memagent.writing.generation import Call
 from memagent.writing.reply import StepReply, parse_step, rest
-from memagent.writing.shape import PLANS, Shape, measured, step_schema
+from memagent.writing.step_schema import PLANS, Shape, measured, step_schema
 
 __all__ = ["Scene", "Written", "answer_tokens", "write_step"]
 
-# Of the engine's window, the most that an answer may take.
+# Largest share of the engine's context window for an answer.
 _ANSWER = 0.4
 
-# A paragraph that repeats is written again at least this hot.
+# Minimum temperature for rewriting a repetitive paragraph.
 _HOT = 0.7
 
 _LETTERS_A_WORD = 6
@@ -35,11 +35,10 @@ _LONGEST_WORD = 40
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a step goes by: the number of its paragraph, the outline, the numbered lines of working
-    memory, stored paragraphs that are near to the plan (the nearest first), the previous paragraph,
-    the plan.
+    """The input of a step: the number of its paragraph, the outline, the numbered lines of working
+    memory, stored paragraphs near the plan (nearest first), the previous paragraph, and the plan.
 
-    The first step has no plan; behind it the outline is given only where there is no memory.
+    The first step has no plan; later steps get the outline only if there is no memory.
     """
 
     number: int
@@ -52,10 +51,10 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A paragraph, and what the model makes of memory and plans: None where these stay as they
-    were, because its answer was broken.
+    """A paragraph and the model's reply with changes to memory and plans; `reply` is None if the
+    answer was broken, and memory and plans stay unchanged.
 
-    `repeated` is the share of the paragraph that was said before; `notes` tells what went wrong.
+    `repeated` is the share of the paragraph that repeats earlier text; `notes` lists problems.
     """
 
     paragraph: str
@@ -65,16 +64,16 @@ class Written:
 
 
 def answer_tokens(engine: Engine, max_tokens: int) -> int:
-    """The longest answer of a step: `max_tokens`, as far as the engine's window allows."""
+    """The token limit of an answer: `max_tokens`, or less if the engine's window is small."""
     return min(max_tokens, int(engine.context * _ANSWER))
 
 
 def write_step(call: Call, scene: Scene, written: Sequence[str]) -> Written:
-    """Write the next paragraph. `written` are those before it, for the guard against repetition.
+    """Write the next paragraph; `written` are the earlier ones, to detect repetition.
 
-    Broken answers are asked for again twice, then the paragraph is saved from them where there is
-    one, and memory and plans stay as they were; else InputError. A paragraph that repeats more than
-    a small share is written once again. EngineError where the bare step does not fit the window.
+    After three broken answers the paragraph is saved from one of them, if possible, and memory and
+    plans stay unchanged; otherwise raises InputError. A paragraph that repeats more than a small
+    share is rewritten once. Raises EngineError if even the shortest prompt does not fit the window.
     """
     shape = measured(call.engine, call.max_tokens, scene.previous or scene.outline)
     numbers = [number for number, _ in _fitted(call, scene, shape).memory]
@@ -84,7 +83,7 @@ def write_step(call: Call, scene: Scene, written: Sequence[str]) -> Written:
         try:
             return _messages(call.engine, _fitted(call, scene, shape, wrong), shape, wrong)
         except EngineError:
-            # What was wrong with the last answer does not fit beside the bare step.
+            # The error in the last answer does not fit into the prompt.
             return _messages(call.engine, _fitted(call, scene, shape), shape)
 
     def parse(text: str) -> StepReply:
@@ -133,7 +132,7 @@ def _taken(reply: StepReply | None, said: Sequence[str], written: Sequence[str])
 
 
 def _better(scene: Scene, first: Written, second: Written | None) -> Written:
-    """The one with memory and plans, then the one that repeats less."""
+    """Prefers the one with memory and plans, then the one that repeats less."""
     share = f"paragraph {scene.number}: {first.repeated:.0%} of it had been said before; "
     if second is None or (second.reply is None, second.repeated) >= (
         first.reply is None,
@@ -167,8 +166,8 @@ def _messages(engine: Engine, scene: Scene, shape: Shape, wrong: str = "") -> tu
 
 
 def _fitted(call: Call, scene: Scene, shape: Shape, wrong: str = "") -> Scene:
-    """The scene without what does not fit: stored paragraphs, the least near first; the outline
-    once there is a plan; the oldest lines of memory; the head of the previous paragraph."""
+    """The scene reduced until it fits. Drops the stored paragraphs (farthest first), the outline if
+    there is a plan, the oldest lines of memory, then the start of the previous paragraph."""
     engine, room = call.engine, call.engine.context - call.max_tokens
     while (over := engine.count_prompt(_messages(engine, scene, shape, wrong)) - room) > 0:
         if scene.earlier:
@@ -189,7 +188,7 @@ def _fitted(call: Call, scene: Scene, shape: Shape, wrong: str = "") -> Scene:
 
 
 def _tail(engine: Engine, text: str, over: int) -> str:
-    """The text without `over` tokens of its head, from the beginning of a word on."""
+    """The text without its first `over` tokens, starting at a word."""
     tokens = max(engine.count(text), 1)
     kept = text[max(len(text) * over // tokens, 1) :]
     word = re.search(r"\s+", kept[:_LONGEST_WORD])

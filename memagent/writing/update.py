@@ -1,14 +1,14 @@
 """The running memory of a conversation: the model rewrites lines after reading the newest turns.
 
 Only the session's own turns are read, and of the answers only those that cite nothing: recalled
-text, which may be anybody's, cannot write working memory. Knows nothing of chats on a screen.
+text, whoever wrote it, cannot change working memory. Knows nothing of the terminal.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
-from memagent.cli.render.output import say
 from memagent.engines.base import Engine
 from memagent.engines.structured_retry import ask
 from memagent.errors import EngineError, InputError, MemagentError, NotFoundError
@@ -20,12 +20,14 @@ from memagent.types import Message, Span
 from memagent.writing.generation import Call, check_writes
 from memagent.writing.line_changes import changed, numbered
 from memagent.writing.reply import Changes, parse_changes
-from memagent.writing.shape import changes_schema, measured
 from memagent.writing.step import answer_tokens
+from memagent.writing.step_schema import changes_schema, measured
 
 __all__ = ["keep_up", "update"]
 
-# The newest turns that are read, and the share of the window that one of them may take.
+logger = logging.getLogger(__name__)
+
+# At most this many of the newest turns are read; each may fill one _SHARE-th of the window.
 _TURNS = 64
 _SHARE = 4
 
@@ -41,10 +43,10 @@ def update(
     time: str | None = None,
     on_text: Callable[[str], None] = lambda text: None,
 ) -> list[str]:
-    """Let the model rewrite `working` from the newest turns that fit; returns what it changed.
+    """Let the model rewrite `working` from the newest turns that fit; returns its changes.
 
-    The new lines come from the turns that were read. InputError where three answers were unusable;
-    the lines are then as they were.
+    New lines get the turns that were read as their sources. Raises InputError after three unusable
+    answers; the lines are then unchanged.
     """
     check_writes(engine, "updating the memory of a session")
     turns = _own_turns(memory, working.session_id)
@@ -95,8 +97,10 @@ def keep_up(
     time: str | None = None,
     on_text: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Update the working memory if `working_every` exchanges have ended since; what fails is said
-    on stderr, and no turn is lost by it."""
+    """Update the working memory if `working_every` exchanges have ended since the last update.
+
+    A failure is logged as a warning; the turns are kept.
+    """
     every = settings.working_every
     if not every or not engine.capabilities.generates:
         return
@@ -109,7 +113,7 @@ def keep_up(
             return
         update(memory, engine, settings, working, time=time, on_text=on_text)
     except MemagentError as error:
-        say(f"the working memory was not updated: {' '.join(str(error).split())}")
+        logger.warning("the working memory was not updated: %s", " ".join(str(error).split()))
 
 
 def _has_read(working: Working, turn: Span) -> bool:
@@ -117,7 +121,7 @@ def _has_read(working: Working, turn: Span) -> bool:
 
 
 def _own_turns(memory: Namespace, session_id: int) -> list[Span]:
-    """The newest turns that hold no recalled text."""
+    """The newest turns that contain no recalled text."""
     turns = memory.spans.of(session_id, last=_TURNS, withdrawn=False)
     citing = set()
     for turn in turns:
@@ -128,14 +132,14 @@ def _own_turns(memory: Namespace, session_id: int) -> list[Span]:
 
 
 class _Prompt:
-    """The prompt of an update of one kind of lines."""
+    """The prompt that asks for an update of one kind of lines."""
 
     def __init__(self, call: Call, kind: str) -> None:
         self.call = call
         self.kind = kind
 
     def messages(self, lines: Lines, turns: Sequence[Span], wrong: str) -> tuple[Message, ...]:
-        """The whole of it."""
+        """The messages; `wrong` is the error in the previous answer, if any."""
         system = render(
             "working_system.md.j2",
             kind=self.kind,
@@ -148,10 +152,10 @@ class _Prompt:
         return Message("system", system), Message("user", turn)
 
     def fitted(self, lines: Lines, turns: list[Span]) -> tuple[Lines, list[Span]]:
-        """Lines and turns that fit: the oldest turns are left out, then the oldest lines."""
+        """The lines and turns that fit: drops the oldest turns, then the oldest lines."""
         engine = self.call.engine
         room = engine.context - self.call.max_tokens
-        # Room for what was wrong with an answer.
+        # Leaves room for the error in a previous answer.
         wrong = "it is no whole JSON: " * 4
         while engine.count_prompt(self.messages(lines, turns, wrong)) > room:
             if len(turns) > 1:
@@ -166,7 +170,7 @@ class _Prompt:
         return lines, turns
 
     def _clipped(self, text: str) -> str:
-        """The head of a turn that is too long to be read whole."""
+        """A turn, cut off if it is too long to be read whole."""
         most = self.call.engine.context // _SHARE
         tokens = self.call.engine.count(text)
         return text if tokens <= most else text[: len(text) * most // tokens] + "…"

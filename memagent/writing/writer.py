@@ -1,6 +1,6 @@
-"""Writing a book on: the next plan, the next step, and what a step is told as.
+"""Continuing a long text: choose the next plan, write the next step, report it.
 
-No state is kept here: everything that a step goes by is in the store, the seed and the settings.
+Keeps no state: a step depends only on the store, the seed and the settings.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from memagent.writing.step import Written, answer_tokens, write_step
 
 __all__ = ["GO_ON", "STEPS", "Step", "Writer"]
 
-# Paragraphs at a time where nobody says how many.
+# Default number of paragraphs to write.
 STEPS = 10
 
-# The plan where a model has made none.
+# The plan used if the model made none.
 GO_ON = "Go on from the previous paragraph."
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A paragraph that is stored, and how it came about."""
+    """A stored paragraph with its plan and the state of memory and plans after it."""
 
     number: int
     plan: str | None
@@ -55,7 +55,7 @@ class Step:
 
 
 class Writer:
-    """Writes `book` on with one engine. UsageError for an engine that only quotes."""
+    """Continues `book` with one engine. Raises UsageError for an engine that only quotes."""
 
     def __init__(self, book: Book, engine: Engine, settings: Settings, seed: int) -> None:
         check_writes(engine, "writing")
@@ -65,7 +65,7 @@ class Writer:
         self.seed = seed
 
     def choose(self) -> str | None:
-        """A plan for the next step, by the seed; None for the first, which opens the text."""
+        """The plan for the next step, chosen by the seed; None for the first step."""
         number = len(self.book.paragraphs()) + 1
         if number == 1:
             return None
@@ -75,9 +75,9 @@ class Writer:
         return plans[seed_of(self.seed, number, self.book.attempt(number), 0) % len(plans)]
 
     def step(self, plan: str | None, on_text: Callable[[str], None] = lambda text: None) -> Step:
-        """Write the next paragraph by `plan` and store it with what it makes of memory and plans.
+        """Write the next paragraph from `plan`; store it with its changes to memory and plans.
 
-        EngineError and InputError leave the store as it was, and so does KeyboardInterrupt.
+        EngineError, InputError and KeyboardInterrupt leave the store unchanged.
         """
         book = self.book
         seen = book.working.sourced()

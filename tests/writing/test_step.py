@@ -19,8 +19,8 @@ from memagent.writing.book import Book
 from memagent.writing.generation import Call
 from memagent.writing.line_changes import changed, numbered
 from memagent.writing.reply import Changes, parse_step, rest
-from memagent.writing.shape import measured, step_schema
 from memagent.writing.step import Scene, answer_tokens, write_step
+from memagent.writing.step_schema import measured, step_schema
 from memagent.writing.writer import GO_ON, Writer
 from tests.writing.scripts import FACT, OUTLINE, paragraph, reply
 

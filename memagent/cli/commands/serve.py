@@ -14,7 +14,7 @@ from memagent.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from memagent.serving.record import Record
-    from memagent.serving.server_spec import Wish
+    from memagent.serving.server_spec import ServerSpec
     from memagent.settings import Settings
 
 __all__ = ["serve"]
@@ -96,10 +96,10 @@ def serve(
     elif status:
         _status(settings, json)
     elif model is not None:
-        from memagent.serving.server_spec import Wish
+        from memagent.serving.server_spec import ServerSpec
 
         chosen: dict[str, Any] = {"python": settings.vllm_python} if settings.vllm_python else {}
-        wish = Wish(
+        spec = ServerSpec(
             model,
             name=name,
             host=host,
@@ -111,23 +111,23 @@ def serve(
             extra=tuple(extra or ()),
             **chosen,
         )
-        _serve(wish, settings, detach=detach, json=json)
+        _serve(spec, settings, detach=detach, json=json)
 
 
-def _serve(wish: Wish, settings: Settings, *, detach: bool, json: bool) -> None:
+def _serve(spec: ServerSpec, settings: Settings, *, detach: bool, json: bool) -> None:
     from memagent.serving.launch import attend, started, stoppable, wait
 
-    with stoppable(), started(wish, settings.state_dir) as (record, process):
-        if wish.is_pocket():
+    with stoppable(), started(spec, settings.state_dir) as (record, process):
+        if spec.is_pocket():
             say(
                 "pocket is the bundled toy model (two million parameters): its answers are nonsense"
             )
-        if wish.is_stretched():
+        if spec.is_stretched():
             say(
-                f"the model was trained on {wish.own_context()} tokens and is served with "
-                f"{wish.context}: its answers to longer prompts may be bad"
+                f"the model was trained on {spec.own_context()} tokens and is served with "
+                f"{spec.context}: its answers to longer prompts may be bad"
             )
-        say(f"starting vLLM on {wish.model}, log {record.log}")
+        say(f"starting vLLM on {spec.model}, log {record.log}")
         with console(stderr=True).status("") as waiting:
             wait(record, process, lambda line: waiting.update(_one_line(line)))
         ending = "memagent serve --stop stops it" if detach else "Ctrl-C stops it"

@@ -1,7 +1,7 @@
-"""Source code in any language: a piece is a top-level definition or what stands between two.
+"""Source code in any language: a piece is a top-level definition or the code between two.
 
-A rule about lines, not a parser: whatever the language, code that is not recognised stays in
-the text, without a section. Knows nothing of files.
+Works line by line, without a parser: code that it does not recognise stays in the text, without
+a section. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _DEFINITION = re.compile(
 )
 _CLOSER = re.compile(r"[\s)\]{}]|(?:end|fi|done|esac)\b|\"\"\"|'''")
 _LEADER = re.compile(r"@|#|//|/\*|--|\*")
-_INSIDE = " \t)]*"  # how the further lines of a decorator or a block comment begin
+_INSIDE = " \t)]*"  # first characters of the later lines of a decorator or block comment
 _MOST_LEADERS = 200
 
 
@@ -65,7 +65,7 @@ def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
 
 def _mark(source: Iterable[str]) -> Iterator[Line]:
     number, section = 0, None
-    leaders: list[str] = []  # decorators and comments: they belong to what follows them
+    leaders: list[str] = []  # decorators and comments, which belong to the definition below
     starts_line = True
     for line in source:
         fresh, starts_line = starts_line, line.endswith(("\n", "\r"))
@@ -89,7 +89,7 @@ def _mark(source: Iterable[str]) -> Iterator[Line]:
 
 
 def _continues(leaders: list[str], line: str) -> bool:
-    """Whether `line` goes on with a decorator or a block comment that spans several lines."""
+    """Whether `line` continues a decorator or a block comment that spans several lines."""
     opener = next((leader for leader in reversed(leaders) if leader[0] not in _INSIDE), "")
     return opener.startswith(("@", "#[", "/*")) and line[0] in _INSIDE
 

@@ -1,7 +1,7 @@
-"""Word (.docx): a piece is a heading's section; tables become tab-separated rows.
+"""Word (.docx): a piece is the text under a heading; tables become tab-separated rows.
 
-Reads the final text: insertions are in, deletions are out; footnotes follow at the end. Knows
-nothing of files.
+Reads the final text, with tracked insertions and without deletions; footnotes are at the end.
+Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["FORMAT", "read"]
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _PARAGRAPH, _TABLE, _ROW, _CELL = _W + "p", _W + "tbl", _W + "tr", _W + "tc"
-# What was deleted or moved away, properties, and the second copy of a text box.
+# Deleted or moved text, properties, and the second copy of a text box.
 _LEFT_OUT = frozenset((_W + "del", _W + "moveFrom", _W + "pPr", _W + "rPr", _MC + "Fallback"))
 _CHARACTERS = {
     _W + "tab": "\t",
@@ -48,7 +48,7 @@ def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
         stream.seek(0)
         try:
             lines = list(_mark(docx.Document(stream)))
-        # The library checks little of a file's structure: damage shows as what it stumbles over.
+        # The library hardly checks a file's structure, so damage raises arbitrary errors.
         except (OpcError, PythonDocxError, AttributeError, TypeError) as error:
             raise ValueError("its parts do not fit together") from error
     yield from sections(lines)
@@ -71,11 +71,11 @@ def _mark(document: WordDocument) -> Iterator[Line]:
 
 
 def _levels(document: WordDocument) -> dict[str, int]:
-    """The heading level of every style that is a heading or is based on one; a title is 0."""
+    """The heading level of each style that is, or is based on, a heading; a title has level 0."""
     levels = {}
     for style in document.styles:
         ancestor: Any = style
-        for _ in range(10):  # a damaged document may have styles based on each other in a ring
+        for _ in range(10):  # in a damaged document, styles may be based on each other
             if ancestor is None or ancestor.name is None:
                 break
             heading = _HEADING.fullmatch(ancestor.name)
@@ -87,7 +87,7 @@ def _levels(document: WordDocument) -> dict[str, int]:
 
 
 def _find(container: Any, *tags: str) -> Iterator[Any]:
-    """The elements of `tags` in document order, also inside content controls and insertions."""
+    """The elements of `tags` in document order, also in content controls and insertions."""
     for child in container:
         if child.tag in tags:
             yield child

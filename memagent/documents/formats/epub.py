@@ -1,4 +1,4 @@
-"""EPUB: a piece is a chapter, in the order of the spine. Knows nothing of files."""
+"""EPUB: a piece is a chapter, in reading order. Knows nothing of files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _xml(archive: ZipFile, path: str) -> BeautifulSoup:
 
 
 def _inside(package: str, href: str) -> str:
-    """A reference in the package file as a path inside the archive."""
+    """The path in the archive of a reference in the package file."""
     path = unquote(href.partition("#")[0])
     return posixpath.normpath(posixpath.join(posixpath.dirname(package), path))
 

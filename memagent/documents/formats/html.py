@@ -1,4 +1,4 @@
-"""HTML: a piece is a heading's section, as readable text without the page's furniture.
+"""HTML: a piece is the text under a heading, without navigation, scripts and styles.
 
 Knows nothing of files; the EPUB reader uses it for chapters.
 """
@@ -30,9 +30,9 @@ _BLOCKS = _LINES | frozenset(
     "table ul".split()
 )
 _HEADING = re.compile(r"h([1-6])")
-# A row with one of these in it lays out a page: its cells are not a record.
+# A row that contains one of these lays out the page; its cells are not a record.
 _LAYOUT = "h1 h2 h3 h4 h5 h6 table ul ol dl pre blockquote".split()
-# XHTML may write <script/> or <a id=""/>, which HTML takes for an opening tag.
+# XHTML allows <script/> and <a id=""/>, which an HTML parser takes for opening tags.
 _SELF_CLOSED = re.compile(
     r"""<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"""
     r"""([A-Za-z][\w:-]*)((?:[^<>"']|"[^"]*"|'[^']*')*)/>"""
@@ -46,7 +46,7 @@ def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
 
 
 def parse(data: bytes, name: str) -> BeautifulSoup:
-    """The tree of a page, in whatever encoding it is or says it is."""
+    """The tree of a page, decoded by its declared or detected encoding."""
     from bs4 import BeautifulSoup
 
     declared = _DECLARED.search(data[:4096])
@@ -54,8 +54,7 @@ def parse(data: bytes, name: str) -> BeautifulSoup:
     markup = data.decode(codec)
     if "http://www.w3.org/1999/xhtml" in markup[:4096]:
         markup = _SELF_CLOSED.sub(r"<\1\2></\1>", markup)
-    # The doctype says that this is HTML also where it looks like XML or like a bare address,
-    # about which the parser would warn.
+    # With a doctype, the parser does not warn about pages that look like XML or like a URL.
     return BeautifulSoup("<!DOCTYPE html>" + markup, "lxml")
 
 
@@ -77,9 +76,9 @@ def _mark(soup: BeautifulSoup) -> Iterator[Line]:
 
 
 def _walk(root: Tag) -> Iterator[tuple[PageElement, bool]]:
-    """Every text once, and every element twice: where it opens and where it closes.
+    """Each text once and each element twice: where it opens (True) and where it closes (False).
 
-    A loop and no recursion: pages nest deeper than Python's stack.
+    Not recursive: pages may nest deeper than Python's stack.
     """
     from bs4.element import Tag
 
@@ -119,7 +118,7 @@ class _Writer:
             self._inline.append(text if self._verbatim else re.sub(r"\s+", " ", text))
 
     def flush(self, gap: str, level: int = 0) -> None:
-        """End the block: `gap` is the line end, or the line end and a blank line."""
+        """End the block; `gap` is a line end, or a line end and a blank line."""
         text = "".join(self._inline)
         self._inline.clear()
         if self._verbatim:

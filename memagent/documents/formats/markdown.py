@@ -1,7 +1,7 @@
-"""Markdown: a piece is a heading's section; its section is the path of headings down to it.
+"""Markdown: a piece is the text under a heading; its section is the path of headings to it.
 
 Follows CommonMark's rules for ATX and setext headings; a `#` in fenced code, in a comment or in
-front matter opens nothing. The text is left as it stands, marks included. Knows nothing of files.
+front matter is no heading. The text is unchanged, markup included. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*[\r\n]*$")
 _FENCE = re.compile(r"\s*(`{3,})[^`]*$|\s*(~{3,})")
 _COMMENT = re.compile(r" {0,3}<!--(?!.*-->)")
-# Lists, quotations, tables, HTML, indented code: a rule under these underlines no heading.
+# Lists, quotations, tables, HTML, indented code: a rule below these does not make a heading.
 _NO_PARAGRAPH = re.compile(r"\t| {4}| {0,3}(?:[-+*][ \t]|\d{1,9}[.)][ \t]|[>|<])")
-_LONGEST_TITLE = 16  # lines of a paragraph that a rule may still turn into a heading
-_LONGEST_FRONT = 200  # lines of front matter; more, and it was a rule and not front matter
+_LONGEST_TITLE = 16  # lines of a paragraph that a rule below may turn into a heading
+_LONGEST_FRONT = 200  # lines of front matter; if there are more, the first line was a rule
 
 
 def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
@@ -35,11 +35,11 @@ def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
 
 
 def _mark(source: Iterable[str]) -> Iterator[Line]:
-    """Every line with the number of its section and the path of headings above it."""
+    """Each line with the number of its section and the path of headings above it."""
     front, rest = _front_matter(iter(source))
     yield from ((0, None, line) for line in front)
     outline, number, section = Outline(), 0, None
-    paragraph: list[str] | None = []  # its lines so far; None inside a list, a quotation, ...
+    paragraph: list[str] | None = []  # its lines so far; None inside a list, a quotation, …
     until: re.Pattern[str] | None = None  # what ends the fence or comment we are in
     starts_line = True
     for line in rest:
@@ -75,7 +75,7 @@ def _mark(source: Iterable[str]) -> Iterator[Line]:
 
 
 def _title(line: str) -> tuple[int, str] | None:
-    """Level and words of an ATX heading, without the closing marks."""
+    """Level and text of an ATX heading, without the closing marks."""
     heading = _ATX.match(line)
     if heading is None:
         return None
@@ -87,7 +87,7 @@ def _title(line: str) -> tuple[int, str] | None:
 
 
 def _opens(line: str) -> re.Pattern[str] | None:
-    """The pattern of the end, where `line` opens a fence or a comment of several lines."""
+    """The pattern of the end, if `line` opens a fence or a comment of several lines."""
     if fence := _FENCE.match(line):
         mark = fence[1] or fence[2]
         return re.compile(rf"^\s*{mark[0]}{{{len(mark)},}}\s*$")
@@ -95,7 +95,7 @@ def _opens(line: str) -> re.Pattern[str] | None:
 
 
 def _front_matter(source: Iterator[str]) -> tuple[list[str], Iterator[str]]:
-    """The block between two `---` (or `+++`) at the top, and the lines behind it."""
+    """The block between two `---` (or `+++`) at the top, and the lines after it."""
     head: list[str] = []
     for line in source:
         head.append(line)

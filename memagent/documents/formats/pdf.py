@@ -1,4 +1,4 @@
-"""PDF: a piece is a page, numbered from 1. Reads the text layer only; knows nothing of files."""
+"""PDF: a piece is a page, numbered from 1. Reads only the text layer; knows nothing of files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "read"]
 
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"}
-# PDFium writes \x02 for a hyphen at the end of a line and the line break behind it.
+# PDFium writes \x02 for a hyphen at the end of a line and the line break after it.
 _HYPHEN = re.compile(r"(?<=[^\W\d_])\x02(?=[^\W\d_A-Z])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 
 
 def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
-    """The pages that have text. Raises InputError if none has, or for a locked or damaged file."""
+    """The pages that have text. Raises InputError if there are none, and for a locked or damaged
+    file."""
     import pypdfium2
     from pypdfium2.raw import FPDF_ERR_PASSWORD
 
@@ -59,7 +60,7 @@ def _page(document: PdfDocument, number: int) -> str:
 
 
 def _clean(text: str) -> str:
-    """Words that a line break parted are joined, ligatures spelled out, line ends made \\n."""
+    """The text with hyphenated words joined, ligatures spelled out, and \\n as line end."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_LIGATURES)
     text = _HYPHEN.sub("", text).replace("\x02", "-")
     text = _CONTROLS.sub("", text).strip()

@@ -1,4 +1,4 @@
-"""Plain text, and every textual format without a reader of its own; pieces are paragraphs."""
+"""Plain text, and every textual format without a reader of its own; a piece is paragraphs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["FORMAT", "read"]
 
 
 def read(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Piece]:
-    """Blocks of whole paragraphs, as many as fit a piece; one piece is in memory at a time."""
+    """Pieces of as many whole paragraphs as fit; only one piece is in memory at a time."""
     return map(Piece, chunks(characters(stream, name)))
 
 

@@ -1,6 +1,6 @@
-"""The JSON that a model is asked for, sized so that all of it fits the tokens of an answer.
+"""The JSON schema of a model's answer, with lengths chosen so that it fits the answer's tokens.
 
-Knows nothing of prompts and of what becomes of an answer.
+Knows nothing of prompts, and nothing of how answers are used.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["PLANS", "Shape", "changes_schema", "measured", "step_schema"]
 
 PLANS = 3
 
-# The most changes of working memory at a time, and shares of what an answer has room for.
+# Most changes of working memory in one answer, and shares of the space in an answer.
 _CHANGES = 4
 _PARAGRAPH, _PLANS, _REASONS = 0.5, 0.25, 0.3
-_SAFE = 0.8  # of the characters a token that the text at hand has
-_CHARS = 3.0  # a token, where there is no text to go by
-_LEAST = 20  # tokens of a paragraph
+_SAFE = 0.8  # share of the measured characters per token that is relied on
+_CHARS = 3.0  # per token, if there is no text to measure
+_LEAST = 20  # fewest tokens for a paragraph
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The most characters of each string, and the most lines to drop and to add."""
+    """Maximum characters of each string, and maximum number of lines to drop and to add."""
 
     paragraph: int
     plan: int
@@ -38,16 +38,16 @@ class Shape:
 
 
 def measured(engine: Engine, max_tokens: int, sample: str) -> Shape:
-    """The shape that fits `max_tokens` of `engine` for text such as `sample`.
+    """The shape that fits `max_tokens` of `engine` for text like `sample`.
 
-    Raises EngineError where they are too few for a paragraph.
+    Raises EngineError if `max_tokens` is too small for a paragraph.
     """
     tokens = engine.count(sample)
     chars = min(max(len(sample) / tokens * _SAFE, 0.5), 4.0) if tokens else _CHARS * _SAFE
     for changes in range(_CHANGES, 0, -1):
         around = engine.count(_skeleton(changes))
         room = int((max_tokens - around) * chars)
-        # The frame of the strings takes at most a third of the answer.
+        # JSON syntax should take at most a third of the answer.
         if around * 3 <= max_tokens or changes == 1:
             break
     if (max_tokens - around) * _PARAGRAPH < _LEAST:
@@ -83,7 +83,7 @@ def step_schema(shape: Shape, numbers: Sequence[int]) -> dict[str, Any]:
 
 
 def changes_schema(shape: Shape, numbers: Sequence[int]) -> dict[str, Any]:
-    """The schema of a change of lines alone."""
+    """The schema of an answer that only changes lines."""
     return _object(_changes(shape, numbers))
 
 
@@ -112,7 +112,7 @@ def _text(most: int) -> dict[str, Any]:
 
 
 def _skeleton(changes: int) -> str:
-    """A step without its strings."""
+    """A step with empty strings."""
     drop = [{"line": MOST_LINES, "reason": ""}] * changes
     add = [{"text": "", "reason": ""}] * changes
     return json.dumps({"paragraph": "", "drop": drop, "add": add, "plans": [""] * PLANS})
