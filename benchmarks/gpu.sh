@@ -1,5 +1,5 @@
 #!/bin/sh
-# Check and measure the kernels on a machine with a GPU that has torch and triton but not memagent:
+# Check and measure the kernels on a GPU machine with torch and triton but without memagent:
 #   sh benchmarks/gpu.sh [tiny|full]
 # writes kernels.json and kernels.png to $OUT (default: benchmarks/results).
 set -eu
@@ -9,16 +9,16 @@ PYTHON=${PYTHON:-python3}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
 
-# A checkout needs no installation: memagent/ links to the other folders. Outside the checkout its
-# folder `kernels` does not hide the distribution of that name, which Transformers may import.
+# The checkout works without installation. Run outside of it, so that its folder `kernels` does not
+# hide the distribution of that name, which Transformers may import.
 export PYTHONPATH="$ROOT:$ROOT/benchmarks" PYTHONDONTWRITEBYTECODE=1
 cd "$OUT"
 
-# Tests that need what is not here are left out: the common conftest wants a store and an embedder.
+# Without the shared conftest, which needs a store and an embedder that may not be installed.
 if [ -d "$ROOT/tests/kernels" ] && "$PYTHON" -c "import pytest" 2>/dev/null; then
     "$PYTHON" -m pytest -q --noconftest -p no:cacheprovider -c "$ROOT/pyproject.toml" \
         --rootdir "$ROOT" -o filterwarnings=default -k "bf16 or gpu or bfloat16" \
-        "$ROOT/tests/kernels" || [ $? -eq 5 ] # 5: none of that name
+        "$ROOT/tests/kernels" || [ $? -eq 5 ] # 5: no tests selected
 fi
 
 "$PYTHON" - "${1:-full}" "$OUT" <<'PROGRAM'
@@ -44,7 +44,7 @@ for name, number in value["metrics"].items():
     print(f"{name:36} {number:g}")
 for row in value["rows"]:
     if row["name"] == "goal":
-        print(f"goal {row['metric']}: {row['value']:g}, must {row['must']:g}, met: {row['met']}")
+        print(f"goal {row['metric']}: {row['value']:g}, required {row['must']:g}, met: {row['met']}")
 for note in value["notes"]:
     print(note)
 PROGRAM

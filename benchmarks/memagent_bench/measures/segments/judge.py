@@ -109,7 +109,9 @@ class Judge:
             return None
 
         def gain(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-            return _quotient(np.stack(columns[:2], -1)) - _quotient(np.stack(columns[2:], -1))
+            own, other = np.stack(columns[:2], -1), np.stack(columns[2:], -1)
+            difference: np.ndarray = _quotient(own) - _quotient(other)
+            return difference
 
         found = stats.bootstrap(
             (*mine.T, *expected.T),
