@@ -9,8 +9,8 @@ PYTHON=${PYTHON:-python3}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
 
-# A checkout needs no installation: memagent/ links to the other folders. Outside the checkout its
-# folder `kernels` does not hide the distribution of that name, which Transformers may import.
+# The checkout works without installation. Run outside of it, so that its folder `kernels` does not
+# hide the distribution of that name, which Transformers may import.
 export PYTHONPATH="$ROOT:$ROOT/benchmarks" PYTHONDONTWRITEBYTECODE=1
 cd "$OUT"
 
@@ -44,7 +44,7 @@ for name, number in value["metrics"].items():
     print(f"{name:36} {number:g}")
 for row in value["rows"]:
     if row["name"] == "goal":
-        print(f"goal {row['metric']}: {row['value']:g}, must {row['must']:g}, met: {row['met']}")
+        print(f"goal {row['metric']}: {row['value']:g}, required {row['must']:g}, met: {row['met']}")
 for note in value["notes"]:
     print(note)
 PROGRAM

@@ -1,4 +1,4 @@
-"""Pictures of benches, as PNG files. Needs matplotlib, which only the extra `plot` installs."""
+"""Plots of benchmarks as PNG files. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def lines(
     log: bool = False,
     marks: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
-    """One line a series, through its points in order of x; with `log` both axes are logarithmic.
+    """Plot one line per series through its points, sorted by x; `log` makes both axes logarithmic.
 
-    `marks` are places on x, a row of ticks a label above the lines.
+    `marks` are positions on x, drawn above the lines as a row of ticks per label.
     """
     figure = new_figure(7, 4.2)
     axes = figure.subplots()

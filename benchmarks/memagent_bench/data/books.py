@@ -1,4 +1,4 @@
-"""The texts that a bench reads: a person's own files, or the one that is always there.
+"""The texts that a benchmark reads: given files, or a text that is always available.
 
 Knows nothing of models or of what is measured.
 """
@@ -17,11 +17,11 @@ __all__ = ["read_books"]
 
 
 def read_books(path: Path | None) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """(title, text) of every book, and their file with its hash.
+    """(title, text) of every book, and the name and hash of their file.
 
-    `path` is JSON Lines of {title, text}, compressed with xz or not, or plain text; None takes
-    the language reference that every Python installation carries. Raises InputError where the
-    file is none of these.
+    `path` is JSON Lines of {title, text}, optionally compressed with xz, or plain text. None means
+    the language reference that every Python installation contains. Raises InputError for any other
+    file.
     """
     if path is None:
         from pydoc_data.topics import topics
@@ -36,6 +36,6 @@ def read_books(path: Path | None) -> tuple[list[tuple[str, str]], dict[str, str]
             books = [(str(line["title"]), str(line["text"])) for line in lines]
     except (OSError, lzma.LZMAError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no text and no JSON Lines of title and text ({error}): choose --data"
+            f"{path} is neither text nor JSON Lines of title and text ({error}): choose --data"
         ) from error
     return books, {"file": path.name, "sha256": sha256_of(path)}

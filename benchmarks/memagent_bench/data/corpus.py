@@ -1,7 +1,7 @@
-"""Text of any length, made from a seed: words in Zipf's proportions, sentences, paragraphs.
+"""Generated text of any length: words in Zipf's proportions, in sentences and paragraphs.
 
-Its words are those of the topics that Python's own `help` shows, and behind them rarer ones that
-join two of them. Clustered vectors stand in for embeddings of it. Knows nothing of stores.
+Frequent words come from the topics of Python's `help`; rare ones join two of those. Clustered
+vectors stand in for embeddings. Knows nothing of stores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PIECE = 4000  # characters
 
 
 def source_data() -> dict[str, str]:
-    """Name and hash of the file whose words are used."""
+    """Name and hash of the file that the words come from."""
     import pydoc_data.topics
 
     path = Path(str(pydoc_data.topics.__file__))
@@ -33,7 +33,7 @@ def source_data() -> dict[str, str]:
 
 
 class Corpus:
-    """An endless text and vectors of one seed."""
+    """An endless text and endless vectors, generated from a seed."""
 
     def __init__(self, seed: int, dim: int) -> None:
         import numpy as np
@@ -57,7 +57,7 @@ class Corpus:
         return self.near(centres, spread=1.0)
 
     def near(self, vectors: np.ndarray, spread: float) -> np.ndarray:
-        """Unit vectors [n, dim] around the given ones; at spread 1 the cosine is about 0.7."""
+        """Unit vectors [n, dim] near the given ones; with spread 1 the cosine is about 0.7."""
         import numpy as np
 
         moved = vectors + spread * self._unit(vectors.shape)
@@ -65,7 +65,7 @@ class Corpus:
         return unit.astype(np.float32)
 
     def question(self, text: str) -> str:
-        """A question with words that stand in `text`, two to six of them."""
+        """A question with two to six words of `text`."""
         words = re.findall(r"\w+", text)
         count = int(self.random.integers(2, 7))
         chosen = self.random.choice(words, size=min(count, len(words)), replace=False)
@@ -94,7 +94,7 @@ class Corpus:
 
 
 def _vocabulary(random: np.random.Generator) -> list[str]:
-    """Words by falling frequency: those of the topics, then pairs of them."""
+    """Words by decreasing frequency: those of the topics, then pairs of them."""
     from pydoc_data.topics import topics
 
     counted = Counter(re.findall(r"[a-z]{1,20}", "\n".join(topics.values()).lower()))

@@ -1,7 +1,7 @@
 """FriendsQA: questions about dialogues of many speakers (Yang and Choi, 2019).
 
-Every fifth dialogue is kept for measuring, the others are for training; there is no other split of
-the part that is read here.
+The data that is read here has no split of its own: every fifth dialogue is held out for
+evaluation, the others are for training.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HELD_OUT = 5
 def friends(value: dict[str, Any], part: Literal["train", "held-out"]) -> list[Item]:
     """Items of a decoded file; the passage has a line `Speaker: words` for each utterance.
 
-    KeyError where the file is of another format.
+    Raises KeyError for another format.
     """
     items = []
     for place, dialogue in enumerate(value["data"]):
@@ -37,8 +37,11 @@ def friends(value: dict[str, Any], part: Literal["train", "held-out"]) -> list[I
 def _script(
     utterances: list[dict[str, Any]],
 ) -> tuple[str, dict[int, tuple[tuple[int, int], list[int]]]]:
-    """The passage; for each utterance the span of its speaker and where its words begin, and
-    behind them where another one would."""
+    """The passage, and the positions in it of each utterance.
+
+    An utterance has the span of its speaker and the starts of its words, followed by where another
+    word would start.
+    """
     text, places = "", {}
     for utterance in utterances:
         speaker = " and ".join(utterance["speakers"]) or "Scene"

@@ -1,6 +1,7 @@
-"""LoCoMo: two people over months of sessions, questions with evidence by turn (arXiv:2402.17753).
+"""LoCoMo: conversations of two people over months, with evidence by turn (arXiv:2402.17753).
 
-Categories 1 to 4 are several hops, time, open domain, one hop; 5 has no evidence by design.
+Categories 1 to 4 are multi-hop, temporal, open-domain and single-hop questions; category 5 has no
+evidence by design.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from memagent_bench.data.items import Asked, History, Turn
 __all__ = ["locomo"]
 
 _CATEGORIES = frozenset({1, 2, 3, 4})
-_LABEL = re.compile(r"D:?(\d+):0*(\d+)")  # some read D:11:26, some name two turns
+_LABEL = re.compile(r"D:?(\d+):0*(\d+)")  # some labels are like D:11:26, some name two turns
 
 
 def locomo(samples: list[dict[str, Any]]) -> Iterator[History]:
-    """The conversations of a file. A caption of a shared picture counts as text of its turn.
+    """The conversations of a file. The caption of a shared picture counts as text of its turn.
 
-    KeyError, TypeError or ValueError where the file is not in the set's format.
+    Raises KeyError, TypeError or ValueError for another format.
     """
     for sample in samples:
         turns: list[Turn] = []

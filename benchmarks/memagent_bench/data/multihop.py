@@ -1,5 +1,7 @@
-"""HotpotQA and MuSiQue as histories: all paragraphs of a file in one document, of which a question
-needs several (arXiv:1809.09600, 2108.00573)."""
+"""HotpotQA and MuSiQue as histories: all paragraphs of a file in one document.
+
+A question needs several of them (arXiv:1809.09600, 2108.00573).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ __all__ = ["multihop"]
 
 
 def multihop(name: str, rows: list[dict[str, Any]]) -> History:
-    """The questions of a file. KeyError, TypeError or ValueError where it is of another format."""
+    """The questions of a file. Raises KeyError, TypeError or ValueError for another format."""
     numbers: dict[str, int] = {}
     asked = []
     for row in rows:

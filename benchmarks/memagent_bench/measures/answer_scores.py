@@ -18,12 +18,12 @@ def _words(text: str) -> list[str]:
 
 
 def exact(said: str, answers: Sequence[str]) -> float:
-    """1 where the answer is one of `answers` but for case, articles and punctuation, else 0."""
+    """1 if the answer equals one of `answers`, ignoring case, articles and punctuation; else 0."""
     return float(any(_words(said) == _words(answer) for answer in answers))
 
 
 def f1(said: str, answers: Sequence[str]) -> float:
-    """The best F1 of words between the answer and one of `answers`, 0..1."""
+    """The best word F1 between the answer and one of `answers`, 0..1."""
     return max((_f1(_words(said), _words(answer)) for answer in answers), default=0.0)
 
 

@@ -1,7 +1,7 @@
-"""How fast text becomes memory: stored, scored, cut, embedded, indexed, stage by stage.
+"""Measure how fast text becomes memory: stored, scored, segmented, embedded and indexed.
 
-Figures are withheld unless the store holds the text to the character, the events hold every word
-of it in order, and the index finds each of some events by its own vector.
+No figures are reported unless the store has the text verbatim, the events contain every word of it
+in order, and the index finds a sample of events by their own vectors.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LOOKED_UP = 50
 
 
 class _TimedScorer:
-    """The product's scorer with a clock."""
+    """The product's scorer with a timer."""
 
     def __init__(self) -> None:
         self._inner = ModelSurprise()
@@ -55,7 +55,7 @@ class _TimedScorer:
 
 
 class _TimedEmbedder(Embedder):
-    """The product's embedder with a clock."""
+    """The product's embedder with a timer."""
 
     seconds = 0.0
 
@@ -75,8 +75,8 @@ def measure(
 ) -> Report:
     """Put the first `limit` words of `data` into a new store. Raises CheckError if a check fails.
 
-    `data` is JSON Lines of {title, text}, compressed with xz or not, or plain text; None takes
-    the language reference that every Python installation carries.
+    `data` is JSON Lines of {title, text}, optionally compressed with xz, or plain text. None means
+    the language reference that every Python installation contains.
     """
     text, about = _text(data, limit)
     scorer, embedder = _TimedScorer(), _TimedEmbedder()
@@ -119,16 +119,16 @@ def measure(
         metrics,
         rows,
         (
-            "tokens are estimated: 4 for 3 words; scored tokens are those of the pocket model",
-            "loading: both models and the libraries they need; it is part of the seconds in all",
+            "tokens are estimated as 4 per 3 words; scored tokens are those of the pocket model",
+            "loading: both models and the libraries they need, included in the total",
             "segmentation: finding sentences, choosing events, writing them and their words",
-            f"seconds@100000: the seconds in all for {WORDS:,} words at the speed of these",
+            f"seconds@100000: total seconds for {WORDS:,} words at the measured speed",
         ),
     )
 
 
 def _for_a_book(seconds: dict[str, float], words: int) -> float:
-    """Seconds for 100,000 words; loading takes as long for any text."""
+    """Seconds for 100,000 words; loading takes the same time for any text."""
     loading = seconds["loading"]
     return round(loading + (sum(seconds.values()) - loading) * WORDS / words, 1)
 
@@ -177,7 +177,7 @@ def _run(
 
 
 class _Clock:
-    """Seconds between laps; a lap without a name does not count."""
+    """Seconds between laps; a lap without a name is not counted."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -191,10 +191,10 @@ class _Clock:
 
 
 def _check(memory: Namespace, text: str) -> int:
-    """Compare store, events and index with the text; returns the number of events."""
+    """Compare store, events and index with the text; return the number of events."""
     source = memory.sources.get("text")
     if memory.spans.text(source.id) != text:
-        raise CheckError("the stored text is not the text that was read")
+        raise CheckError("the stored text differs from the text that was read")
     count = _check_events(memory, source, text)
     stored, _, _ = memory.retriever.vectors.size()
     if stored != count:
@@ -203,28 +203,28 @@ def _check(memory: Namespace, text: str) -> int:
     step = max(1, len(ids) // _LOOKED_UP)
     for event_id, vector in zip(ids[::step], vectors[::step], strict=True):
         found = dict(memory.retriever.index.search(vector, 5))
-        # Two events of the same words have the same vector, so any as near as it will do.
+        # Events with the same words have the same vector, so any event as near is accepted.
         if int(event_id) not in found and max(found.values(), default=0) < 0.999:
             raise CheckError(f"the index does not find event {event_id} by its own vector")
     return count
 
 
 def _check_events(memory: Namespace, source: Source, text: str) -> int:
-    behind = count = 0
+    end = count = 0
     for event in memory.events.of(source.id):
-        between = text[behind : event.start]
-        if event.start < behind or any(character.isalnum() for character in between):
-            raise CheckError(f"the events leave out or repeat words near character {behind}")
+        between = text[end : event.start]
+        if event.start < end or any(character.isalnum() for character in between):
+            raise CheckError(f"the events omit or repeat words near character {end}")
         if event.text != text[event.start : event.end]:
-            raise CheckError(f"{event.place}: the event's text is not that of its characters")
-        behind, count = event.end, count + 1
-    if any(character.isalnum() for character in text[behind:]):
-        raise CheckError(f"no event holds the words behind character {behind}")
+            raise CheckError(f"{event.place}: the text of the event is not that of its characters")
+        end, count = event.end, count + 1
+    if any(character.isalnum() for character in text[end:]):
+        raise CheckError(f"no event contains the words after character {end}")
     return count
 
 
 def _text(data: Path | None, limit: int) -> tuple[str, dict[str, str]]:
-    """The first `limit` words and where they come from."""
+    """The first `limit` words, and where they come from."""
     books, about = read_books(data)
     text, missing = "", limit
     for _, part in books:
@@ -235,5 +235,5 @@ def _text(data: Path | None, limit: int) -> tuple[str, dict[str, str]]:
         if not missing:
             break
     if not text:
-        raise InputError(f"{data} holds no words: give a text")
+        raise InputError(f"{data} contains no words: give a text")
     return text, about

@@ -1,8 +1,8 @@
-"""What the agent's loops are worth: how much of the evidence is before the engine when it answers.
+"""Measure how much of the evidence each answer strategy shows the engine.
 
-Each way to answer gets the same questions under the same budget, through the whole agent. What is
-compared is not the answers, which need a judge, but what they can rest on. Any engine that writes
-serves; the figures are those of that engine.
+Each strategy gets the same questions with the same budget, through the whole agent. The answers
+themselves are not compared, since that needs a judge, only the evidence that they can use. Works
+with any engine that generates text; the figures are those of that engine.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WAYS: Mapping[str, dict[str, Any]] = {
     "outline": {"outline": True},
 }
 
-# Enough for an answer to begin; it is not looked at.
+# Enough for an answer to start; its text is ignored.
 _MAX_TOKENS = 16
 
 
@@ -51,7 +51,10 @@ def measure(
     limit: int = 8,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Ask up to `limit` questions of each history. Raises InputError, EngineError, CheckError."""
+    """Ask up to `limit` questions of each history with every strategy.
+
+    Raises InputError, EngineError or CheckError.
+    """
     name, histories = read_histories(data)
     embedder = Embedder()
     covered: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -80,8 +83,8 @@ def measure(
         notes=(
             f"{len(covered['one call'])} questions of {name}, {BUDGET} tokens of recalled text in "
             f"the prompt of the answer, engine {engine.name}: {engine.model}.",
-            "coverage: mean share of the evidence in that prompt. gain: over one call, with the 95 "
-            "% interval of a paired bootstrap. prompt_tokens: of all calls of a question, mean.",
+            "coverage: mean share of the evidence in that prompt. gain: over one call, with a 95 % "
+            "interval by paired bootstrap. prompt_tokens: mean over questions, of all calls.",
         ),
     )
 
@@ -96,7 +99,7 @@ def _ask(stored: Stored, engine: Engine, asked: Asked, how: Mapping[str, Any]) -
 
 
 def _shares(stored: Stored, answer: Answer) -> dict[int, float]:
-    """The share of each turn that was before the engine."""
+    """The share of each turn that the engine saw."""
     found: dict[int, float] = {}
     chosen = answer.explain["chosen"]
     places = [(line["source_id"], line["start"], line["end"]) for line in chosen]

@@ -1,7 +1,7 @@
-"""How well the bundled reader answers, refuses and cites, beside the nearest sentence.
+"""Measure how well the bundled reader answers, refuses and cites, against the nearest sentence.
 
-Each question is put three times: to its own passage, to eight passages of its set with its own
-among them, as after a recall, and to eight without it.
+Each question is asked three times: about its own passage, about eight passages of its set that
+include it, as after a recall, and about eight that do not.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ __all__ = ["measure"]
 AMONG = 8
 TIMED_TOKENS, TIMED_PASSAGES = 128, 32
 Tell = Callable[[str], None]
-Span = tuple[int, int, int]
+Answer = tuple[int, int, int]  # number of the text, start, end
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one way of answering gave: text, start, end, and whether it calls that an answer."""
+    """The answer of one method: its span, and whether the method considers it an answer."""
 
-    span: Span | None
+    span: Answer | None
     sure: bool
 
 
 def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Report:
     """The report over question sets; `limit` takes every n-th question of each.
 
-    Raises InputError without a set, CheckError where an answer is not in the text it cites.
+    Raises InputError without a set, and CheckError if an answer is not in the text that it cites.
     """
     if not data:
         raise InputError(
@@ -74,13 +74,13 @@ def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Re
         _metrics(rows),
         rows,
         (
-            "f1, em: the best span of a question's own passage, whatever its confidence",
-            f"among: {AMONG} passages, the own one and the nearest of other groups by embedding; "
-            "refusing counts as an empty answer",
-            "no_answer_accuracy: the mean of two shares: questions answered where the passage is "
-            f"among the {AMONG}, questions refused where it is not and no passage holds an answer",
-            "citation_precision: of the answers given among the passages, the share whose sentence "
-            "holds a true one",
+            "f1, em: the best span of a question's own passage, regardless of its confidence",
+            f"among: {AMONG} passages, the question's own and the nearest of other groups by "
+            "embedding; a refusal counts as an empty answer",
+            "no_answer_accuracy: the mean of two shares: questions answered if their passage is "
+            f"among the {AMONG}, and questions refused if no passage contains an answer",
+            "citation_precision: the share of the answers given among the passages whose sentence "
+            "contains a correct answer",
         ),
     )
 
@@ -88,7 +88,7 @@ def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Re
 def _trial(
     answer: Callable[[str, Sequence[str]], Said], item: Item, others: Sequence[str]
 ) -> dict[str, float]:
-    """The figures of one question; those that do not apply to it are left out."""
+    """The figures of one question, without those that do not apply to it."""
     own = answer(item.question, [item.passage])
     texts = [*others[: AMONG - 1], item.passage]
     among, without = answer(item.question, texts), answer(item.question, others)
@@ -116,7 +116,7 @@ def _read(reader: Reader, question: str, texts: Sequence[str]) -> Said:
     best = found[0]
     words = texts[best.text][best.start : best.end]
     if not words.strip() or words != words.strip():
-        raise CheckError(f"the reader cites {words!r}, which is no stretch of words of the text")
+        raise CheckError(f"the reader cites {words!r}, which is not a run of words of the text")
     return Said((best.text, best.start, best.end), reader.answers(best))
 
 
@@ -136,7 +136,7 @@ def _text(said: Said, texts: Sequence[str]) -> str:
 
 
 def _others(items: Sequence[Item], embedder: Embedder) -> list[list[str]]:
-    """For each question the nearest passages of other groups that hold none of its answers."""
+    """For each question, the nearest passages of other groups that contain none of its answers."""
     passages = list(dict.fromkeys(item.passage for item in items))
     groups = {item.passage: item.group for item in items}
     vectors = embedder.encode(passages)
@@ -152,8 +152,8 @@ def _others(items: Sequence[Item], embedder: Embedder) -> list[list[str]]:
         found.append(list(islice(wrong, AMONG)))
         if not found[-1]:
             raise InputError(
-                f"{item.source} has too few passages: {item.question!r} is answered in all of "
-                "them, or there is one group only"
+                f"{item.source} has too few passages: all of them answer {item.question!r}, "
+                "or there is only one group"
             )
     return found
 
@@ -169,7 +169,7 @@ def _mean(trials: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _timed(reader: Reader, question: str, passages: Sequence[str]) -> dict[str, Any]:
-    """Milliseconds to read passages cut so that each fills a window of TIMED_TOKENS."""
+    """Milliseconds to read passages cut to fill a window of TIMED_TOKENS."""
     rest = whole = " ".join(passages)
     texts: list[str] = []
     while len(texts) < TIMED_PASSAGES:
@@ -193,7 +193,7 @@ def _timed(reader: Reader, question: str, passages: Sequence[str]) -> dict[str, 
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Over all questions by plain names, and for each set with its name behind them."""
+    """Metrics over all questions, and for each set with its name as suffix."""
     answers = [row for row in rows if row["measure"] == "answers"]
     metrics: dict[str, float] = {}
     for row in answers:

@@ -1,8 +1,8 @@
-"""What the agent adds to a server, and what its prompts save it: rows a second, cached tokens.
+"""Measure the overhead of the agent on a server, and how well prompts use its prefix cache.
 
-A batch of questions is run by the product, and its very prompts by a bare client, as many at a
-time; then a conversation is held, and the server's own counters say how much of its prompts it
-had computed before. Figures are withheld unless every answer came whole, from both.
+The product runs a batch of questions, and a bare client sends the same prompts with the same
+concurrency. Then a conversation is held, and the counters of the server tell how many tokens of its
+prompts were cached. No figures are reported unless both got every answer in full.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _HITS, _QUERIES = "vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_tot
 
 
 class _Recorded(VllmEngine):
-    """The product's engine, which keeps what it sent."""
+    """The product's engine, which records what it sends."""
 
     def __init__(self, url: str, context: int | None = None) -> None:
         super().__init__(url, context=context)
@@ -61,7 +61,7 @@ class _Recorded(VllmEngine):
 
 
 class _Desk(Workspace):
-    """A workspace whose engine is given."""
+    """A workspace with a given engine."""
 
     def __init__(self, settings: Settings, given: _Recorded) -> None:
         super().__init__(settings, _unexpected)
@@ -74,14 +74,14 @@ class _Desk(Workspace):
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """Seconds that a batch took, and the tokens of its answers."""
+    """The seconds that a batch took, and the tokens of its answers."""
 
     seconds: float
     tokens: int
 
     @property
     def rate(self) -> float:
-        """Tokens a second."""
+        """Tokens per second."""
         return self.tokens / self.seconds
 
 
@@ -93,8 +93,11 @@ def measure(
     max_tokens: int = 512,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Ask the vLLM server of `engine`. Raises CheckError if a check fails, EngineError if it is
-    lost, UsageError where it is no vLLM server."""
+    """Query the vLLM server of `engine`.
+
+    Raises CheckError if a check fails, EngineError if the server is lost, and UsageError if it is
+    not a vLLM server.
+    """
     if not isinstance(engine, VllmEngine) or not engine.capabilities.prompt_logprobs:
         raise UsageError("this bench needs a vLLM server: memagent serve starts one")
     with tempfile.TemporaryDirectory(prefix="memagent-bench-") as name:
@@ -118,16 +121,16 @@ def measure(
         notes=(
             f"{rows} questions, {CONCURRENCY} at a time, of up to {max_tokens} tokens each, "
             f"answered by {recorded.model} on vLLM with a window of {recorded.context} tokens.",
-            "The bare client sends the prompts that the product sent, by the same library; the "
-            f"server has seen all of them once before. Ratios are the median of {_ROUNDS} rounds.",
-            f"A conversation has {_TURNS} turns; cached are the tokens of its prompts that the "
-            "server had computed before, by its own counters.",
+            "The bare client sends the prompts that the product sent, with the same library; the "
+            f"server has seen each of them once before. Ratios are the median of {_ROUNDS} rounds.",
+            f"A conversation has {_TURNS} turns; cached tokens are those of its prompts that the "
+            "server had already computed, according to its counters.",
         ),
     )
 
 
 def _remember(desk: Workspace) -> list[str]:
-    """The language reference of Python, a document a topic; returns the topics."""
+    """Store Python's language reference, one document per topic; return the topics."""
     from pydoc_data.topics import topics
 
     memory = desk.memory()
@@ -140,14 +143,14 @@ def _remember(desk: Workspace) -> list[str]:
 def _rounds(
     desk: _Desk, topics: list[str], count: int, tell: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
-    """The batch by the product and by the bare client, in turns; the first one is not counted."""
+    """Run the batch with the product and the bare client in turn; the first round is a warm-up."""
     parts = range(1, count // len(topics) + 2)
     asked = [f"What is said about {topic}, part {n}?" for n in parts for topic in topics][:count]
     for number in range(_ROUNDS + 1):
         desk.given.sent.clear()
         product = _product(desk, asked, number)
         if number == 0:
-            # The server has read the prompts, and has refused what it does not take.
+            # A warm-up: the server has now seen the prompts and rejected unsupported options.
             continue
         sent = list(desk.given.sent)
         if len(sent) != count:
@@ -185,7 +188,7 @@ def _product(desk: _Desk, asked: list[str], number: int) -> _Pass:
 
 
 def _bare(engine: VllmEngine, sent: list[tuple[str, dict[str, Any]]]) -> _Pass:
-    """The same requests, posted by the client's library alone."""
+    """Send the same requests with the client library only."""
     import openai
 
     with openai.OpenAI(base_url=f"{engine.url}/v1", api_key="none", max_retries=0) as client:
@@ -212,7 +215,7 @@ def _bare(engine: VllmEngine, sent: list[tuple[str, dict[str, Any]]]) -> _Pass:
 def _talk(
     desk: _Desk, name: str, topics: list[str], tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """A conversation, turn by turn: tokens of its prompt, and how many were cached."""
+    """A conversation, turn by turn: the tokens of its prompt, and how many were cached."""
     session = Session(desk.agent(), name)
     table = []
     before = read_metrics(desk.given.url)
@@ -241,7 +244,7 @@ def _talk(
 def _share(table: list[dict[str, Any]]) -> float:
     asked = sum(row["prompt_tokens"] for row in table)
     if not asked:
-        raise CheckError("the server counted no token of a prompt")
+        raise CheckError("the server counted no prompt tokens")
     return float(sum(row["cached_tokens"] for row in table) / asked)
 
 

@@ -1,8 +1,8 @@
-"""The store's figures: committing a turn, recalling from up to 100,000 events, bytes, `--help`.
+"""Measure the store: committing turns, recalling from up to 100,000 events, bytes, `--help`.
 
-The vectors are made, not embedded; a query's time counts from a ready vector. Every figure is
-withheld unless the index agrees with brute force, every recalled text is the stored one, and
-nothing of the other namespace shows.
+Vectors are generated, not embedded; the time of a query starts with its vector. No figures are
+reported unless the index agrees with brute force, every recalled text equals the stored one, and
+nothing of another namespace is recalled.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SIZES = (1000, 10_000, 100_000)
 BUDGET = 2000
 _SEED = 20
 _PIECES = 8  # of a document
-_OTHERS = 16  # one document in so many goes to another namespace
+_OTHERS = 16  # every 16th document goes to another namespace
 _NEAREST = 10
-_CONTENT = 4248  # the id of some token that counts as content
+_CONTENT = 4248  # the id of a content token
 
 
 class _Ready(Embedder):
-    """Gives the vectors that were put in; the model itself is never loaded."""
+    """An embedder that returns given vectors and never loads the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class _Ready(Embedder):
     def read(self, texts: Sequence[str]) -> list[Reading]:
         import numpy as np
 
-        # The tokens of a question are as many words with its own vector.
+        # A question has one token per word, each with the vector of the question.
         counts = [len(text.split()) for text in texts]
         return [
             Reading(
@@ -59,7 +59,7 @@ class _Ready(Embedder):
 
 
 class _Library:
-    """A store that grows, with a copy of all text that went in."""
+    """A growing store, with a copy of all text that went in."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ class _Library:
         self.open()
 
     def open(self) -> None:
-        """Open the store and its index anew, as another process would."""
+        """Reopen the store and its index, as another process would."""
         self.store = Store(self.folder / "memory.db")
         self.own, self.other = (
             Namespace(self.store, name, self.embedder, self.folder / "index")
@@ -84,7 +84,7 @@ class _Library:
         self.store.close()
 
     def grow(self, events: int) -> None:
-        """Add documents until the namespace holds at least so many events."""
+        """Add documents until the namespace has at least this many events."""
         while self.own.events.count_after() < events:
             number = len(self.texts["own"]) + len(self.texts["other"])
             self._add(self.other if number % _OTHERS == 1 else self.own, f"document {number}")
@@ -122,7 +122,7 @@ def measure(
     appends: int = 1000,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Run the bench in a temporary folder. Raises CheckError if a check fails."""
+    """Run the benchmark in a temporary folder. Raises CheckError if a check fails."""
     sizes = sorted({size for size in SIZES if size < events} | {events})
     metrics: dict[str, float] = {}
     rows: list[dict[str, Any]] = []
@@ -146,17 +146,17 @@ def measure(
         metrics,
         rows,
         (
-            f"text: words in Zipf's proportions, seed {_SEED}, cut into sentences by size",
-            "vectors: random around 512 centres, not embedded; a query's time "
-            "counts from a ready vector to the chosen events with their text",
-            f"queries: {queries} different ones at each size, {BUDGET} tokens of recalled text",
-            f"appends: {appends} turns to the largest store, each one a commit with fsync",
+            f"text: words in Zipf's proportions, seed {_SEED}, segmented into sentences by size",
+            "vectors: random around 512 centres, not embedded; the time of a query "
+            "runs from its vector to the selected events with their text",
+            f"queries: {queries} different queries at each size, {BUDGET} tokens of recalled text",
+            f"appends: {appends} turns to the largest store, each a commit with fsync",
         ),
     )
 
 
 def _at(library: _Library, size: int, queries: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """Grow to `size` events, open the store anew, ask, and check."""
+    """Grow to `size` events, reopen the store, query it, and check the results."""
     start = time.perf_counter()
     library.grow(size)
     grown = time.perf_counter() - start
@@ -187,7 +187,7 @@ def _at(library: _Library, size: int, queries: int) -> tuple[dict[str, Any], dic
 
 
 def _questions(library: _Library, count: int) -> list[str]:
-    """Different questions, each with words of one event and a vector near its vector."""
+    """Different questions, each with words of an event and a vector near its vector."""
     import numpy as np
 
     memory, corpus = library.own, library.corpus
@@ -212,7 +212,7 @@ def _timed(memory: Namespace, question: str) -> float:
 
 
 def _check_texts(library: _Library, asked: list[str]) -> None:
-    """Every recalled event is, character for character, what was put in, under the budget."""
+    """Check that every recalled event is verbatim what was stored, within the budget."""
     own = library.texts["own"]
     for question in asked:
         found = library.own.recall(question, budget=BUDGET)
@@ -220,11 +220,11 @@ def _check_texts(library: _Library, asked: list[str]) -> None:
             raise CheckError(f"{question!r}: {len(found.events)} events, {found.spent} tokens")
         for event in found.events:
             if own.get(event.source, "")[event.start : event.end] != event.text:
-                raise CheckError(f"{event.place}: the recalled text is not the stored one")
+                raise CheckError(f"{event.place}: the recalled text differs from the stored one")
 
 
 def _check_index(memory: Namespace, corpus: Corpus, queries: int = 100) -> float:
-    """The share of the ten nearest by brute force that the index finds; all, if it is exact."""
+    """The share of the ten nearest by brute force that the index finds: all, if it is exact."""
     import numpy as np
 
     ids, vectors = (
@@ -244,7 +244,7 @@ def _check_index(memory: Namespace, corpus: Corpus, queries: int = 100) -> float
 
 
 def _check_isolation(library: _Library) -> None:
-    """Words and vectors of the other namespace find nothing of it here."""
+    """Check that words and vectors of the other namespace recall nothing of it here."""
     foreign = list(library.other.retriever.vectors.after(0))
     for event in library.other.events.after(0, 50):
         library.embedder.vectors[event.text] = foreign[0][1][0]

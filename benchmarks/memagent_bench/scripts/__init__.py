@@ -1,1 +1,1 @@
-"""Stand-alone comparisons and the tables of the documentation."""
+"""Stand-alone experiments, and the script that fills the tables of the documentation."""

@@ -1,8 +1,8 @@
-"""What other runtimes would give for the two bundled models: speed, and error against float32.
+"""Compare runtimes for the two bundled models: speed, and error relative to float32.
 
-A one-off: it needs onnx, onnxruntime, onnxscript and openvino, which the project does not. Every
-runtime gets the same batches: events of a book in order of length for the embedder, windows of a
-book for the language model, whose surprise is computed by the runtime too.
+A one-off experiment that needs onnx, onnxruntime, onnxscript and openvino, which are not
+dependencies of the project. Every runtime gets the same batches: events of a book sorted by length
+for the embedder, and windows of a book for the language model, including its surprise.
 """
 
 import argparse
@@ -33,8 +33,8 @@ from memagent_bench.report import RESULTS, CheckError, Report, save, sha256_of
 Arrays = list[np.ndarray]
 Runner = Callable[[Arrays], np.ndarray]
 
-BATCH = 32  # events, as in memory/embed.py
-WINDOWS, WIDTH = 8, 512  # as in memagent/surprise.py
+BATCH = 32  # events, as in memory/index/embedder.py
+WINDOWS, WIDTH = 8, 512  # as in memagent/scorers/local.py
 _EXACT = {"torch float32", "onnxruntime float32", "openvino float32"}
 _TOLERATED = 1e-3
 
@@ -69,7 +69,7 @@ class Nats(nn.Module):
 
 
 def in_torch(module: nn.Module, autocast: bool = False) -> Runner:
-    """The module in this process."""
+    """Run the module in this process."""
 
     def run(arrays: Arrays) -> np.ndarray:
         given = [torch.from_numpy(array) for array in arrays]
@@ -83,16 +83,16 @@ def in_torch(module: nn.Module, autocast: bool = False) -> Runner:
 
 
 def quantised(module: nn.Module) -> Runner:
-    """Linear layers in int8, activations quantised as they come."""
+    """Linear layers in int8, with dynamically quantized activations."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # announced to move to another package
+        warnings.simplefilter("ignore")  # deprecation: will move to another package
         return in_torch(
             torch.ao.quantization.quantize_dynamic(module, {nn.Linear}, dtype=torch.qint8)
         )
 
 
 def in_onnxruntime(path: Path, threads: int) -> Runner:
-    """A graph in ONNX Runtime."""
+    """Run a graph in ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -102,7 +102,7 @@ def in_onnxruntime(path: Path, threads: int) -> Runner:
 
 
 def in_openvino(path: Path, threads: int, precision: str) -> Runner:
-    """A graph in OpenVINO, at the precision of that name."""
+    """Run a graph in OpenVINO with the named precision."""
     compiled = openvino.Core().compile_model(
         path, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
     )
@@ -110,7 +110,7 @@ def in_openvino(path: Path, threads: int, precision: str) -> Runner:
 
 
 def export(module: nn.Module, batch: Arrays, path: Path, lengths: bool) -> Path:
-    """The module as an ONNX graph; with `lengths` for any number and length of texts."""
+    """Export the module as an ONNX graph; `lengths` allows any number and length of texts."""
     given = tuple(torch.from_numpy(array) for array in batch)
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     shapes = tuple(sizes for _ in given) if lengths else None
@@ -126,7 +126,7 @@ def export(module: nn.Module, batch: Arrays, path: Path, lengths: bool) -> Path:
 def runners(
     module: nn.Module, batch: Arrays, folder: Path, threads: int, lengths: bool
 ) -> Iterator[tuple[str, Runner]]:
-    """Every runtime with its name; float32 in torch first."""
+    """Every runtime with its name, float32 in torch first."""
     yield "torch float32", in_torch(module)
     yield "torch bfloat16 autocast", in_torch(module, autocast=True)
     yield "torch int8 dynamic", quantised(module)
@@ -140,7 +140,7 @@ def runners(
 
 
 def event_batches(texts: list[str], folder: Path) -> list[Arrays]:
-    """Events as token ids and masks [n, T], those of about one length together."""
+    """Events as token ids and masks [n, T], grouped by similar length."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ordered = sorted(texts, key=len, reverse=True)
     found = []
@@ -152,7 +152,7 @@ def event_batches(texts: list[str], folder: Path) -> list[Arrays]:
 
 
 def window_batches(text: str, count: int) -> list[Arrays]:
-    """Windows of token ids [8, 513], the opening token first."""
+    """Windows of token ids [8, 513], starting with the opening token."""
     tokenizer = AutoTokenizer.from_pretrained(pocket_lm())
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     rows = np.array(ids[: count * WIDTH]).reshape(-1, WIDTH)
@@ -161,10 +161,10 @@ def window_batches(text: str, count: int) -> list[Arrays]:
 
 
 def measured(run: Runner, batches: list[Arrays], runs: int) -> tuple[np.ndarray, float, float]:
-    """What a runtime gives for all batches, the seconds and processor seconds of its best run."""
+    """The output of a runtime for all batches, and the wall and CPU seconds of its best run."""
     walls, processor = [], []
     found: list[np.ndarray] = []
-    for _ in range(runs + 1):  # the first one warms up
+    for _ in range(runs + 1):  # the first is a warm-up
         start, used = time.perf_counter(), time.process_time()
         found = [run(batch) for batch in batches]
         walls.append(time.perf_counter() - start)
@@ -175,7 +175,7 @@ def measured(run: Runner, batches: list[Arrays], runs: int) -> tuple[np.ndarray,
 def rows(
     name: str, module: nn.Module, batches: list[Arrays], threads: int, runs: int
 ) -> list[dict[str, Any]]:
-    """A row per runtime."""
+    """One row per runtime."""
     texts = sum(len(batch[0]) for batch in batches)
     tokens = sum(int(batch[-1].sum()) if len(batch) == 2 else batch[0].size for batch in batches)
     rows: list[dict[str, Any]] = []
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=512, help="events for the embedder")
     parser.add_argument("--windows", type=int, default=48, help="for the language model")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=3, help="the best one counts")
+    parser.add_argument("--runs", type=int, default=3, help="number of runs; the best one counts")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -240,8 +240,8 @@ def main() -> None:
         f"{version('openvino')}",
         f"embedder: batches of {BATCH} events, 1 - cosine to float32; pocket_lm: batches of "
         f"{WINDOWS} windows of {WIDTH} tokens, nats off float32",
-        f"the best of {given.runs} runs behind one that warms up",
-        "processor seconds are those of all threads, and do not count waiting for other programs",
+        f"the best of {given.runs} runs after a warm-up",
+        "processor seconds are summed over threads and exclude waiting for other programs",
     )
     print(save(Report("backends", about, metrics, found, notes).as_object(), given.out))
 

@@ -1,8 +1,8 @@
-"""In which order recalled events should stand in a prompt, as far as the pocket model can tell.
+"""Find the best order of recalled events in a prompt, as far as the pocket model can tell.
 
-Four orders: that of the document, best first, best last, and the best at both ends with the worst
-in the middle (arXiv:2307.03172). Two tests: the surprise of the answers of FairytaleQA behind the
-events that hold them, and pass keys in one of eight events, alone or each event with a key.
+Compares four orders: that of the document, best first, best last, and the best at both ends with
+the worst in the middle (arXiv:2307.03172). There are two tests: the surprise of FairytaleQA answers
+after the events that contain them, and passkeys in one of eight events or in all of them.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from memagent_bench.report import RESULTS, CheckError, Report, save, sha256_of
 from memagent_bench.sample import thinned
 
 BUDGET = 300  # tokens, as the product estimates them
-WINDOW = 512  # tokens that the model was trained for, the opening one among them
-SHORT = 8  # words of an answer, at most
+WINDOW = 512  # tokens that the model was trained for, including the opening one
+SHORT = 8  # maximum number of words of an answer
 EVENTS = 8
 RANKS = (1, 2, 4)  # of the event with the key
 # The sentences that the model was trained on, see memagent_bench/training/sequences.py.
@@ -44,17 +44,17 @@ SEED = 5
 
 
 def best_first(ranks: Sequence[int]) -> list[int]:
-    """Places of the events in the document, by rank."""
+    """Document positions of the events, by rank."""
     return sorted(range(len(ranks)), key=ranks.__getitem__)
 
 
 def both_ends(ranks: Sequence[int]) -> list[int]:
-    """The best one first, the second last, the third second, and so on inwards."""
+    """The best one first, the second best last, the third second, and so on inwards."""
     by_rank = best_first(ranks)
     return by_rank[::2] + by_rank[1::2][::-1]
 
 
-# From the ranks of the events, in document order, to the places of the document in a new order.
+# From the ranks of the events in document order to document positions in the new order.
 ORDERS: Mapping[str, Callable[[Sequence[int]], list[int]]] = {
     "document": lambda ranks: list(range(len(ranks))),
     "best first": best_first,
@@ -65,7 +65,7 @@ ORDERS: Mapping[str, Callable[[Sequence[int]], list[int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A text with its answer, the characters from `start` to `end`."""
+    """A text and its answer, the characters from `start` to `end`."""
 
     text: str
     start: int
@@ -73,18 +73,18 @@ class Prompt:
 
     @classmethod
     def of(cls, before: str, answer: str, after: str = "") -> "Prompt":
-        """The three after one another."""
+        """Join the three parts."""
         return cls(before + answer + after, len(before), len(before) + len(answer))
 
 
 class Pocket:
-    """The pocket model, and what it makes of the answers of prompts."""
+    """The pocket model, and its scores for the answers of prompts."""
 
     def __init__(self) -> None:
         self.model, self.tokenizer = load_model(str(pocket_lm()))
 
     def read(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Tokens, and the characters of each."""
+        """The tokens, and the characters of each."""
         read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return read["input_ids"], read["offset_mapping"]
 
@@ -107,7 +107,7 @@ class Pocket:
 
 
 def answering(item: Item, at: int, recalled: Recalled) -> tuple[int, str] | None:
-    """Which event holds a short answer where it was asked of, and its words there."""
+    """The event that contains a short answer in the passage of the question, and its words."""
     for start, end in item.spans:
         answer = item.passage[start:end]
         for place, event in enumerate(recalled.events):
@@ -119,16 +119,16 @@ def answering(item: Item, at: int, recalled: Recalled) -> tuple[int, str] | None
 
 @dataclass(slots=True)
 class Answers:
-    """A row a question: nats per token of the answer in each order, and without events."""
+    """One row per question: nats per token of the answer in each order, and without events."""
 
     nats: list[np.ndarray]
     ranks: list[int]  # of the event with the answer
     sizes: list[int]  # events in a prompt
-    behind: list[list[int]]  # events behind the one with the answer, by order
+    behind: list[list[int]]  # events after the one with the answer, by order
     asked: int = 0
 
     def ask(self, pocket: Pocket, item: Item, at: int, recalled: Recalled) -> None:
-        """Add the question if the events hold its answer."""
+        """Add the question if the events contain its answer."""
         self.asked += 1
         if (found := answering(item, at, recalled)) is None:
             return
@@ -153,7 +153,7 @@ def gain(values: np.ndarray, own: np.ndarray) -> dict[str, float]:
 
 
 def answer_rows(answers: Answers) -> Iterator[dict[str, Any]]:
-    """A row an order, and one for the model that sees the question alone."""
+    """One row per order, and one for the model that sees only the question."""
     nats, behind = np.stack(answers.nats), np.array(answers.behind)
     for place, order in enumerate((*ORDERS, "no events")):
         row = {"measure": "surprise of answers", "order": order, "questions": len(nats)}
@@ -164,10 +164,10 @@ def answer_rows(answers: Answers) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Eight events, one with the key that is asked for; with `rivals` the others have keys too."""
+    """Eight events, one with the requested key; with `rivals` the others have keys too."""
 
     texts: list[str]
-    sentences: list[str]  # the one asked for is the first
+    sentences: list[str]  # the requested one first
     ask: str
     key: str
 
@@ -175,7 +175,7 @@ class Keys:
     def draw(
         cls, pocket: Pocket, events: Sequence[str], rivals: bool, random: np.random.Generator
     ) -> "Keys":
-        """Events of a story that follow one another, cut so that the prompt just fits."""
+        """Consecutive events of a story, cut so that the prompt just fits."""
         places = random.permutation(PLACES)
         names = [f"{random.choice(NAMES)} of the {p}" for p in places] if rivals else ["pass key"]
         keys = ["".join(map(str, random.integers(0, 10, 5))) for _ in names]
@@ -189,8 +189,8 @@ class Keys:
         return cls(texts, said, ask, keys[0])
 
     def prompt(self, order: Sequence[int], place: int) -> Prompt:
-        """The events in this order; the key asked for is in the one at `place` of the document."""
-        # By how far an event is behind `place`, the first ones being behind the last.
+        """The events in this order; the one at `place` of the document has the requested key."""
+        # Keyed by how far an event is after `place`, wrapping around at the end.
         said = {behind: f"\n{sentence}" for behind, sentence in enumerate(self.sentences)}
         parts = [self.texts[p] + said.get((p - place) % EVENTS, "") for p in order]
         return Prompt.of("\n\n".join(parts) + self.ask, f" {self.key}", ".")
@@ -199,7 +199,7 @@ class Keys:
 def key_rows(
     pocket: Pocket, stories: Sequence[list[str]], trials: int, rivals: bool
 ) -> Iterator[dict[str, Any]]:
-    """A row an order and rank of the event with the key; then a row a position of it."""
+    """One row per order and rank of the event with the key, then one per position of it."""
     random = np.random.default_rng([SEED, rivals])
     asked: dict[tuple[Any, ...], list[Prompt]] = defaultdict(list)
     for trial in range(trials):
@@ -225,7 +225,7 @@ def key_rows(
 def walk(
     pocket: Pocket, histories: Iterable[History], items: Sequence[Item]
 ) -> tuple[Answers, list[list[str]]]:
-    """What the model makes of the answers, and the events of each story that has eight."""
+    """The model's scores for the answers, and the events of each story that has eight."""
     embedder = Embedder()
     segmenter = SurprisingSentences(ModelSurprise())
     answers, events = Answers([], [], [], []), []
@@ -255,11 +255,11 @@ def metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def notes(answers: Answers) -> tuple[str, ...]:
-    """What one must know to read the figures."""
+    """How to read the figures."""
     count, size = len(answers.nats), np.mean(answers.sizes)
     return (
-        "a model of 2 million parameters with a window of 512 tokens: the figures say what it "
-        "copies from where, not whether an instructed model loses the middle of a long prompt",
+        "a model of 2 million parameters with a window of 512 tokens: the figures say from where "
+        "it copies, not whether an instructed model loses the middle of a long prompt",
         f"surprise of answers: nats per token, lower is better; of {answers.asked} questions with "
         f"an answer word for word in their sections, the {count} with one of at most {SHORT} words "
         f"inside an event recalled for {BUDGET} tokens; {size:.1f} events a "
@@ -277,8 +277,8 @@ def main() -> None:
     """Measure both tests and write order.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the archive of FairytaleQA")
-    parser.add_argument("--limit", type=int, help="questions at most, evenly spread")
-    parser.add_argument("--trials", type=int, default=48, help="pass keys a kind, rank and order")
+    parser.add_argument("--limit", type=int, help="maximum number of questions, evenly spaced")
+    parser.add_argument("--trials", type=int, default=48, help="passkeys per kind, rank and order")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     pocket, files = Pocket(), dict(read_texts(given.data, ".csv"))

@@ -1,4 +1,4 @@
-"""Draw docs/session.svg: the demo's commands run for real, and what they print."""
+"""Draw docs/session.svg: run the commands of the demo and show their output."""
 
 import io
 import os
@@ -22,7 +22,7 @@ SESSION = (
 
 
 def main() -> None:
-    """Run the session in a folder of its own and write the picture."""
+    """Run the session in a temporary folder and write the picture."""
     folder = Path(tempfile.mkdtemp())
     script = ROOT / "examples" / "write_book.py"
     subprocess.run([sys.executable, script, folder / "python-reference.md"], check=True)

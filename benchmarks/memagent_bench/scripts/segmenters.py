@@ -1,8 +1,8 @@
-"""Evidence coverage of the ways to cut text into events, on FairytaleQA at equal token budgets.
+"""Evidence coverage of segmenters on FairytaleQA at equal token budgets.
 
-Each story is one document and its questions are asked of it; a question is covered if one of its
-answers, where its words stand in the section they were asked of, lies inside the recalled text.
-Beside the two segmenters of the product: the rule of surprise with noise for surprise.
+Each story is a document, and its questions are asked about it. A question is covered if one of its
+answers, where it occurs verbatim in the section of the question, lies inside the recalled text.
+Compares the two segmenters of the product and a control: the rule of surprise with noise.
 """
 
 import argparse
@@ -33,7 +33,7 @@ BUDGETS = (300, 600, 1200)
 
 
 class Noise:
-    """Surprise drawn from the text's checksum: the control."""
+    """The control: random surprise, seeded by the checksum of the text."""
 
     id = "noise"
 
@@ -48,7 +48,7 @@ class Noise:
 
 
 class KeptVectors(Embedder):
-    """The embedder, which embeds no text twice: the segmenters share questions and events."""
+    """An embedder that caches vectors, since the segmenters share questions and events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,11 +61,11 @@ class KeptVectors(Embedder):
 
 
 def covered(events: Iterable[Event], text: str, spans: Iterable[tuple[int, int]]) -> bool:
-    """Whether one of the spans lies inside events that follow one another."""
+    """Whether one of the spans lies within adjacent events."""
     ranges: list[tuple[int, int]] = []
     for event in sorted(events, key=lambda event: event.start):
         if text[event.start : event.end] != event.text:
-            raise CheckError(f"{event.place}: the recalled text is not that of the story")
+            raise CheckError(f"{event.place}: the recalled text differs from the story")
         if ranges and not text[ranges[-1][1] : event.start].strip():
             ranges[-1] = (ranges[-1][0], event.end)
         else:
@@ -76,7 +76,7 @@ def covered(events: Iterable[Event], text: str, spans: Iterable[tuple[int, int]]
 def coverage(
     segmenter: Segmenter, embedder: Embedder, texts: Mapping[str, str], items: Sequence[Item]
 ) -> dict[str, float]:
-    """Share of the questions covered at each budget, and the sizes of the events."""
+    """The share of questions covered at each budget, and the sizes of events."""
     hits: dict[int, int] = defaultdict(int)
     asked = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the archive of FairytaleQA")
     parser.add_argument("--part", default="val", help="val or train")
-    parser.add_argument("--every", type=int, default=1, help="one story in so many")
+    parser.add_argument("--every", type=int, default=1, help="use every n-th story")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     files = dict(read_texts(given.data, ".csv"))
@@ -141,9 +141,9 @@ def main() -> None:
         if isinstance(value, int | float)
     }
     notes = (
-        f"split {given.part}, {len(texts)} stories; questions without an answer that stands word "
-        "for word in their sections are left out",
-        "noise: the rule of surprise over random numbers",
+        f"split {given.part}, {len(texts)} stories; questions without a verbatim answer in their "
+        "sections are left out",
+        "noise: the rule of surprise applied to random numbers",
     )
     about = {"file": given.data.name, "sha256": sha256_of(given.data)}
     print(save(Report("segmenters", about, metrics, rows, notes).as_object(), given.out))

@@ -135,9 +135,10 @@ class Sampler:
     def _recalled(
         self, rng: Generator, ids: Ids, weights: Weights, wanted: Ids, blocks: int
     ) -> Batch:
-        """Positions at which every block reads as the last of at most `blocks` blocks.
+        """A batch as a stream that recalls blocks reads it.
 
-        The previous block keeps its place; each of the others gets any of the places before it.
+        Every block has the positions of the last of `blocks` blocks, or of the one after it. The
+        previous block keeps its place; each of the others gets any of the places before it.
         """
         last = blocks - 1 + rng.integers(2, size=(len(ids), 1))
         places = rng.integers(0, last - 1, (len(ids), ids.shape[1] // BLOCK))

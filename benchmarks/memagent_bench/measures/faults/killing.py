@@ -1,4 +1,4 @@
-"""Real processes of the program, killed at a moment of one's choice; what they said until then.
+"""Run processes of the program and kill them at a chosen moment.
 
 Knows nothing of what they write.
 """
@@ -20,12 +20,12 @@ from memagent_bench.report import CheckError
 __all__ = ["Ended", "environment", "kill", "run"]
 
 _TIMEOUT = 300.0
-_GLANCE = 0.001
+_POLL = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A process that has ended. `lines` are the whole lines of its stdout, without their ends."""
+    """A process that has ended; `lines` are the complete lines of its stdout, without newlines."""
 
     killed: bool
     lines: tuple[str, ...]
@@ -34,7 +34,7 @@ class Ended:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """An environment in which the program keeps everything in `folder` and asks no server."""
+    """An environment in which the program keeps everything in `folder` and uses no server."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("MEMAGENT_")}
     return {
         **own,
@@ -47,7 +47,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(arguments: Sequence[str], env: Mapping[str, str], text: str = "") -> Ended:
-    """Run the program to its end; CheckError if it fails."""
+    """Run the program to its end. Raises CheckError if it fails."""
     return kill(arguments, env, lambda said: False, 0.0, text)
 
 
@@ -58,11 +58,10 @@ def kill(
     delay: float,
     text: str = "",
 ) -> Ended:
-    """Run the program with `text` on stdin and end it with SIGKILL.
+    """Run the program with `text` on stdin and kill it with SIGKILL.
 
-    That happens `delay` seconds after `reached`, which is asked all the time with the number of
-    lines the program has printed, first holds. A program that ends by itself must do so with exit
-    code 0.
+    The kill comes `delay` seconds after `reached` is first true; it is polled with the number of
+    lines that the program has printed. A program that ends before must have exit code 0.
     """
     start = time.monotonic()
     process = subprocess.Popen(
@@ -87,7 +86,7 @@ def kill(
         while process.poll() is None and not reached(len(said)):
             if time.monotonic() - start > _TIMEOUT:
                 raise CheckError(f"memagent {arguments[0]} did not end in {_TIMEOUT:.0f} s")
-            time.sleep(_GLANCE)
+            time.sleep(_POLL)
         with suppress(subprocess.TimeoutExpired):
             process.wait(delay)
     finally:
@@ -100,7 +99,7 @@ def kill(
     report = b"".join(errors).decode("utf-8", "replace")
     if code not in (0, -9):
         raise CheckError(f"memagent {arguments[0]} ended with {code}: {report.strip()[-400:]}")
-    # Only a whole line is an acknowledgement.
+    # Only a complete line is an acknowledgement.
     lines = tuple(line.decode().rstrip("\n") for line in said if line.endswith(b"\n"))
     return Ended(code == -9, lines, report, time.monotonic() - start)
 

@@ -1,7 +1,7 @@
-"""Kills of writing processes, and what was lost, leaked or kept after them.
+"""Kill writing processes and check what was lost, leaked or left over.
 
-Two processes at a time write to one store, one adding documents, one holding a conversation;
-each is ended by SIGKILL in the middle of its work, and what it acknowledged must be there.
+Two processes at a time write to one store, one adding documents and one holding a conversation.
+Each is killed by SIGKILL while it works, and everything that it acknowledged must be stored.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from memagent_bench.report import CheckError, Report
 
 __all__ = ["NAMESPACES", "measure"]
 
-# Each namespace's own word stands in all of its text and nowhere else.
+# The word of a namespace occurs in all of its texts and nowhere else.
 NAMESPACES = {"ada": "qhadamirolk", "ben": "qhbenzutarp"}
 _SEED = 7
-_SECTIONS = 192  # of a document; every 32 are a commit
+_SECTIONS = 192  # of a document; 32 sections are a commit
 _TURNS = 16
 _SESSION = "talk"
 _SECRET = "secret.md"
-_KILLS_BETWEEN = 50  # kills before writing stops and everything is compared
+_KILLS_BETWEEN = 50  # kills between two comparisons, during which nothing writes
 
 
 @dataclass
@@ -77,7 +77,7 @@ class _World:
             return self.numbers
 
     def sentence(self, mark: str) -> str:
-        """A sentence of its own, with the namespace's word in it."""
+        """A unique sentence that contains the namespace's word."""
         with self.lock:
             text = self.corpus.pieces(1)[0].text
             at = self.random.randrange(len(text) // 2)
@@ -93,7 +93,7 @@ class _World:
 
 
 def measure(kills: int = 100, *, tell: Callable[[str], None] = lambda line: None) -> Report:
-    """Run the bench in a temporary folder. CheckError if a process fails by itself."""
+    """Run the benchmark in a temporary folder. Raises CheckError if a process fails on its own."""
     with tempfile.TemporaryDirectory(prefix="memagent-faults-") as folder:
         world = _World(Path(folder), kills, Corpus(_SEED, 8))
         rows = []
@@ -121,17 +121,17 @@ def measure(kills: int = 100, *, tell: Callable[[str], None] = lambda line: None
 
 _NOTES = (
     "two processes write at a time, `add --jsonl` and `chat` over a pipe, engine pocket; each is "
-    "ended by SIGKILL and begun anew on the same store",
-    "lost: spans or turns that were acknowledged and are not stored character for character",
+    "killed by SIGKILL and restarted on the same store",
+    "lost: spans or turns that were acknowledged but are not stored verbatim",
     "search_differences: queries whose lexical or dense ranking differs from that of a copy "
-    "whose events, words, vectors and index were made anew",
+    "whose events, words, vectors and index were rebuilt",
     "bytes_after_forget: occurrences of a forgotten word in the bytes of store, log and index",
-    "phases: where the work stood in the store right after a kill",
+    "phases: the state of the work in the store right after a kill",
 )
 
 
 def _adding(world: _World, goal: int) -> None:
-    """Add documents until enough processes were killed; a killed one is taken up again."""
+    """Add documents until enough processes were killed; a killed one is resumed."""
     path, namespace = _document(world)
     embedding, stored = 4.0, False
     while world.done < goal:
@@ -149,7 +149,10 @@ def _adding(world: _World, goal: int) -> None:
 def _moment_of_adding(
     world: _World, embedding: float, stored: bool
 ) -> tuple[Callable[[int], bool], float]:
-    """While the text is committed, and then while it is embedded or the index is saved."""
+    """A moment to kill `add`: a condition on the number of printed lines, and a delay in seconds.
+
+    It falls while the text is committed, while it is embedded, or while the index is saved.
+    """
     draw = world.random.random()
     if draw < 0.6 and not stored:
         commits = world.random.randrange(_SECTIONS // 32)
@@ -169,7 +172,7 @@ def _document(world: _World) -> tuple[Path, str]:
 
 
 def _check_document(world: _World, namespace: str, path: Path, lines: Sequence[str]) -> str:
-    """Count what is missing of what was acknowledged; returns how far the work had come."""
+    """Record acknowledged text that is missing; return how far the work had got."""
     wanted = path.read_text(encoding="utf-8")
     said = [json.loads(line) for line in lines]
     store = Store(world.store)
@@ -183,7 +186,7 @@ def _check_document(world: _World, namespace: str, path: Path, lines: Sequence[s
         said_of = f"{acknowledged} spans, {chars} characters"
         lost.append(f"{path.name}: {said_of} acknowledged, {spans}, {len(text)} stored")
     if not wanted.startswith(text) or (source and source.complete and text != wanted):
-        lost.append(f"{path.name}: {len(text)} characters stored are not those of the file")
+        lost.append(f"{path.name}: {len(text)} stored characters differ from the file")
     phase = "start"
     if source and spans:
         phase = _phase(store, source.id) if source.complete else "text"
@@ -193,7 +196,7 @@ def _check_document(world: _World, namespace: str, path: Path, lines: Sequence[s
 
 
 def _phase(store: Store, source_id: int) -> str:
-    """What was still to do for a document whose text is complete."""
+    """What remained to be done for a document whose text is complete."""
     if store.row(
         "SELECT 1 FROM spans WHERE source_id = ? AND segmenter IS NULL LIMIT 1", source_id
     ):
@@ -230,11 +233,11 @@ def _talking(world: _World, goal: int) -> None:
         lost = []
         if missing := set(kept[namespace]) - set(stored):
             lost.append(f"{namespace}: acknowledged and not stored: {sorted(missing)[:3]}")
-        # A turn that was committed when the kill came, but not yet acknowledged, may show only
-        # after SQLite's next recovery of the log: it is allowed late, in its place, unchanged.
+        # A turn that was committed but not yet acknowledged when the kill came may appear only
+        # after SQLite recovers its log: it may be late, but in its place and unchanged.
         rest = iter(said[namespace])
         if not all(turn in rest for turn in stored):
-            lost.append(f"{namespace}: the turns stored are not those that were said, in order")
+            lost.append(f"{namespace}: the stored turns are not those that were sent, in order")
         new = [turn for turn in stored if turn in turns]
         store = Store(world.store)
         world.damage.note(lost=lost, integrity=store.integrity())
@@ -252,7 +255,7 @@ def _stored_turns(world: _World, namespace: str) -> list[str]:
 
 
 def _plant(world: _World) -> str:
-    """Store a text with a word that is to be forgotten; returns the word."""
+    """Store a text with a word that will be forgotten; return the word."""
     mark = "wx" + "".join(world.random.choices("bcdfghjklmnpqrstvz", k=14))
     text = f"The secret is {mark}. Nobody may know {mark}.\n"
     settings = Settings(store=world.store, namespace="ada", engine="pocket")
@@ -263,20 +266,20 @@ def _plant(world: _World) -> str:
             "What is the secret?"
         )
     if mark not in answer.text:
-        raise CheckError(f"the answer does not quote what is to be forgotten: {answer.text}")
+        raise CheckError(f"the answer does not quote the text to forget: {answer.text}")
     return mark
 
 
 def _compare(world: _World, forgotten: str) -> dict[str, Any]:
-    """With no writer left: forget, then compare search, namespaces and bytes."""
+    """With no writer running, forget, then compare search, namespaces and bytes."""
     for path, namespace in world.documents:
         _check_document(world, namespace, path, ())
     place = (world.store, world.index, world.embedder, NAMESPACES)
-    segmenter = Workspace(Settings(), lambda line: None).segmenter  # that of the programs
+    segmenter = Workspace(Settings(), lambda line: None).segmenter  # the one that the programs use
     differences, queries = compare_rebuilt(*place, world.corpus, segmenter)
     leaks = count_leaks(*place)
     if not count_marks(world.folder, world.store, forgotten):
-        raise CheckError("the word to be forgotten is not found in the bytes of the store")
+        raise CheckError("the word to forget is not in the bytes of the store")
     run(["memory", "forget", _SECRET, "--yes", "-n", "ada"], world.env)
     left = count_marks(world.folder, world.store, forgotten)
     world.damage.note(search_differences=differences, leaks=leaks, marks_left=left)

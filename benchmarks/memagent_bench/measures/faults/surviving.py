@@ -1,4 +1,4 @@
-"""What a store is worth after kills: its search against one made anew, its walls, its bytes."""
+"""Check a store after kills: its search against a rebuilt copy, its isolation, its bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Damage", "compare_rebuilt", "count_leaks", "count_marks"]
 
 _QUERIES = 40
 _DEPTH = 50
-# Text embedded in other company, padded to another length, gets a vector that differs by this.
+# Vectors of a text differ by this much if it is embedded in another batch, with other padding.
 _CLOSE = {"lexical": 1e-6, "dense": 0.01}
 
 _Place = tuple[str, int, int]
@@ -33,7 +33,7 @@ _Rankings = dict[str, dict[_Place, float]]
 
 @dataclass
 class Damage:
-    """What went wrong so far; all zero is what one hopes for."""
+    """What went wrong so far; ideally all zero."""
 
     leaks: int = 0
     marks_left: int = 0
@@ -51,7 +51,7 @@ class Damage:
         search_differences: int = 0,
         integrity: str = "ok",
     ) -> None:
-        """Add what a check found; `lost` says what, one line each."""
+        """Add the findings of a check; `lost` has one line for each loss."""
         self.losses += lost
         self.leaks += leaks
         self.marks_left += marks_left
@@ -67,8 +67,7 @@ def compare_rebuilt(
     corpus: Corpus,
     segmenter: Segmenter | None = None,
 ) -> tuple[int, int]:
-    """Queries whose rankings differ from those of a copy rebuilt with the segmenter, and how many
-    were asked."""
+    """How many queries rank differently in a rebuilt copy, and how many queries there were."""
     with tempfile.TemporaryDirectory(prefix="memagent-rebuilt-") as folder:
         copy = Path(folder) / "memory.db"
         with closing(sqlite3.connect(path)) as here, closing(sqlite3.connect(copy)) as there:
@@ -77,18 +76,18 @@ def compare_rebuilt(
         different = asked = 0
         for name in namespaces:
             memory = Namespace(store, name, embedder, index, segmenter)
-            anew = Namespace(other, name, embedder, Path(folder) / "index", segmenter)
+            rebuilt = Namespace(other, name, embedder, Path(folder) / "index", segmenter)
             memory.catch_up()
-            anew.rebuild()
+            rebuilt.rebuild()
             questions = _questions(memory, corpus)
             vectors = embedder.encode(questions)
             for question, vector in zip(questions, vectors, strict=True):
                 asked += 1
                 different += _differ(
-                    _ranked(memory, question, vector), _ranked(anew, question, vector)
+                    _ranked(memory, question, vector), _ranked(rebuilt, question, vector)
                 )
             memory.close()
-        # The text index must agree with the text, row by row.
+        # The full-text index must agree with the text, row by row.
         with store.write() as db:
             db.execute("INSERT INTO events_fts (events_fts, rank) VALUES ('integrity-check', 1)")
         store.close()
@@ -97,7 +96,7 @@ def compare_rebuilt(
 
 
 def count_leaks(path: Path, index: Path, embedder: Embedder, namespaces: Mapping[str, str]) -> int:
-    """Recalled events that hold another namespace's word, or lie in another namespace."""
+    """Recalled events that contain another namespace's word, or lie in another namespace."""
     store = Store(path)
     row = store.row(
         """SELECT count(*) AS n FROM events e JOIN sources s ON s.id = e.source_id
@@ -118,7 +117,8 @@ def count_leaks(path: Path, index: Path, embedder: Embedder, namespaces: Mapping
 def count_marks(folder: Path, store: Path, mark: str) -> int:
     """Occurrences of `mark` in the bytes of the store, its log and its index files.
 
-    The text index may share a word's first letters with its neighbour, so its tail is counted.
+    The full-text index shares the first letters of a word with its neighbour, so only the tail is
+    counted.
     """
     tail = mark[4:].encode()
     files = [path for path in folder.rglob(f"{store.name}*") if path.is_file()]
@@ -153,7 +153,7 @@ def _places(memory: Namespace, scores: Mapping[int, float]) -> dict[_Place, floa
 
 
 def _agree(ours: Mapping[_Place, float], theirs: Mapping[_Place, float], close: float) -> bool:
-    """Equal scores at equal places; only the last places may be taken by others as good."""
+    """Whether scores at equal locations are equal; only the lowest ranks may differ in location."""
     if len(ours) != len(theirs):
         return False
     last = min((*ours.values(), *theirs.values()), default=0.0) + 2 * close

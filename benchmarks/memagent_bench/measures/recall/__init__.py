@@ -1,1 +1,1 @@
-"""`memagent bench recall`: how much of the evidence is found, by the tokens that it may cost."""
+"""`memagent bench recall`: how much of the evidence is recalled within a token budget."""

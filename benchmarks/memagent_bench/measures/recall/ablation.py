@@ -1,6 +1,6 @@
-"""The design taken apart at equal budget: where events begin, and a share for neighbours.
+"""Ablations at equal budgets: how events are segmented, and the share for neighbours.
 
-Each way is compared with the product's own on the same questions.
+Each variant is compared with the product's default on the same questions.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ __all__ = ["OWN_WAY", "ablated", "segmenters"]
 BUDGETS = (1000, 2000)
 SHARES = (0.0, 0.3)  # of the budget for neighbours in documents
 OWN_WAY = ("surprise", SHARE)
-_WINDOW = 95  # tokens, the mean size of an event by surprise
+_WINDOW = 95  # tokens, the mean size of events by surprise
 _HISTORIES, _QUESTIONS = 12, 240
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Events of so many tokens whatever the text says: words up to the next one that exceeds it."""
+    """Events of a fixed number of tokens, whatever the text; they end at word boundaries."""
 
     tokens: int = _WINDOW
 
@@ -67,7 +67,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """Events of another segmenter, each boundary moved to where its sentences part best."""
+    """Events of another segmenter, with each boundary moved to the most modular cut."""
 
     segmenter: Segmenter
     embedder: Embedder
@@ -90,14 +90,12 @@ class Refined:
         words = np.array([len(text[start:end].split()) for start, end in found])
         moved = [0, *refined(vectors * words[:, None], inner), len(found)]
         return [
-            (found[first][0], found[behind - 1][1])
-            for first, behind in pairwise(moved)
-            if first < behind
+            (found[first][0], found[end - 1][1]) for first, end in pairwise(moved) if first < end
         ]
 
 
 def segmenters(embedder: Embedder) -> Mapping[str, Segmenter]:
-    """The ways to cut, by name; "surprise" is the product's own."""
+    """The segmenters by name; "surprise" is the product's default."""
     surprise = SurprisingSentences(ModelSurprise())
     return {
         "surprise": surprise,
@@ -110,9 +108,11 @@ def segmenters(embedder: Embedder) -> Mapping[str, Segmenter]:
 def ablated(
     name: str, histories: Sequence[History], embedder: Embedder, tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """A row a way: coverage at each budget, and by how much it is above the product's own, with a
-    95 % interval over questions. Of a set so many histories and questions are taken, evenly
-    spread."""
+    """A row per variant: coverage at each budget, and the gain over the product's default.
+
+    Gains have a 95 % interval over questions. Histories and questions are an evenly spaced sample
+    of the set.
+    """
     import numpy as np
 
     histories = list(thinned(histories, _HISTORIES))

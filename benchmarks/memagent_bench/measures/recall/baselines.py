@@ -1,4 +1,4 @@
-"""What others would find: words by SQLite's full-text search, vectors, both fused by rank."""
+"""Baselines of recall: words with SQLite's full-text search, vectors, and both fused by rank."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ BASELINES = ("words", "vectors", "ranks fused")
 
 
 class Baselines:
-    """The ways of `BASELINES`: FTS5 over windows of five turns, the floor; vectors of turns; and
-    reciprocal ranks of turns and windows by words and by vectors, where a turn of a speaker whom
-    the question names counts half as much again."""
+    """The methods of `BASELINES`.
+
+    `words` is FTS5 over windows of five turns, the lower bound; `vectors` the embeddings of turns;
+    `ranks fused` the reciprocal ranks of turns and windows by words and by vectors, with a factor
+    of 1.5 for turns of a speaker that the question names.
+    """
 
     def __init__(self, history: History, embedder: Embedder) -> None:
         self.embedder = embedder
@@ -36,7 +39,7 @@ class Baselines:
         self.neighbours = embedder.encode([_window(history, number, 1) for number in numbers])
 
     def rank(self, question: str) -> dict[str, list[int]]:
-        """For each way the numbers of turns, best first."""
+        """For each method, the numbers of the turns, best first."""
         vector = self.embedder.encode([question])[0]
         rankings = {
             "words": self.words.search(question),
@@ -75,7 +78,7 @@ class _Words:
 
 
 def _window(history: History, number: int, reach: int) -> str:
-    """What was said around a turn in its session."""
+    """The text around a turn, within its session."""
     turns, session = history.turns, history.turns[number].session
     around = range(max(0, number - reach), min(len(turns), number + reach + 1))
     return "\n".join(turns[n].said for n in around if turns[n].session == session)

@@ -1,6 +1,6 @@
-"""All of `memagent bench recall` in one report: coverage by budget, method and category, and time.
+"""All of `memagent bench recall` in one report: coverage by budget, method and category; latency.
 
-Every turn that a method recalls is paid for; a method that overspends gives no figure.
+Every recalled turn counts against the budget; a method that exceeds it gets no figure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TIMED = 2000  # tokens
 Tell = Callable[[str], None]
 
 
-# For each way and question: its category and its coverage at each budget.
+# For each method and question: its category and its coverage at each budget.
 Found = dict[str, list[tuple[str, list[float]]]]
 
 
@@ -42,10 +42,10 @@ Found = dict[str, list[tuple[str, list[float]]]]
 def measure(
     data: Sequence[Path], *, limit: int | None = None, ablate: bool = False, tell: Tell
 ) -> Report:
-    """The report over sets of histories; `limit` takes every n-th question of each. With `ablate`
-    the design is taken apart as well.
+    """The report over sets of histories; `limit` takes every n-th question of each.
 
-    Raises InputError without a set, CheckError where what was recalled costs more than allowed.
+    `ablate` adds the ablations. Raises InputError without a set, and CheckError if recalled text
+    exceeds its budget.
     """
     if not data:
         raise InputError(
@@ -86,23 +86,26 @@ def measure(
         rows,
         (
             "coverage: mean over questions of the share of their evidence that was recalled, by "
-            "turn, or by section of a story",
-            "a turn, or an event inside it, takes int(1.33 x words) + 6 tokens of the budget",
+            "turn or by section of a story",
+            "a turn, or an event in it, takes int(1.33 x words) + 6 tokens of the budget",
             "words: SQLite FTS5 over windows of five turns, the floor; vectors: the embedding of "
-            "each turn; ranks fused: both, over turns and windows, the named speaker preferred",
-            "figures without a set's name are those of the first set",
-            "time of a query: the embedding of the question among it; without a budget "
-            f"{TIMED} tokens",
-            "ablation: ways to cut text into events times a share of the budget for neighbours; "
-            "gain: over the product's own way and share, with a 95 % interval over questions "
-            "(paired bootstrap); on a part of each set",
-            f"labels of evidence that name no turn: {unresolved}",
+            "each turn; ranks fused: both, over turns and windows, preferring the named speaker",
+            "figures without the name of a set are those of the first set",
+            "time of a query: including the embedding of the question; for "
+            f"{TIMED} tokens if no budget is named",
+            "ablation: segmenters times shares of the budget for neighbours; gain: over the "
+            "default segmenter and share, with a 95 % interval over questions (paired "
+            "bootstrap); on a sample of each set",
+            f"evidence labels that match no turn: {unresolved}",
         ),
     )
 
 
 def plot(report: Report, folder: Path) -> list[Path]:
-    """A PNG picture a set: coverage against budget, a line a way. InputError without matplotlib."""
+    """Plot coverage against budget, one PNG per set and one line per method.
+
+    Raises InputError without matplotlib.
+    """
     rows = [r for r in report.rows if r["measure"] == "coverage" and r["category"] == "all"]
     return [
         lines(
@@ -141,11 +144,11 @@ def _by_memory(
     found: Found,
     seconds: dict[int, list[float]],
 ) -> None:
-    """Adds to `found`, and the seconds of each query by its budget."""
+    """Add the coverage of the memory to `found`, and the seconds of each query to `seconds`."""
     with tempfile.TemporaryDirectory() as folder:
         stored = Stored(history, embedder, Path(folder), segmenter)
         for budget in BUDGETS:
-            stored.recall(asked[0].question, budget)  # loads what is loaded once
+            stored.recall(asked[0].question, budget)  # warm-up
         for question in asked:
             covered = []
             for budget in BUDGETS:

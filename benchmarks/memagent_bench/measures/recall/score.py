@@ -1,4 +1,4 @@
-"""Evidence coverage: the share of what answers a question that was recalled for so many tokens."""
+"""Evidence coverage: the share of the evidence for a question that was recalled within a budget."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUDGETS = (500, 1000, 2000, 4000, 7000)
 
 
 def filled(order: Iterable[int], costs: Sequence[int], budget: int) -> list[int]:
-    """Those that are taken, best first, as long as they fit; one that does not is passed over."""
+    """The items that fit the budget, best first, skipping those that do not fit."""
     found = []
     for number in order:
         if costs[number] <= budget:
@@ -22,5 +22,5 @@ def filled(order: Iterable[int], costs: Sequence[int], budget: int) -> list[int]
 
 
 def coverage(asked: Asked, recalled: Mapping[int, float]) -> float:
-    """Mean over the turns of evidence of the share of each that was recalled."""
+    """Mean recalled share of the turns of evidence."""
     return sum(recalled.get(number, 0.0) for number in asked.gold) / len(asked.gold)

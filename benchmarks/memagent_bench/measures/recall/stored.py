@@ -24,8 +24,11 @@ SHARE = Settings().contiguity  # share of the budget for neighbours
 
 
 class Stored:
-    """The history in a namespace of its own: sessions turn by turn where it has times; what has
-    none, a meeting or a story, is a document read as plain text is."""
+    """A history in its own namespace.
+
+    A history with times is stored as sessions, turn by turn. One without, such as a meeting or a
+    story, is stored as a plain-text document.
+    """
 
     def __init__(
         self,
@@ -36,8 +39,10 @@ class Stored:
     ) -> None:
         self.history = history
         self.store = Store(folder / "memory.db")
-        self.memory = Namespace(self.store, "default", embedder, folder / "index", segmenter)
-        self._starts: dict[int, list[int]] = {}  # of the turns of a source, in characters
+        self.memory = Namespace(
+            self.store, "default", embedder, folder / "index", segmenter
+        )
+        self._starts: dict[int, list[int]] = {}  # starts of the turns of a source, in characters
         self._numbers: dict[int, list[int]] = {}
         if any(turn.time for turn in history.turns):
             self._say()
@@ -46,7 +51,7 @@ class Stored:
         self.memory.catch_up()
 
     def recall(self, question: str, budget: int, contiguity: float = SHARE) -> dict[int, float]:
-        """The share of each turn that is recalled for so many tokens, as `cost` counts them."""
+        """The share of each turn that is recalled within `budget` tokens, as counted by `cost`."""
         found: dict[int, float] = {}
         recalled = self.memory.recall(
             question,
@@ -55,14 +60,14 @@ class Stored:
             count=lambda text: cost(text) - OVERHEAD,
         )
         if recalled.spent > budget:
-            raise CheckError(f"{recalled.spent} tokens were recalled, {budget} were allowed")
+            raise CheckError(f"{recalled.spent} tokens were recalled with a budget of {budget}")
         for event in recalled.events:
             for number, share in self.turns_of(event):
                 found[number] = found.get(number, 0.0) + share
         return found
 
     def turns_of(self, event: Event) -> Iterator[tuple[int, float]]:
-        """The turns that an event lies in, each with the share of it that is in the event."""
+        """The turns that an event overlaps, each with the share of it that is in the event."""
         starts, numbers = self._starts[event.source_id], self._numbers[event.source_id]
         place = bisect_right(starts, event.start) - 1
         while place < len(starts) and starts[place] < event.end:
@@ -95,4 +100,4 @@ class Stored:
         self._starts[source.id] = starts
         self._numbers[source.id] = list(range(len(said)))
         if self.memory.spans.text(source.id) != "".join(said):
-            raise CheckError(f"{self.history.name} was not stored as it is")
+            raise CheckError(f"{self.history.name} was not stored verbatim")

@@ -1,1 +1,1 @@
-"""How well events fit topics and human event boundaries, beside chance and fixed windows."""
+"""`memagent bench segments`: compare events with topics and human event boundaries."""

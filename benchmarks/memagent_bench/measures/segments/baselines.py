@@ -1,4 +1,4 @@
-"""What boundaries have to beat: the same events in another order, and events of one size."""
+"""Baselines for boundaries: the same events in random order, and events of equal size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["fixed", "shuffled", "shuffled_by_length"]
 
 
 def shuffled(boundaries: Sequence[int], count: int, source: np.random.Generator) -> tuple[int, ...]:
-    """The events between the boundaries among `count` units in random order: its boundaries."""
+    """The boundaries of the same events among `count` units, in random order."""
     sizes = source.permutation(sizes_of(boundaries, count))
     return tuple(sizes.cumsum()[:-1].tolist())
 
@@ -22,9 +22,9 @@ def shuffled(boundaries: Sequence[int], count: int, source: np.random.Generator)
 def shuffled_by_length(
     boundaries: Sequence[int], document: Document, source: np.random.Generator
 ) -> tuple[int, ...]:
-    """The same with sizes in characters: long units are met oftener, as any segmenter meets them.
+    """The same with sizes in characters, so long units are hit more often, as by any segmenter.
 
-    Two boundaries that belong to one unit are one.
+    Two boundaries in the same unit count as one.
     """
     starts = document.starts
     sizes = sizes_of([starts[unit] for unit in boundaries], len(document.text))
@@ -32,6 +32,6 @@ def shuffled_by_length(
 
 
 def fixed(boundaries: int, count: int) -> tuple[int, ...]:
-    """So many boundaries among `count` units, of events of one size but for rounding."""
+    """This many boundaries among `count` units, with events of equal size up to rounding."""
     events = boundaries + 1
     return tuple(round(event * count / events) for event in range(1, events))

@@ -1,6 +1,6 @@
-"""The refinement by prefix sums against the similarity graph itself, built in full.
+"""Check refinement by prefix sums against the full similarity graph.
 
-The graph form is the law here and in the tests; the product never builds a graph.
+The graph is the reference implementation here and in the tests; the product never builds one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ TIMED, DIM, ROUNDS = 512, 384, 21
 
 
 def graph_modularity(keys: np.ndarray) -> np.ndarray:
-    """Newman's modularity of each cut t = 0..n of keys [n, d], in tokens before t and the rest.
+    """Newman's modularity of each cut t = 0..n of keys [n, d], into tokens before t and the rest.
 
-    By definition (Newman, PNAS 2006): the sum, over the pairs of tokens on one side of the cut,
-    of the graph A = K Kᵀ less what the degrees let expect.
+    By definition (Newman, PNAS 2006): the sum, over pairs of tokens on the same side of the cut, of
+    the graph A = K Kᵀ minus its expectation given the degrees.
     """
     import numpy as np
 
@@ -35,12 +35,12 @@ def graph_modularity(keys: np.ndarray) -> np.ndarray:
 
 
 def cumulated_modularity(keys: np.ndarray) -> np.ndarray:
-    """The same from sums that each cut takes over from the one before: the graph at its best."""
+    """The same from cumulative sums over the cuts: the fastest version with the graph."""
     import numpy as np
 
     gain, total = _gain(keys)
     before = np.concatenate(([0.0], gain.cumsum(0).cumsum(1).diagonal()))
-    # Rows of the gain sum to zero, so both sides of a cut have the same.
+    # Rows of the gain sum to zero, so both sides of a cut have the same sum.
     cumulated: np.ndarray = 2 * before / total
     return cumulated
 
@@ -54,7 +54,7 @@ def _gain(keys: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def windows(count: int) -> Iterator[np.ndarray]:
-    """Windows of 2 to 300 keys [n, 16]: a third of one topic, the others of two."""
+    """Windows of 2 to 300 keys [n, 16]: a third with one topic, the others with two."""
     import numpy as np
 
     source = np.random.default_rng(5)
@@ -69,7 +69,7 @@ def windows(count: int) -> Iterator[np.ndarray]:
 
 
 def check(count: int) -> None:
-    """Raises CheckError where the best cut of a window is not the graph's, rounding aside."""
+    """Raise CheckError if the best cut of a window is not its graph's, up to rounding."""
     import numpy as np
 
     for number, keys in enumerate(windows(count)):
@@ -84,9 +84,10 @@ def check(count: int) -> None:
 
 
 def timed() -> dict[str, Any]:
-    """Milliseconds to find the best cut of a window, the median of some rounds of each way.
+    """Milliseconds to find the best cut of a window, the median of several rounds per method.
 
-    Each way by itself: what the graph leaves in caches and memory is not the other's to clear.
+    All rounds of a method run together, so that the graph's use of caches and memory does not slow
+    down the others.
     """
     import numpy as np
 

@@ -109,8 +109,8 @@ class Judge:
             return None
 
         def gain(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
-            mine, chance = np.stack(columns[:2], -1), np.stack(columns[2:], -1)
-            difference: np.ndarray = _quotient(mine) - _quotient(chance)
+            own, other = np.stack(columns[:2], -1), np.stack(columns[2:], -1)
+            difference: np.ndarray = _quotient(own) - _quotient(other)
             return difference
 
         found = stats.bootstrap(

@@ -1,7 +1,7 @@
-"""All of `memagent bench segments` in one report: boundaries beside those of people and of chance.
+"""All of `memagent bench segments` in one report: boundaries against those of people and chance.
 
-Every way of cutting is judged on the same documents; what it is told of the set, the mean size of
-an event, comes from the others.
+Every method is scored on the same documents. The only knowledge it gets of the set, the mean size
+of an event, comes from other documents.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Tell = Callable[[str], None]
 def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Report:
     """The report over sets with marked boundaries; `limit` takes every n-th document of each.
 
-    Raises InputError without a set, CheckError where refinement is not the graph's.
+    Raises InputError without a set, and CheckError if refinement differs from the graph.
     """
     if not data:
         raise InputError(
@@ -75,34 +75,34 @@ def measure(data: Sequence[Path], *, limit: int | None = None, tell: Tell) -> Re
 
 
 _NOTES = (
-    "a document is cut as one text, a unit a line; a boundary belongs to the unit that begins "
-    "nearest to it",
+    "a document is segmented as one text with one unit per line; a boundary belongs to the unit "
+    "that starts nearest to it",
     "surprise, size: the product's segmenters, the first its default; refined: each boundary "
     "moved to the most modular cut between its neighbours",
-    "the other ways have as many boundaries as events of a set's mean size need, which every "
-    "second document tells and the others, reported here, do not; a set of one document tells its "
-    "own. fixed, refined: what refinement does without surprise",
-    "units enter refinement, dips and modularity by their vectors times their words",
-    "a topic of QMSum begins where a span of its turns does; an event of a story where "
+    "the other methods get as many boundaries as the mean event size of the set requires. Every "
+    "second document gives this size, and the others are scored; a set of one document gives its "
+    "own. fixed, refined: refinement without surprise",
+    "refinement, dips and modularity use the vectors of units times their number of words",
+    "a topic of QMSum starts where a span of its turns does; an event of a story starts where "
     f"{SHIFTS} dimensions of its situation change",
-    f"random: the way's own events in {DRAWS} other orders, the mean and the middle 95 % of the "
-    "draws; by length: the same with their sizes in characters instead of units, which meets long "
-    "units oftener; fixed: as many events of one size; over: the gain, and its 95 % by resampling "
-    "the documents",
-    "pk, window diff: errors, k half a document's mean event; figures are means over documents",
-    "similarity inside over between: mean cosine of the units of an event over that of the units "
-    "of adjoining ones",
-    "graph: modularity by definition, each cut summed anew; cumulated: from cumulated sums",
+    f"random: the events of the method in {DRAWS} other orders, mean and central 95 % of the "
+    "draws; by length: the same with sizes in characters instead of units, which hits long units "
+    "more often; fixed: as many events of equal size; over: the gain, and its 95 % interval by "
+    "bootstrap over documents",
+    "pk, window diff: errors with k = half the mean event; figures are means over documents",
+    "similarity inside over between: mean cosine of units in the same event, divided by that of "
+    "units in adjacent events",
+    "graph: modularity by definition, summed for each cut; cumulated: from cumulative sums",
 )
 
 
 def _halves(documents: Sequence[Document]) -> tuple[Sequence[Document], Sequence[Document]]:
-    """Documents that tell the size of events, and those to be judged; one does both."""
+    """Documents that give the size of events, and documents to score; a single one does both."""
     return (documents[::2], documents[1::2]) if len(documents) > 1 else (documents, documents)
 
 
 def _mean_size(documents: Sequence[Document]) -> float:
-    """Units of a marked event, mean over all."""
+    """Mean number of units of a marked event over all documents."""
     events = sum(len(document.gold) + 1 for document in documents)
     return sum(len(document.units) for document in documents) / events
 
@@ -115,7 +115,7 @@ def _judged(
     scorer: Scorer,
     tell: Tell,
 ) -> tuple[dict[str, Judge], list[dict[str, Any]]]:
-    """A judge of each way who has seen every document, and rows along the first document."""
+    """A judge for each method that has seen every document, and rows along the first document."""
     import numpy as np
 
     source = np.random.default_rng(11)
@@ -141,7 +141,7 @@ def _prefix(vectors: np.ndarray) -> np.ndarray:
 
 
 def _along(reading: Reading, found: dict[str, tuple[int, ...]]) -> list[dict[str, Any]]:
-    """For each unit its surprise in nats, and whether it begins an event."""
+    """For each unit, its surprise in nats and whether it starts an event."""
     return [
         {"measure": ALONG, "document": reading.document.name, "unit": unit}
         | {"surprise": round(nats, 3)}
@@ -160,7 +160,7 @@ def _times(timed: dict[str, Any]) -> dict[str, float]:
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Flat figures of each set and way; of F1 the baselines' too, and the least the gain may be."""
+    """Flat figures of each set and method; F1 has its baselines and lower bounds of the gains."""
     metrics: dict[str, float] = {}
     for row in rows:
         if row["measure"] not in ("f1", "near f1", "pk", "window diff", SIMILARITY):
@@ -179,7 +179,10 @@ def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def plot(report: Report, folder: Path) -> Path:
-    """A PNG picture of the surprise along a document; its path. InputError without matplotlib."""
+    """Plot the surprise along a document as a PNG; return its path.
+
+    Raises InputError without matplotlib.
+    """
     rows = [row for row in report.rows if row["measure"] == ALONG]
     begins = {
         way: [row["unit"] for row in rows if row[f"begins, {way}"]] for way in (PEOPLE, *_DRAWN)

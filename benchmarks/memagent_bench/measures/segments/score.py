@@ -1,6 +1,6 @@
-"""How near boundaries are to the marked ones, and how much alike what they enclose is.
+"""How close boundaries are to the marked ones, and how similar the text within events is.
 
-Boundaries are numbers of units as `Document` has them, ascending. Knows nothing of texts.
+Boundaries are unit numbers as in `Document`, ascending. Knows nothing of texts.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["cohesion", "pk", "precision_recall_f1", "window_diff"]
 def precision_recall_f1(
     boundaries: Sequence[int], gold: Sequence[int], tolerance: int = 0
 ) -> tuple[float, float, float]:
-    """Shares (0..1) of the boundaries that are gold, of the gold ones found, and their F1.
+    """Shares (0..1) of boundaries that are correct and of gold ones that are found, and their F1.
 
-    A boundary is gold, once, up to `tolerance` units away from one.
+    A boundary is correct if it is at most `tolerance` units from a gold one; each counts once.
     """
     hits = _pairs(boundaries, gold, tolerance)
     precision = hits / max(len(boundaries), 1)
@@ -30,7 +30,7 @@ def precision_recall_f1(
 
 
 def _pairs(boundaries: Sequence[int], gold: Sequence[int], tolerance: int) -> int:
-    """The most pairs of a boundary and a gold one near it, each in one pair at most."""
+    """The maximum number of pairs of a boundary and a gold one near it, each used at most once."""
     count = here = there = 0
     while here < len(boundaries) and there < len(gold):
         apart = boundaries[here] - gold[there]
@@ -46,8 +46,8 @@ def _pairs(boundaries: Sequence[int], gold: Sequence[int], tolerance: int) -> in
 def pk(boundaries: Sequence[int], gold: Sequence[int], count: int) -> float:
     """P_k of Beeferman, Berger and Lafferty (1999): an error, 0..1, over `count` units.
 
-    The share of pairs of units half a mean gold event apart that only one of the two
-    segmentations puts into the same event.
+    The share of pairs of units, half a mean gold event apart, that only one of the two
+    segmentations puts in the same event.
     """
     ours, theirs = _between(boundaries, gold, count)
     return float(((ours == 0) != (theirs == 0)).mean())
@@ -56,7 +56,7 @@ def pk(boundaries: Sequence[int], gold: Sequence[int], count: int) -> float:
 def window_diff(boundaries: Sequence[int], gold: Sequence[int], count: int) -> float:
     """WindowDiff of Pevzner and Hearst (2002): an error, 0..1, over `count` units.
 
-    As P_k, but the number of boundaries between the two units has to agree.
+    Like P_k, but the number of boundaries between the two units must agree.
     """
     ours, theirs = _between(boundaries, gold, count)
     return float((ours != theirs).mean())
@@ -65,7 +65,7 @@ def window_diff(boundaries: Sequence[int], gold: Sequence[int], count: int) -> f
 def _between(
     boundaries: Sequence[int], gold: Sequence[int], count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each pair of units k apart, how many boundaries lie between them, in both: [count - k].
+    """The number of boundaries between units k apart in both segmentations: two arrays [count - k].
 
     k is half the mean size of the gold events, at least 1.
     """
@@ -81,11 +81,11 @@ def _between(
 
 
 def cohesion(prefix: np.ndarray, boundaries: Sequence[int]) -> tuple[float, float]:
-    """Mean similarity of two units of one event, and of two units of adjoining events.
+    """Mean similarity of two units of the same event, and of two units of adjacent events.
 
-    `prefix` [units + 1, d] are the sums of the vectors before each unit; vectors of length 1, so
-    that sums of events tell the sums over all pairs. NaN where there is no such pair. Their ratio
-    is EM-LLM's (arXiv:2407.09450), of units for tokens.
+    `prefix` [units + 1, d] holds the sums of the unit vectors before each unit, so sums over events
+    give the sums over all pairs. NaN if there is no such pair. The ratio of the two is that of
+    EM-LLM (arXiv:2407.09450), for units instead of tokens.
     """
     import numpy as np
 

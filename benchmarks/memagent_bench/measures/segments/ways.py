@@ -1,7 +1,7 @@
-"""The ways to find boundaries that are compared: the product's segmenters, and at topics' scale.
+"""The segmentation methods that are compared: the product's, and methods at the scale of topics.
 
-A way sees a document, its surprise and its units' vectors, and at most the mean size of the
-events that people mark in other documents of the set. Knows nothing of the marks themselves.
+A method sees a document, its surprise and the vectors of its units, and at most the mean size of
+the events that people marked in other documents of the set. It never sees the marks.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["WAYS", "Reading", "dips", "most_modular", "refined", "strongest", "unit_surprise"]
 
-_HEAD = 16  # tokens of a unit whose surprise is the unit's, as in SurprisingSentences
+_HEAD = 16  # tokens at the start of a unit that give its surprise, as in SurprisingSentences
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A document with what the models say of it.
+    """A document with the output of the models for it.
 
     `vectors` float32 [units, d] have length 1; `size` is the mean size of an event, in units.
     """
@@ -39,7 +39,7 @@ class Reading:
 
     @property
     def keys(self) -> np.ndarray:
-        """The vectors times their units' words [units, d]: a unit counts as its words would."""
+        """The vectors times the word counts of their units [units, d], so each word counts once."""
         import numpy as np
 
         words = np.array([len(unit.split()) for unit in self.document.units])
@@ -48,18 +48,18 @@ class Reading:
 
     @property
     def count(self) -> int:
-        """Boundaries that make events of `size`, at least one."""
+        """Number of boundaries that give events of `size`, at least one."""
         return max(1, round(len(self.vectors) / self.size) - 1)
 
     @property
     def least(self) -> int:
-        """Units that an event of topic's scale has at least: a quarter of `size`."""
+        """Minimum number of units of an event at the scale of topics: a quarter of `size`."""
         return max(1, round(self.size / 4))
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A scorer of one text whose surprise is known."""
+    """A scorer that returns the known surprise of a text."""
 
     surprise: Surprise
     id: str = "known"
@@ -74,19 +74,19 @@ def unit_surprise(document: Document, surprise: Surprise) -> np.ndarray:
 
     starts = np.array(document.starts)
     ends = starts + [len(unit) for unit in document.units]
-    # A token may begin with the space before the unit.
+    # A token may start with the space before the unit.
     first = np.searchsorted(surprise.offsets[:, 1], starts, "right")
-    behind = np.searchsorted(surprise.offsets[:, 0], ends, "left")
-    behind = np.minimum(behind, first + _HEAD)
+    last = np.searchsorted(surprise.offsets[:, 0], ends, "left")
+    last = np.minimum(last, first + _HEAD)
     summed = np.concatenate(([0.0], surprise.nats.astype(np.float64).cumsum()))
-    mean: np.ndarray = (summed[behind] - summed[first]) / np.maximum(behind - first, 1)
+    mean: np.ndarray = (summed[last] - summed[first]) / np.maximum(last - first, 1)
     return mean
 
 
 def strongest(scores: np.ndarray, count: int, apart: int) -> tuple[int, ...]:
-    """The `count` units of the highest scores [units], best first, `apart` units apart at least.
+    """The `count` units with the highest scores [units] that are at least `apart` units apart.
 
-    The ends of the document count as boundaries. Fewer where there is no room for more.
+    The ends of the document count as boundaries. Returns fewer units if there is no room.
     """
     import numpy as np
 
@@ -100,10 +100,10 @@ def strongest(scores: np.ndarray, count: int, apart: int) -> tuple[int, ...]:
 
 
 def dips(keys: np.ndarray, width: int) -> np.ndarray:
-    """How little the `width` units before each unit resemble those from it on: [units], 0 to 2.
+    """How much the `width` units before each unit differ from the units after: [units], 0..2.
 
-    One minus the cosine of the sums of their keys [units, d]: TextTiling (Hearst 1997) with
-    vectors for counts of words.
+    One minus the cosine of the sums of their keys [units, d]: TextTiling (Hearst 1997) with vectors
+    instead of word counts.
     """
     import numpy as np
 
@@ -111,17 +111,17 @@ def dips(keys: np.ndarray, width: int) -> np.ndarray:
     prefix = np.concatenate((np.zeros((1, keys.shape[1])), keys.astype(np.float64).cumsum(0)))
     place = np.arange(count)
     before = prefix[place] - prefix[np.maximum(place - width, 0)]
-    behind = prefix[np.minimum(place + width, count)] - prefix[place]
-    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(behind, axis=1)
-    unlike: np.ndarray = 1 - (before * behind).sum(1) / np.maximum(norms, 1e-12)
+    after = prefix[np.minimum(place + width, count)] - prefix[place]
+    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    unlike: np.ndarray = 1 - (before * after).sum(1) / np.maximum(norms, 1e-12)
     return unlike
 
 
 def most_modular(keys: np.ndarray, count: int, least: int) -> tuple[int, ...]:
-    """Cuts of keys [units, d] in two, again and again, each where modularity is highest.
+    """Cut keys [units, d] in two repeatedly, each time where modularity is highest.
 
-    The piece whose best cut is the most modular goes first, until there are `count` cuts; a piece
-    keeps `least` units.
+    The piece with the most modular best cut is cut first, until there are `count` cuts; every piece
+    keeps at least `least` units.
     """
 
     def best(start: int, end: int) -> tuple[float, int, int, int]:
@@ -144,11 +144,11 @@ def most_modular(keys: np.ndarray, count: int, least: int) -> tuple[int, ...]:
 
 
 def refined(keys: np.ndarray, boundaries: Sequence[int]) -> tuple[int, ...]:
-    """Each boundary moved to the most modular cut between its neighbours, the first one first."""
+    """Each boundary moved to the most modular cut between its neighbours, in order."""
     moved = [0, *boundaries, len(keys)]
     for place in range(1, len(moved) - 1):
-        before, here, behind = moved[place - 1 : place + 2]
-        moved[place] = before + best_cut(keys[before:behind], here - before)
+        before, here, after = moved[place - 1 : place + 2]
+        moved[place] = before + best_cut(keys[before:after], here - before)
     return tuple(moved[1:-1])
 
 
