@@ -9,7 +9,7 @@ from memagent.errors import NotFoundError, UsageError
 from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
-from memagent.memory.recall.signals import Rankings
+from memagent.memory.recall.signals.candidates import Rankings
 from memagent.memory.store.database import Store
 from memagent.types import Piece, Source
 from tests.conftest import warned

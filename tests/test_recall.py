@@ -5,7 +5,8 @@ import pytest
 
 from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
-from memagent.memory.recall.language.speakers import in_first_person, named, speaker, tells_time
+from memagent.memory.recall.language.dates import mentions_time
+from memagent.memory.recall.language.speakers import in_first_person, named_speakers, speaker
 from memagent.memory.recall.pool import Pool
 
 
@@ -39,7 +40,7 @@ def test_a_turn_names_its_speaker(opening: str, name: str | None) -> None:
 
 
 def test_a_speaker_is_named_by_whole_words() -> None:
-    assert named("What did jo tell Ann?", {"Jo", "Ann", "Anna"}) == {"Jo", "Ann"}
+    assert named_speakers("What did jo tell Ann?", {"Jo", "Ann", "Anna"}) == {"Jo", "Ann"}
     assert in_first_person("What is Ann's dog, and does Ann like it?", {"Ann"}) == (
         "What is my dog, and does I like it?"
     )
@@ -47,9 +48,9 @@ def test_a_speaker_is_named_by_whole_words() -> None:
 
 
 def test_words_of_time() -> None:
-    assert tells_time("We met last Tuesday.")
-    assert tells_time("Built in 1874.")
-    assert not tells_time("The lasting peace was dull.")
+    assert mentions_time("We met last Tuesday.")
+    assert mentions_time("Built in 1874.")
+    assert not mentions_time("The lasting peace was dull.")
 
 
 def test_only_events_of_the_same_source_stand_around_one(memory: Namespace) -> None:
@@ -59,7 +60,7 @@ def test_only_events_of_the_same_source_stand_around_one(memory: Namespace) -> N
     ids = [event.id for event in memory.events.after(0, 100)]
     pool = Pool(memory.events, [ids[3]])
     pool.read(memory.events, Filter())
-    assert [event.text for event in pool.candidates] == ["Alpha 2.", "Alpha 3."]
+    assert [event.text for event in pool.events] == ["Alpha 2.", "Alpha 3."]
     own = np.where(np.isin(pool.ids, ids[:4]), 1.0, 100.0)
     assert pool.spread(own, (0.5, 0.25), np.maximum).tolist() == [1.0, 1.0]
     # Two before the last one, none behind: the next ones are of the other source.

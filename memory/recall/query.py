@@ -1,4 +1,4 @@
-"""A question as both channels look for it: its words and its vector, made once."""
+"""A question prepared for the channels: its words and its vector."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ __all__ = ["Query"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`words` are those worth looking for, `reading` is how the embedder read it, none of a blank
-    text, and `days` are those it names."""
+    """A prepared question.
+
+    `words` are the words to search for, `reading` is what the embedder made of the text (None for a
+    blank one), and `days` are the days that it names.
+    """
 
     text: str
     words: Sequence[str]

@@ -1,45 +1,44 @@
-"""Weights of the recall signals: a linear score, fitted by `memagent_bench.training.recall`."""
+"""Ranks candidates by a linear score: the weighted sum of the recall signals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+from memagent.memory.recall.signals.candidates import Candidates
+from memagent.memory.recall.signals.table import SIGNALS
+from memagent.types import Kind
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["WEIGHTS", "weighed"]
-
-# By the kind of the source: who speaks and when tells of turns, what stands around of documents.
-WEIGHTS = {
-    "session": {
-        "words around": 0.44,
-        "meaning around": 0.32,
-        "own words around": 0.48,
-        "tokens": 0.65,
-        "stretch": 0.12,
-        "source": 0.15,
-        "speaker": 1.28,
-        "when": 4.24,
-        "time": 0.46,
-        "question": -0.7,
-    },
-    "document": {
-        "words around": 0.95,
-        "meaning around": 0.52,
-        "stretch": 0.24,
-        "names": 0.24,
-    },
-}
+__all__ = ["contributions", "signal_values", "weights_by_kind"]
 
 
-def weighed(found: Mapping[str, np.ndarray], kinds: Sequence[str]) -> dict[str, np.ndarray]:
-    """Each sign [m] times its weight in a source of that kind. Their sum is a logit, to be compared
-    with others of the same question."""
+def signal_values(candidates: Candidates) -> dict[str, np.ndarray]:
+    """The unweighted value [m] of each signal, by name."""
+    return {signal.name: signal.compute(candidates) for signal in SIGNALS}
+
+
+def weights_by_kind() -> dict[Kind, dict[str, float]]:
+    """For each kind of source the weights of its signals, by name."""
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    return {
+        kind: {signal.name: signal.weight[kind] for signal in SIGNALS if kind in signal.weight}
+        for kind in kinds
+    }
+
+
+def contributions(candidates: Candidates) -> dict[str, np.ndarray]:
+    """Each signal [m] times its weight for the kind of the event's source, by name.
+
+    Their sum is a logit, comparable with those of other events for the same question.
+    """
     import numpy as np
 
-    of_kind = {kind: np.array([each == kind for each in kinds]) for kind in WEIGHTS}
+    events = candidates.pool.events
+    of_kind = {kind: np.array([event.kind == kind for event in events]) for kind in get_args(Kind)}
     return {
-        name: values * sum(WEIGHTS[kind].get(name, 0.0) * rows for kind, rows in of_kind.items())
-        for name, values in found.items()
+        signal.name: signal.compute(candidates)
+        * sum(signal.weight.get(kind, 0.0) * rows for kind, rows in of_kind.items())
+        for signal in SIGNALS
     }

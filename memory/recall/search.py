@@ -1,4 +1,4 @@
-"""Looking for what answers a question: both channels propose events, their signs rank them."""
+"""Search: the channels propose candidates, the signals rank them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from memagent.memory.index.embedder import Embedder
 from memagent.memory.index.token_codes import TokenCodes
 from memagent.memory.recall.dense import Dense
 from memagent.memory.recall.fuse import fuse
-from memagent.memory.recall.language.dates import day_of, days_named, moments, told
-from memagent.memory.recall.language.speakers import in_first_person, named, names_in
+from memagent.memory.recall.language.dates import day_of, days_named, mentioned_within, moments
+from memagent.memory.recall.language.entities import names_in
+from memagent.memory.recall.language.speakers import in_first_person, named_speakers
 from memagent.memory.recall.lexical import Lexical, content_words
 from memagent.memory.recall.pool import Pool
 from memagent.memory.recall.query import Query
-from memagent.memory.recall.ranker import weighed
+from memagent.memory.recall.ranker import contributions
 from memagent.memory.recall.selection import OVERHEAD, Hit, Via
-from memagent.memory.recall.signals import Rankings, Signs, features, rough
+from memagent.memory.recall.signals.candidates import Candidates, Rankings, rough_scores
 from memagent.memory.store.events import Events
 from memagent.types import Event
 
 __all__ = ["Search"]
 
-_FIRST = 3  # hits whose names are looked for
+_FIRST = 3  # hits whose names are searched for
 _WORDS_OF_NAMES = 12
 
 
@@ -39,31 +40,31 @@ class Search:
 
     @cached_property
     def codes(self) -> TokenCodes | None:
-        """The codes of the embedder's tokens, read by the first use; None where it has none."""
+        """The codes of the embedder's tokens, loaded on first use; None if it has none."""
         return TokenCodes.load(self.embedder.id)
 
     def query(self, question: str, as_of: str | None = None) -> Query:
-        """The question as it is looked for; "last week" and the like count from `as_of`."""
+        """Prepare a question; "last week" and the like count from `as_of`, or from today."""
         reading = self.embedder.read([question])[0] if question.strip() else None
         days = days_named(question, day_of(as_of) if as_of else date.today())
         return Query(question, self.lexical.words(question), reading, days)
 
     def rankings(self, query: Query, depth: int, where: Filter) -> Rankings:
-        """What each channel finds; one of its own looks through the days that are named."""
+        """The events that each channel finds; a third channel searches the day that is named."""
         lexical = [event_id for event_id, _ in self.lexical.search(query.words, depth, where)]
         found = {"lexical": lexical, "dense": self._nearest(query, depth, where)}
         if len(query.days) == 1:
             (days,) = query.days
-            then = self._nearest(query, depth, where.within(moments(days)))
-            later = self._nearest(query, depth, where.within(moments(told(days))))
-            found["dated"] = list(dict.fromkeys(then + later))[:depth]
+            during = self._nearest(query, depth, where.within(moments(days)))
+            after = self._nearest(query, depth, where.within(moments(mentioned_within(days))))
+            found["dated"] = list(dict.fromkeys(during + after))[:depth]
         return found
 
-    def gather(self, query: Query, depth: int, where: Filter) -> Signs | None:
-        """What is looked up to score events; nothing where there are none.
+    def gather(self, query: Query, depth: int, where: Filter) -> Candidates | None:
+        """Look up the candidates of a query; None if there are none.
 
-        Each channel ranks `depth`. The first `depth` of all that they ranked, their ranks fused,
-        come into question with those beside them; one and a half times `depth` are left of these.
+        Each channel ranks `depth` events. The rankings are fused, and the top `depth` events become
+        candidates together with their neighbours; the best one and a half times `depth` are kept.
         """
         import numpy as np
 
@@ -83,24 +84,24 @@ class Search:
         words, vectors = table[: len(query.words)], self.dense.vectors_of(pool.ids)
         most = depth * 3 // 2
         if len(pool.rows) > most:
-            # A product of so many rows would be shared among threads, which then stand in the way
-            # of those of the vector index: the search took twice as long.
+            # `@` would use several threads for so many rows, and these slow down the threads of
+            # the vector index: the search took twice as long.
             near = np.einsum("nd,d->n", vectors, query.reading.vector)
-            pool.narrow(rough(pool, words, near), most)
+            pool.narrow(rough_scores(pool, words, near), most)
         pool.read(self.events, where)
-        if not pool.candidates:
+        if not pool.events:
             return None
-        meant = named(query.text, {name for name in pool.speakers if name})
+        named = named_speakers(query.text, {name for name in pool.speakers if name})
         own = query.reading
-        if meant:
-            own = self.embedder.read([in_first_person(query.text, meant)])[0]
+        if named:
+            own = self.embedder.read([in_first_person(query.text, named)])[0]
         tokens = None
-        said = [event.id for event in pool.candidates if event.kind == "session"]
-        if self.codes and said:
+        turns = [event.id for event in pool.events if event.kind == "session"]
+        if self.codes and turns:
             asked = self.codes.short(own.ids, own.tokens)
-            packed = self.dense.vectors.tokens(said)
-            tokens = self.codes.met(asked, [packed.get(e.id) for e in pool.candidates])
-        return Signs(
+            packed = self.dense.vectors.tokens(turns)
+            tokens = self.codes.met(asked, [packed.get(e.id) for e in pool.events])
+        return Candidates(
             rankings=rankings,
             pool=pool,
             words=words,
@@ -109,24 +110,30 @@ class Search:
             tokens=tokens,
             asked=query.reading.vector,
             in_first_person=own.vector,
-            meant=meant,
+            named_speakers=named,
             days=query.days,
         )
 
     def rank(
-        self, signs: Signs, most: int, count: Callable[[str], int], skip: Callable[[Event], bool]
+        self,
+        candidates: Candidates,
+        most: int,
+        count: Callable[[str], int],
+        skip: Callable[[Event], bool],
     ) -> list[Hit]:
-        """The best `most` events but for those to skip, best first, with their tokens by `count`
-        and what each sign adds to their score."""
+        """The best `most` candidates, without those to skip, best first.
+
+        Each hit has its tokens by `count` and what each signal contributes to its score.
+        """
         import numpy as np
 
         places = {
             name: {event_id: place for place, event_id in enumerate(ids, start=1)}
-            for name, ids in signs.rankings.items()
+            for name, ids in candidates.rankings.items()
         }
         found = []
-        events = signs.pool.candidates
-        parts = weighed(features(signs), [event.kind for event in events])
+        events = candidates.pool.events
+        parts = contributions(candidates)
         for row in np.argsort(-np.sum([*parts.values()], axis=0), kind="stable")[:most].tolist():
             event = events[row]
             if not skip(event):
@@ -137,13 +144,15 @@ class Search:
                 found.append(Hit(event, sum(why.values()), ranks, tokens, via, why))
         return found
 
-    def _names(self, query: Query, first: Sequence[int]) -> list[str]:
-        """Words of names that the first hits in documents bring up and the question does not: what
-        it asks for may stand where these do (the second hop of a question of two)."""
+    def _names(self, query: Query, hits: Sequence[int]) -> list[str]:
+        """Words of names that the first hits in documents mention and the question does not.
+
+        For a question of two hops, the answer may be near these names.
+        """
         asked = query.text.casefold()
         words = [
             word
-            for event in self.events.get(first)
+            for event in self.events.get(hits)
             if event.kind == "document"
             for name in names_in(event.text)
             if name.casefold() not in asked

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from memagent.memory.recall.ranker import WEIGHTS
+from memagent.memory.recall.ranker import weights_by_kind
 
 TRAINING = Path(__file__).parents[2] / "benchmarks/memagent_bench/training"
 SAID = (
@@ -49,9 +49,9 @@ def test_the_report_has_weights_and_what_they_do_held_out(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     found = json.loads(report.read_text())
     assert set(found) == {"session"}
-    assert set(found["session"]["weights"]) == set(WEIGHTS["session"])
+    assert set(found["session"]["weights"]) == set(weights_by_kind()["session"])
     assert found["session"]["questions"] == 8
     assert found["session"]["held_out"]["locomo"]["@7000"] == 1
-    assert set(found["session"]["without"]) == set(WEIGHTS["session"])
+    assert set(found["session"]["without"]) == set(weights_by_kind()["session"])
     # What was said of the question's own matter is evidence here: its words weigh something.
     assert found["session"]["weights"]["tokens"] > 0

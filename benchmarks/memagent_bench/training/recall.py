@@ -3,7 +3,7 @@
     python -m memagent_bench.training.recall --data LOCOMO.json --data QMSUM …
         --report docs/models/recall.json
 
-prints the weights for `memory/recall/ranker.py`, one set for conversations and one for documents,
+prints the weights for `memory/recall/signals/`, one set for conversations and one for documents,
 fitted on all histories. It reports how weights perform on data that they were not fitted on: each
 set is split into folds by history, or by question if it has few histories.
 The loss is listwise: a softmax over all candidate events, whose mass should be on the evidence
@@ -27,8 +27,7 @@ from torch import Tensor
 
 from memagent.memory.events import Filter
 from memagent.memory.index.embedder import Embedder
-from memagent.memory.recall.ranker import WEIGHTS
-from memagent.memory.recall.signals import features
+from memagent.memory.recall.ranker import signal_values, weights_by_kind
 from memagent.memory.segmentation.surprising import SurprisingSentences
 from memagent.scorers.local import ModelSurprise
 from memagent_bench.data.files import read_histories
@@ -71,19 +70,19 @@ def look_up(
         stored = Stored(history, embedder, Path(folder), SurprisingSentences(ModelSurprise()))
         search = stored.memory.retriever.search
         for asked in thinned(history.asked, limit):
-            signs = search.gather(search.query(asked.question), DEPTH, Filter())
-            if signs is None:
+            candidates = search.gather(search.query(asked.question), DEPTH, Filter())
+            if candidates is None:
                 continue
-            by_name = features(signs)
+            by_name = signal_values(candidates)
             names = list(by_name)
-            turns = [list(stored.turns_of(event)) for event in signs.pool.candidates]
+            turns = [list(stored.turns_of(event)) for event in candidates.pool.events]
             gold = [sum(share for turn, share in of if turn in asked.gold) for of in turns]
             target = torch.tensor(gold)
             if target.sum() > 0:
                 target /= target.sum()
-            costs = [cost(event.text) for event in signs.pool.candidates]
+            costs = [cost(event.text) for event in candidates.pool.events]
             table = torch.from_numpy(np.stack([*by_name.values()], 1)).float()
-            kind = signs.pool.candidates[0].kind
+            kind = candidates.pool.events[0].kind
             found.append(Seen(fold, name, kind, asked, table, target, costs, turns))
         stored.close()
     return names, found
@@ -153,7 +152,7 @@ def report_of(kind: str, names: Sequence[str], seen: Sequence[Seen]) -> dict[str
 
     Also the coverage without each signal, and with each signal that is not used.
     """
-    own = list(WEIGHTS[kind])
+    own = list(weights_by_kind()[kind])
     weights = fit(chosen(seen, names, own)).tolist()
     report: dict[str, Any] = {
         "questions": len(seen),
@@ -196,7 +195,7 @@ def main() -> None:
                 found = [replace(each, fold=place % FOLDS) for place, each in enumerate(found)]
             seen += found
             log.info("%s: %s, %d questions", name, history.name, len(found))
-    kinds = {kind: [each for each in seen if each.kind == kind] for kind in WEIGHTS}
+    kinds = {kind: [each for each in seen if each.kind == kind] for kind in weights_by_kind()}
     report = {kind: report_of(kind, names, each) for kind, each in kinds.items() if each}
     args.report.write_text(json.dumps(report, indent=2) + "\n")
 

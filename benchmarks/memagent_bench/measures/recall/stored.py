@@ -39,9 +39,7 @@ class Stored:
     ) -> None:
         self.history = history
         self.store = Store(folder / "memory.db")
-        self.memory = Namespace(
-            self.store, "default", embedder, folder / "index", segmenter
-        )
+        self.memory = Namespace(self.store, "default", embedder, folder / "index", segmenter)
         self._starts: dict[int, list[int]] = {}  # starts of the turns of a source, in characters
         self._numbers: dict[int, list[int]] = {}
         if any(turn.time for turn in history.turns):

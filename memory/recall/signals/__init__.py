@@ -1,0 +1,1 @@
+"""Recall signals: what suggests that an event is the evidence a question asks for."""
