@@ -17,7 +17,6 @@ from memagent.engines.scripted import Reply, ScriptedEngine
 from memagent.errors import EngineError
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.database import Store
 from memagent.settings import Settings
 from memagent.types import Answer, Piece, Usage
 from tests.conftest import Run
@@ -115,18 +114,16 @@ def test_a_lost_server_is_the_usual_error(memory: Namespace) -> None:
 
 
 def test_a_reader_says_once_that_it_cannot_write(
-    store: Store, embedder: Embedder, tmp_path: Path
+    memory: Namespace, embedder: Embedder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lines: list[str] = []
-    memory = Namespace(store, "default", embedder, tmp_path / "index", lines.append)
     agent = Agent(memory, PocketEngine(embedder), Settings(hops=2))
     talk = Session(agent, "talk")
     talk.tell("My cat is called Biscuit.")
     answer = Session(agent, "later").tell("What is my cat called?")
     assert "Biscuit" in answer.text
     assert answer.explain["questions"] == []
-    assert len(lines) == 1
-    assert lines[0].startswith("hops needs a model that writes")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("hops needs a model that writes")
 
 
 Scripted = Callable[..., subprocess.CompletedProcess[str]]

@@ -6,6 +6,7 @@ The user's words are in the store before the graph starts; the answer is before 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "ignore", "load_answer", "refuse"]
 
 
+logger = logging.getLogger(__name__)
+
+
 def ignore(text: str) -> None:
-    """For `on_text`: nobody listens."""
+    """The default of `on_text`: do nothing."""
 
 
 def refuse(question: str) -> bool:
-    """For `confirm`: nobody can be asked, so the answer is no."""
+    """The default of `confirm`: no user can be asked, so the answer is no."""
     return False
 
 
 class Agent:
     """Answers turns from one namespace with one engine. One engine call a turn by default.
 
-    A setting that the engine cannot follow is said through the `warn` of `memory`.
+    A setting that the engine cannot follow is logged as a warning.
     """
 
     def __init__(self, memory: Namespace, engine: Engine, settings: Settings | None = None) -> None:
@@ -43,8 +47,8 @@ class Agent:
         self.engine = engine
         self.settings = settings or Settings()
         for name, lacks in _unfollowed(self.settings, engine):
-            memory.warn(
-                f"{name} needs {lacks}: going on without (memagent doctor shows how to run one)"
+            logger.warning(
+                "%s needs %s: going on without (memagent doctor shows how to run one)", name, lacks
             )
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
 

@@ -55,14 +55,9 @@ def engine(parts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture
-def warnings() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def memory(store: Store, embedder: Embedder, tmp_path: Path, warnings: list[str]) -> Namespace:
+def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Namespace:
     """The memory that the program has too, where `run` runs it."""
-    return Namespace(store, "default", embedder, tmp_path / "memory.db.index", warnings.append)
+    return Namespace(store, "default", embedder, tmp_path / "memory.db.index", lambda line: None)
 
 
 def remember(memory: Namespace, name: str, *texts: str) -> None:
@@ -97,7 +92,7 @@ def state(memory: Namespace) -> tuple[torch.Tensor, dict[str, Any]]:
 
 
 def test_a_damaged_cache_is_made_anew(
-    memory: Namespace, engine: MakeEngine, warnings: list[str]
+    memory: Namespace, engine: MakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     remember(memory, "kitchen", PEPPER, PARROT * 4)
     made = engine()
@@ -135,16 +130,16 @@ def test_a_damaged_cache_is_made_anew(
             wanted.explain["attention"],
         )
         made.close()
-        (warning,) = warnings
-        assert "'default' is damaged, all is read anew: " in warning and "\n" not in warning
-        warnings.clear()
+        (warning,) = caplog.messages
+        assert "'default' is damaged, all text is read again: " in warning and "\n" not in warning
+        caplog.clear()
         assert path.read_bytes() == whole
     # A lost page file is no damage: its text is there.
     for page in (path.parent / "pages").iterdir():
         page.write_bytes(page.read_bytes()[:-1])
     made = engine()
     assert attended(ask(memory, made)).keys() == attended(wanted).keys()
-    assert warnings == []
+    assert caplog.messages == []
 
 
 def test_folders_of_other_weights_are_left_alone(

@@ -32,9 +32,9 @@ def test_a_circle_is_the_same_for_the_third_time_in_a_row(text: str, circle: boo
     assert runs_in_a_circle(text) == circle
 
 
-def test_the_answer_is_stopped_and_kept(memory: Namespace) -> None:
-    lines: list[str] = []
-    memory.warn = lines.append
+def test_the_answer_is_stopped_and_kept(
+    memory: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
     engine = ScriptedEngine([f"Well. {f'{ONE} {TWO} ' * 40}"])
     heard: list[str] = []
     talk = Session(Agent(memory, engine, Settings(engine="scripted")), "talk")
@@ -44,7 +44,7 @@ def test_the_answer_is_stopped_and_kept(memory: Namespace) -> None:
     assert answer.state == "complete"
     assert answer.usage.completion > 0
     assert answer.explain["trace"] == [{"step": "repetition"}]
-    assert lines == ["the answer was stopped: it said the same again and again"]
+    assert caplog.messages == ["the answer was stopped: it repeated itself"]
 
 
 def test_a_user_who_repeats_stops_nothing(memory: Namespace) -> None:

@@ -110,11 +110,10 @@ def test_ctrl_c_in_the_vote_keeps_the_turn(memory: Namespace) -> None:
 
 
 def test_an_engine_that_cannot_tell_says_so_and_goes_on(
-    memory: Namespace, embedder: Embedder
+    memory: Namespace, embedder: Embedder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lines: list[str] = []
-    memory.warn = lines.append
     agent = Agent(memory, PocketEngine(embedder), Settings(votes=4, outline=True))
+    lines = caplog.messages
     assert len(lines) == 2
     assert lines[0].startswith("outline needs a model that writes, and pocket only quotes")
     assert lines[1].startswith("votes needs an engine that tells how uncertain it is")
