@@ -5,18 +5,17 @@ Offsets are characters (Unicode code points) from the start of the source's text
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from memagent.memory.events import Filter
-    from memagent.memory.namespace import Namespace
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 __all__ = [
     "Answer",
     "Chunk",
     "Citation",
     "Event",
+    "EventReader",
     "Interval",
     "Kind",
     "Message",
@@ -149,16 +148,39 @@ class Message:
     tool_call_id: str | None = None
 
 
+class EventReader(Protocol):
+    """The stored events of one namespace, for engines that keep a memory of their own.
+
+    `caches` is a folder for what an engine derives from them; forgetting text deletes it."""
+
+    @property
+    def namespace(self) -> str:
+        """The name of the namespace."""
+
+    @property
+    def caches(self) -> Path:
+        """The folder for caches; it need not exist."""
+
+    def ids(self) -> list[int]:
+        """The ids of all events, ascending."""
+
+    def get(self, ids: Sequence[int]) -> list[Event]:
+        """The events with these ids that exist, in the given order."""
+
+    def of_session(self, session_id: int) -> list[Event]:
+        """The events of a session in the order of its text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an engine that holds memory itself may attend to: the events of `memory` that pass
-    `which`, but for those of the session `session_id` from the character `since` on, which are the
-    turn itself."""
+    """What an engine with a memory of its own may attend to: the events of `memory` whose id is in
+    `allowed` (None allows all), except for those of the session `session_id` from the character
+    `since` on, which are the turn itself."""
 
-    memory: Namespace
-    where: Filter
+    memory: EventReader
     session_id: int
     since: int
+    allowed: Collection[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,18 +27,18 @@ logger = logging.getLogger(__name__)
 
 
 def ignore(text: str) -> None:
-    """For `on_text`: nobody listens."""
+    """The default of `on_text`: do nothing."""
 
 
 def refuse(question: str) -> bool:
-    """For `confirm`: nobody can be asked, so the answer is no."""
+    """The default of `confirm`: no user can be asked, so the answer is no."""
     return False
 
 
 class Agent:
     """Answers turns from one namespace with one engine. One engine call a turn by default.
 
-    Logs a warning for each setting that the engine cannot follow.
+    A setting that the engine cannot follow is logged as a warning.
     """
 
     def __init__(self, memory: Namespace, engine: Engine, settings: Settings | None = None) -> None:

@@ -1,14 +1,22 @@
-"""Answers, recalls and events as the JSON objects that `schemas/` describes."""
+"""Answers, recalls and events as JSON objects, and the report that explains an answer.
+
+The objects are described by the files in `schemas/`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from memagent.memory.recall.selection import Recalled
+from memagent.memory.recall.selection import Hit, Recalled
+from memagent.memory.store.answers import PromptState
 from memagent.types import Answer, Event
 
-__all__ = ["answer_object", "event_object", "search_object"]
+if TYPE_CHECKING:
+    from memagent.agent.turn import Turn, TurnState
+
+__all__ = ["answer_object", "event_object", "search_object", "turn_report"]
 
 
 def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
@@ -43,3 +51,60 @@ def event_object(event: Event) -> dict[str, Any]:
     value = dataclasses.asdict(event)
     del value["intervals"]
     return value
+
+
+def turn_report(
+    state: TurnState, turn: Turn, chosen: Sequence[tuple[int, Hit]], prompt: PromptState
+) -> dict[str, Any]:
+    """The report for --explain and /why."""
+    packed, recalled = state["packed"], state["recalled"]
+    kept = {hit.event.id for _, hit in chosen}
+    in_prompt = dataclasses.replace(
+        recalled,
+        chosen=tuple(hit for _, hit in chosen),
+        spent=sum(hit.tokens for _, hit in chosen),
+        left_out=tuple(
+            hit for hit in (*recalled.chosen, *recalled.left_out) if hit.event.id not in kept
+        ),
+    )
+    report = in_prompt.report()
+    for line, (number, _) in zip(report["chosen"], chosen, strict=True):
+        line["number"] = number
+    return {
+        **report,
+        "questions": list(state["questions"]),
+        "trace": list(state["trace"]),
+        "outline": [[hit.note, number] for number, hit in chosen] if state["outlined"] else [],
+        "engine": turn.engine.name,
+        "model": turn.engine.model,
+        "prompt_tokens": packed.tokens,
+        "history_turns": packed.log.turns,
+        "tool_rounds": state["rounds"],
+        "log": _log(prompt),
+        "attention": [
+            {
+                "source": event.source,
+                "source_id": event.source_id,
+                "start": event.start,
+                "end": event.end,
+                "place": event.place,
+                "share": round(share, 4),
+            }
+            for event, share in state["attention"]
+        ],
+    }
+
+
+def _log(prompt: PromptState) -> dict[str, Any]:
+    """The part of the report on how the prompt continued that of the turn before."""
+    by_recall = [event for event in prompt.events if event.origin == "recall"]
+    return {
+        "begun": prompt.begun,
+        "carried": prompt.carried,
+        "shown": [[*event.place, event.note] for event in by_recall],
+        "again": list(prompt.recalled_again),
+        "looked_up": [list(event.place) for event in prompt.events if event.origin == "tool"],
+        "memory": prompt.memory,
+        "plan": prompt.plan,
+        "tokens": prompt.tokens,
+    }

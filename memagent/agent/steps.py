@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from langgraph.runtime import Runtime
 
 from memagent.agent.citations import attended, check, with_validity
+from memagent.agent.reports import turn_report
 from memagent.agent.strategies.follow_up import goes_on, share
 from memagent.agent.strategies.outline import wanted
 from memagent.agent.strategies.repetition import runs_in_a_circle
@@ -130,7 +130,7 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                 if chunk.usage:
                     update["usage"] = state["usage"] + chunk.usage
                 if _circles(turn, chunk.text, parts):
-                    logger.warning("the answer was stopped: it said the same again and again")
+                    logger.warning("the answer was stopped: it repeated itself")
                     update["trace"] = (*state["trace"], {"step": "repetition"})
                     said = turn.engine.count("".join(parts))
                     update["usage"] = state["usage"] + Usage(state["packed"].tokens, said)
@@ -206,7 +206,7 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         outline=_outline(state, chosen),
         prompt=prompt,
         usage={"prompt": state["usage"].prompt, "completion": state["usage"].completion},
-        explain=_explain(state, turn, chosen, prompt),
+        explain=turn_report(state, turn, chosen, prompt),
         # An answer that quotes memory is not segmented again: its source already is. Single
         # questions and their answers are never recalled.
         segment=turn.engine.capabilities.generates and not quotes and not turn.asked,
@@ -247,63 +247,6 @@ def _prompt_state(state: TurnState) -> PromptState:
             *(PromptEvent("tool", place_of(hit.event)) for hit in state["looked_up"]),
         ),
     )
-
-
-def _explain(
-    state: TurnState, turn: Turn, chosen: Sequence[tuple[int, Hit]], prompt: PromptState
-) -> dict[str, Any]:
-    """The report for --explain and /why."""
-    packed, recalled = state["packed"], state["recalled"]
-    kept = {hit.event.id for _, hit in chosen}
-    in_prompt = replace(
-        recalled,
-        chosen=tuple(hit for _, hit in chosen),
-        spent=sum(hit.tokens for _, hit in chosen),
-        left_out=tuple(
-            hit for hit in (*recalled.chosen, *recalled.left_out) if hit.event.id not in kept
-        ),
-    )
-    report = in_prompt.report()
-    for line, (number, _) in zip(report["chosen"], chosen, strict=True):
-        line["number"] = number
-    return {
-        **report,
-        "questions": list(state["questions"]),
-        "trace": list(state["trace"]),
-        "outline": [[hit.note, number] for number, hit in chosen] if state["outlined"] else [],
-        "engine": turn.engine.name,
-        "model": turn.engine.model,
-        "prompt_tokens": packed.tokens,
-        "history_turns": packed.log.turns,
-        "tool_rounds": state["rounds"],
-        "log": _log(prompt),
-        "attention": [
-            {
-                "source": event.source,
-                "source_id": event.source_id,
-                "start": event.start,
-                "end": event.end,
-                "place": event.place,
-                "share": round(share, 4),
-            }
-            for event, share in state["attention"]
-        ],
-    }
-
-
-def _log(prompt: PromptState) -> dict[str, Any]:
-    """The part of the report on how the prompt continued that of the turn before."""
-    by_recall = [event for event in prompt.events if event.origin == "recall"]
-    return {
-        "begun": prompt.begun,
-        "carried": prompt.carried,
-        "shown": [[*event.place, event.note] for event in by_recall],
-        "again": list(prompt.recalled_again),
-        "looked_up": [list(event.place) for event in prompt.events if event.origin == "tool"],
-        "memory": prompt.memory,
-        "plan": prompt.plan,
-        "tokens": prompt.tokens,
-    }
 
 
 def remember(state: TurnState, runtime: Runtime[Turn]) -> TurnState:

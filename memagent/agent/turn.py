@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
+from memagent.agent.event_reader import NamespaceEvents
 from memagent.agent.packing import Packed, pack
 from memagent.agent.transcript import Lines, Log
 from memagent.engines.base import Engine
@@ -92,9 +93,12 @@ class Turn:
         )
         return written.text, written.usage or Usage()
 
-    def scope(self, since: int) -> Scope:
-        """The memory of this turn, for engines that attend to it themselves."""
-        return Scope(self.memory, self.where, self.session.id, since)
+    def scope(self, since: int) -> Scope | None:
+        """The memory of this turn for an engine that attends to it itself, None for others."""
+        if not self.engine.capabilities.attention:
+            return None
+        allowed = frozenset(self.memory.events.allowed(self.where)) if self.where else None
+        return Scope(NamespaceEvents(self.memory), self.session.id, since, allowed)
 
     def _lines(self, kind: Literal["memory", "plan"]) -> Lines:
         """What goes into a prompt of working memory or plan, as of the turn's moment."""

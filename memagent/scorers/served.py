@@ -1,6 +1,6 @@
-"""The surprise of text by the model of a server that gives prompt log-probabilities, as vLLM does.
+"""The surprise of text under the model of a server that gives prompt log-probabilities, as vLLM.
 
-Knows nothing of events or stores. The server is asked at the first text.
+Knows nothing of events, stores or engines. The server is first asked when a text is scored.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from memagent.engines.openai.engine import VllmEngine
 from memagent.errors import UsageError
 from memagent.memory.segmentation.scorer import Surprise
 from memagent.scorers.offsets import ranges
@@ -19,9 +18,7 @@ from memagent.scorers.windows import WINDOW, in_windows
 if TYPE_CHECKING:
     import numpy as np
 
-    from memagent.engines.base import Engine
-
-__all__ = ["ServedSurprise"]
+__all__ = ["NamedModel", "ServedModel", "ServedSurprise", "TokenAccess"]
 
 # How vocabularies name their opening token. Asked for where the tokenizer adds none by itself,
 # which does not mean that the model was trained without.
@@ -37,6 +34,41 @@ _OPENINGS = (
 _PROBE = "In 1984, Zürich's 3 harbours re-opened:\n\tfor i in range(10): 記憶は消えない 🛶\u00a0…"
 
 
+class TokenAccess(Protocol):
+    """The tokens of a served model."""
+
+    def read(self, text: str, *, special: bool = False) -> tuple[list[int], list[str]]:
+        """The ids of the tokens of a text, and each as its vocabulary writes it."""
+
+    def logprobs(self, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Natural-log probability of each token given those before it, a list for each prompt."""
+
+
+class NamedModel(Protocol):
+    """Any engine, for messages to the user."""
+
+    name: str
+    model: str
+
+
+@runtime_checkable
+class ServedModel(Protocol):
+    """What is needed of the engine of a server; `root` is where the server has the model from."""
+
+    name: str
+    model: str
+    context: int
+    capabilities: Any
+
+    @property
+    def root(self) -> str:
+        """Where the server has the model from, as it says."""
+
+    @property
+    def tokens(self) -> TokenAccess:
+        """The tokens of the model."""
+
+
 class ServedSurprise:
     """Log-probabilities of a text read in overlapping windows by the model of a server.
 
@@ -46,11 +78,11 @@ class ServedSurprise:
     threads. Raises EngineError, and UsageError for an engine without prompt log-probabilities.
     """
 
-    def __init__(self, engine: Callable[[], Engine], window: int = WINDOW) -> None:
+    def __init__(self, engine: Callable[[], NamedModel], window: int = WINDOW) -> None:
         self._given = engine
         self._most = window
         self._lock = threading.RLock()
-        self._engine: VllmEngine | None = None
+        self._engine: ServedModel | None = None
         self._opening: list[int] = []
         self._id = ""
 
@@ -90,11 +122,11 @@ class ServedSurprise:
             for (_, new), logprobs in zip(group, found, strict=True)
         ]
 
-    def _connected(self) -> VllmEngine:
+    def _connected(self) -> ServedModel:
         with self._lock:
             if self._engine is None:
                 engine = self._given()
-                if not isinstance(engine, VllmEngine) or not engine.capabilities.prompt_logprobs:
+                if not isinstance(engine, ServedModel) or not engine.capabilities.prompt_logprobs:
                     raise UsageError(
                         f"the scorer 'served' needs a server that gives prompt log-probabilities, "
                         f"as vLLM does, and {engine.name} ({engine.model}) gives none: name one "
@@ -105,14 +137,14 @@ class ServedSurprise:
                 self._engine = engine
             return self._engine
 
-    def _named(self, engine: VllmEngine) -> str:
+    def _named(self, engine: ServedModel) -> str:
         cut, _ = engine.tokens.read(_PROBE)
         window = min(self._most, engine.context - 1)
         told = repr((engine.model, engine.root, self._opening, cut, window))
         return f"served-{engine.model}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
-def _opening(engine: VllmEngine) -> list[int]:
+def _opening(engine: ServedModel) -> list[int]:
     """The model's opening token, [] where there is none to be found."""
     added, _ = engine.tokens.read("", special=True)
     if added:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from memagent.engines.structured_retry import Unusable
+from memagent.agent.structured_retry import Unusable
 from memagent.memory.segmentation.sentences import sentences
 from memagent.writing.step_schema import PLANS
 

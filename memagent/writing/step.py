@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from memagent.agent.strategies.repetition import MOST_REPEATED, repeated_share
+from memagent.agent.structured_retry import ATTEMPTS, Unusable, ask
 from memagent.engines.base import Engine
-from memagent.engines.structured_retry import ATTEMPTS, Unusable, ask
 from memagent.errors import EngineError, InputError
 from memagent.memory.store.working import MOST_LINES, MOST_WORDS
 from memagent.prompts.load import render
@@ -89,8 +89,8 @@ def write_step(call: Call, scene: Scene, written: Sequence[str]) -> Written:
     def parse(text: str) -> StepReply:
         return parse_step(text, numbers)
 
-    asked = ask(lambda wrong, attempt: call.say(build(wrong), schema, attempt), parse)
-    first = _told(scene, asked.value, asked.said, asked.wrong, written)
+    outcome = ask(lambda wrong, attempt: call.say(build(wrong), schema, attempt), parse)
+    first = _told(scene, outcome.value, outcome.outputs, outcome.rejection, written)
     if first.repeated <= MOST_REPEATED:
         return first
     said = call.say(build(""), schema, ATTEMPTS + 1, _HOT)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from memagent.agent.structured_retry import ask
 from memagent.engines.base import Engine
-from memagent.engines.structured_retry import ask
 from memagent.errors import EngineError, InputError, MemagentError, NotFoundError
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Working
@@ -73,16 +73,16 @@ def update(
     def say_it(wrong: str, attempt: int) -> str:
         return call.say(prompt.messages(lines, turns, wrong), schema, attempt)
 
-    asked = ask(say_it, parse)
-    if asked.value is None:
+    outcome = ask(say_it, parse)
+    if outcome.value is None:
         raise InputError(
-            f"the {working.kind} is unchanged: {len(asked.said)} answers of the model were "
-            f"unusable ({asked.wrong}): try again, or edit it by hand"
+            f"the {working.kind} is unchanged: {len(outcome.outputs)} answers of the model were "
+            f"unusable ({outcome.rejection}): try again, or edit it by hand"
         )
     read = tuple(turn.id for turn in turns)
     with memory.store.write():
         current = working.sourced()
-        after, why = changed(current, seen, asked.value, read)
+        after, why = changed(current, seen, outcome.value, read)
         if after != list(current):
             working.replace(after, "\n".join(["update", *why]), sources=read, time=time)
     return why

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
+from memagent.agent.event_reader import NamespaceEvents
 from memagent.agent.graph import Agent
 from memagent.agent.session import ASK_SESSION, Session
 from memagent.engines.stream.engine import StreamEngine
@@ -132,7 +133,7 @@ def test_what_recall_found_is_in_reach_under_the_smallest_budget(
         question=QUESTION,
         evidence=(wanted.event,),
         max_tokens=4,
-        scope=Scope(memory, Filter(), session.id, 0),
+        scope=Scope(NamespaceEvents(memory), session.id, 0),
     )
     with closing(made.stream(request)) as chunks:  # type: ignore[type-var]
         next(iter(chunks))

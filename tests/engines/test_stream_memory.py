@@ -22,7 +22,7 @@ from memagent.models.bundled import pocket_lm
 from memagent.settings import Settings
 from memagent.streaming.stream import Stream
 from memagent.types import Answer, Piece
-from tests.conftest import Run, warned
+from tests.conftest import Run
 from tests.streaming.models import make
 
 QUESTION = "Where does the cook keep the pepper?"
@@ -57,7 +57,7 @@ def engine(parts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 @pytest.fixture
 def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Namespace:
     """The memory that the program has too, where `run` runs it."""
-    return Namespace(store, "default", embedder, tmp_path / "memory.db.index")
+    return Namespace(store, "default", embedder, tmp_path / "memory.db.index", lambda line: None)
 
 
 def remember(memory: Namespace, name: str, *texts: str) -> None:
@@ -130,8 +130,8 @@ def test_a_damaged_cache_is_made_anew(
             wanted.explain["attention"],
         )
         made.close()
-        (warning,) = warned(caplog)
-        assert "'default' is damaged, all is read anew: " in warning and "\n" not in warning
+        (warning,) = caplog.messages
+        assert "'default' is damaged, all text is read again: " in warning and "\n" not in warning
         caplog.clear()
         assert path.read_bytes() == whole
     # A lost page file is no damage: its text is there.
@@ -139,7 +139,7 @@ def test_a_damaged_cache_is_made_anew(
         page.write_bytes(page.read_bytes()[:-1])
     made = engine()
     assert attended(ask(memory, made)).keys() == attended(wanted).keys()
-    assert warned(caplog) == []
+    assert caplog.messages == []
 
 
 def test_folders_of_other_weights_are_left_alone(

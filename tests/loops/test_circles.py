@@ -8,7 +8,6 @@ from memagent.agent.strategies.repetition import runs_in_a_circle
 from memagent.engines.scripted import ScriptedEngine
 from memagent.memory.namespace import Namespace
 from memagent.settings import Settings
-from tests.conftest import warned
 
 ONE = "The harbour was silent that night."
 TWO = "Nobody saw the lantern on the pier."
@@ -45,8 +44,7 @@ def test_the_answer_is_stopped_and_kept(
     assert answer.state == "complete"
     assert answer.usage.completion > 0
     assert answer.explain["trace"] == [{"step": "repetition"}]
-    assert warned(caplog) == ["the answer was stopped: it said the same again and again"]
-    caplog.clear()
+    assert caplog.messages == ["the answer was stopped: it repeated itself"]
 
 
 def test_a_user_who_repeats_stops_nothing(memory: Namespace) -> None:

@@ -13,7 +13,6 @@ from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
 from memagent.settings import Settings
 from memagent.types import Answer, Piece, Request
-from tests.conftest import warned
 
 KEY = "The spare key of the boathouse hangs behind the red door."
 OTHERS = [
@@ -114,8 +113,7 @@ def test_an_engine_that_cannot_tell_says_so_and_goes_on(
     memory: Namespace, embedder: Embedder, caplog: pytest.LogCaptureFixture
 ) -> None:
     agent = Agent(memory, PocketEngine(embedder), Settings(votes=4, outline=True))
-    lines = warned(caplog)
-    caplog.clear()
+    lines = caplog.messages
     assert len(lines) == 2
     assert lines[0].startswith("outline needs a model that writes, and pocket only quotes")
     assert lines[1].startswith("votes needs an engine that tells how uncertain it is")

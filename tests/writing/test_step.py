@@ -7,9 +7,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from memagent.agent.strategies.repetition import repeated_share
+from memagent.agent.structured_retry import Unusable
 from memagent.engines.base import Capabilities
 from memagent.engines.scripted import Reply, ScriptedEngine
-from memagent.engines.structured_retry import Unusable
 from memagent.errors import EngineError, InputError, UsageError
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Line

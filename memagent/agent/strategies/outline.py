@@ -17,8 +17,8 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
+from memagent.agent.structured_retry import Unusable, ask
 from memagent.agent.turn import Turn, TurnState
-from memagent.engines.structured_retry import Unusable, ask
 from memagent.memory.recall.selection import OVERHEAD, Hit
 from memagent.memory.segmentation.sentences import estimate_tokens, sentences
 from memagent.prompts.load import render
@@ -67,7 +67,7 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         return {}
     used = Usage()
 
-    def say(wrong: str, attempt: int) -> str:
+    def generate(wrong: str, attempt: int) -> str:
         nonlocal used
         written, more = turn.side_call(
             _prompt(state["question"], numbered, wrong),
@@ -86,14 +86,14 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
             raise Unusable(wrong)
         return marks
 
-    asked = ask(say, parse)
-    marks = asked.value or []
+    outcome = ask(generate, parse)
+    marks = outcome.value or []
     trace = {
         "step": "outline",
-        "calls": len(asked.said),
+        "calls": len(outcome.outputs),
         "sentences": len(numbered),
         "points": len(marks),
-        "failed": asked.wrong or None,
+        "failed": outcome.rejection or None,
     }
     update: TurnState = {"usage": state["usage"] + used, "trace": (*state["trace"], trace)}
     if marks:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamEngine"]
 
-Span = tuple[int, int]
+TokenRange = tuple[int, int]
 # Of the recalled tokens, the share that may be taken by what the store's own recall found.
 _PINNED = 0.6
 # The newest events of the conversation that a turn attends to before all others.
@@ -86,7 +86,7 @@ class StreamEngine(Engine):
         Question and answer come back as events of the store. Ctrl-C between two tokens is safe.
         """
         with self._lock:
-            held = self._held(request.scope)
+            held = self._memory_of(request.scope)
             stream = held.stream if held is not None else self._open(None)
             if held is not None and request.scope is not None:
                 held.catch_up(_of_turn(request.scope))
@@ -96,7 +96,7 @@ class StreamEngine(Engine):
             finally:
                 stream.unwatch()
                 stream.rewind(mark)
-                _look(stream, hidden=[], pinned=[], local_from=0)
+                _set_view(stream, hidden=[], pinned=[], local_from=0)
 
     def count(self, text: str) -> int:
         """Tokens under the model's tokenizer."""
@@ -134,12 +134,12 @@ class StreamEngine(Engine):
         from memagent.streaming.generate import generate
 
         turn = self._encode(self._turn(request.messages))
-        hidden, pinned = list[Span](), list[Span]()
+        hidden, pinned = list[TokenRange](), list[TokenRange]()
         if held is not None and request.scope is not None:
-            hidden = held.hidden(request.scope.where)
-            pinned = held.spans(self._wanted(request), int(self.config.budget * _PINNED))
+            hidden = held.hidden(request.scope.allowed)
+            pinned = held.spans(self._preferred(request), int(self.config.budget * _PINNED))
         # The window begins with the turn: memory is reached as events, each with its own mass.
-        _look(stream, hidden=hidden, pinned=pinned, local_from=stream.length)
+        _set_view(stream, hidden=hidden, pinned=pinned, local_from=stream.length)
         masses = stream.watch()
         stream.cut()
         stream.read(turn)
@@ -173,15 +173,15 @@ class StreamEngine(Engine):
             attention=attention,
         )
 
-    def _wanted(self, request: Request) -> list[Event]:
+    def _preferred(self, request: Request) -> list[Event]:
         """The newest words of the conversation, then what the store recalled, best first."""
         assert request.scope is not None
         scope = request.scope
-        said = scope.memory.events.of(scope.session_id)
-        newest = [event for event in said if event.start < scope.since][-_NEWEST:]
+        session = scope.memory.of_session(scope.session_id)
+        newest = [event for event in session if event.start < scope.since][-_NEWEST:]
         return [*reversed(newest), *request.evidence]
 
-    def _held(self, scope: Scope | None) -> StreamMemory | None:
+    def _memory_of(self, scope: Scope | None) -> StreamMemory | None:
         if scope is None:
             return None
         key = scope.memory.caches
@@ -252,8 +252,10 @@ class StreamEngine(Engine):
         return frozenset(token for token in named if token is not None)
 
 
-def _look(stream: Stream, *, hidden: list[Span], pinned: list[Span], local_from: int) -> None:
-    """What the next steps of a stream of one row may see, and must."""
+def _set_view(
+    stream: Stream, *, hidden: list[TokenRange], pinned: list[TokenRange], local_from: int
+) -> None:
+    """Set what the next steps of a stream of one row may attend to, and what they must."""
     view = stream.view
     view.hidden, view.pinned, view.local_from = [hidden], [pinned], local_from
     view.renew()

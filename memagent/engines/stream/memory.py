@@ -1,7 +1,7 @@
-"""A namespace's memory inside a model: its events as one stream, kept in step with the store.
+"""The memory of a namespace inside a model: its events as one stream, in step with the store.
 
-The store's text is the truth. The stream is read from it, saved beside the index as a cache, and
-read anew where it is missing or of other weights. Knows nothing of questions and answers.
+The stored text is the truth. The stream is a cache next to the index: it is read from the text,
+and read again if it is missing or was made with other weights. Knows nothing of questions.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from memagent.memory.events import Filter
-from memagent.memory.namespace import Namespace
-from memagent.types import Event
+from memagent.types import Event, EventReader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,10 +26,9 @@ __all__ = ["StreamMemory"]
 
 logger = logging.getLogger(__name__)
 
-Span = tuple[int, int]
 _EVENTS_AT_ONCE = 64
 _LOCK = "lock"
-# New tokens after which the stream is saved, so that a killed process has not read in vain.
+# New tokens after which the stream is saved, so that a killed process loses little work.
 _SAVED_EVERY = 4096
 
 
@@ -45,7 +42,7 @@ class StreamMemory:
 
     def __init__(
         self,
-        memory: Namespace,
+        memory: EventReader,
         open_stream: Callable[[Path | None], Stream],
         encode: Callable[[str], Tensor],
         name: str,
@@ -57,26 +54,26 @@ class StreamMemory:
         self._lock = _locked(self.folder)
         self.stream: Stream
         # Event id → its tokens, in the order of the stream.
-        self.places: dict[int, Span]
+        self.places: dict[int, TokenRange]
         self._saved = self._saved_at = 0
         try:
-            self._begin_somehow()
+            self._begin_or_recover()
         except BaseException:
             if self._lock is not None:
                 self._lock.close()
             raise
 
     def catch_up(self, skip: Callable[[Event], bool]) -> None:
-        """Read the events that are new, and forget those that are gone from the store.
+        """Read the events that are new, and forget those that are no longer stored.
 
-        Events that `skip` names are not read yet: they belong to the turn that is being answered.
+        Events for which `skip` is true are not read yet: they belong to the current turn.
         """
-        self._look_at_folder()
-        there = self._there()
-        self._drop_gone(there)
+        self._check_folder()
+        stored = self.memory.ids()
+        self._drop_gone(stored)
         pending: list[Event] = []
-        new = [event_id for event_id in there if event_id not in self.places]
-        for event in self.memory.events.get(new):
+        new = [event_id for event_id in stored if event_id not in self.places]
+        for event in self.memory.get(new):
             if not skip(event):
                 pending.append(event)
             if len(pending) == _EVENTS_AT_ONCE:
@@ -86,14 +83,13 @@ class StreamMemory:
         if self.stream.length - self._saved_at >= _SAVED_EVERY:
             self.save()
 
-    def hidden(self, where: Filter) -> list[Span]:
-        """The tokens that a turn restricted to `which` may not see."""
-        if not where:
+    def hidden(self, allowed: Collection[int] | None) -> list[TokenRange]:
+        """The tokens of all events but the `allowed` ones; None allows all."""
+        if allowed is None:
             return []
-        allowed = set(self.memory.events.allowed(where))
         return [span for event_id, span in self.places.items() if event_id not in allowed]
 
-    def spans(self, events: Collection[Event], room: int) -> list[Span]:
+    def spans(self, events: Collection[Event], room: int) -> list[TokenRange]:
         """Where these events stand in the stream, the first ones that fit `room` tokens."""
         found = []
         for event in events:
@@ -106,7 +102,7 @@ class StreamMemory:
             found.append(span)
         return sorted(found)
 
-    def attention(self, shares: dict[Span, float]) -> tuple[tuple[Event, float], ...]:
+    def attention(self, shares: dict[TokenRange, float]) -> tuple[tuple[Event, float], ...]:
         """Shares by token span as shares by event, largest first.
 
         A span over several events is divided among them by tokens.
@@ -123,7 +119,7 @@ class StreamMemory:
                     found[ids[number]] = found.get(ids[number], 0.0) + part
                 number += 1
         best = sorted(found, key=lambda event_id: -found[event_id])
-        return tuple((event, found[event.id]) for event in self.memory.events.get(best))
+        return tuple((event, found[event.id]) for event in self.memory.get(best))
 
     def save(self) -> None:
         """Write the stream to its folder, if this process has it and something changed."""
@@ -131,10 +127,10 @@ class StreamMemory:
 
         from memagent.streaming.saving import save
 
-        self._look_at_folder()
+        self._check_folder()
         if self._lock is None:
             return
-        self._drop_gone(self._there())
+        self._drop_gone(self.memory.ids())
         if len(self.places) == self._saved:
             return
         self.stream.notes = {"places": {str(key): span for key, span in self.places.items()}}
@@ -153,27 +149,30 @@ class StreamMemory:
             self._lock = None
 
     def _begin(self) -> None:
-        """Take up the stream of the folder, if this process has it, or begin one."""
+        """Open the stream of the folder if this process holds its lock, or begin a new one."""
         self.stream = self._open(self.folder if self._lock else None)
         notes = self.stream.notes.get("places", {})
         self.places = {int(key): (a, b) for key, (a, b) in notes.items()}
         self._saved, self._saved_at = len(self.places), self.stream.length
 
-    def _begin_somehow(self) -> None:
-        """Begin; with a damaged folder, after a warning, from nothing."""
+    def _begin_or_recover(self) -> None:
+        """Begin; if the folder is damaged, warn and begin with an empty one."""
         try:
             self._begin()
         except Exception as error:
             if self._lock is None:
                 raise
-            # Whatever a damaged cache raises, the text is there to be read anew.
-            where, why = self.memory.namespace, str(error).split("\n")[0]
-            logger.warning("the saved stream of %r is damaged, all is read anew: %s", where, why)
+            # Whatever a damaged cache raises, the text can be read again.
+            logger.warning(
+                "the saved stream of %r is damaged, all text is read again: %s",
+                self.memory.namespace,
+                str(error).split("\n")[0],
+            )
             _clear(self.folder)
             self._begin()
 
-    def _look_at_folder(self) -> None:
-        """Take notice if the folder is gone: forgetting deletes caches, and with them the lock."""
+    def _check_folder(self) -> None:
+        """Notice if the folder is gone: forgetting deletes caches and the lock in them."""
         if self._lock is not None and not _same(self._lock, self.folder / _LOCK):
             self._lock.close()
             self._lock = _locked(self.folder)
@@ -185,19 +184,15 @@ class StreamMemory:
         if self.stream.disk is not None:
             self.stream.disk.reopen()
 
-    def _there(self) -> list[int]:
-        """The ids of the store's events, in order."""
-        return self.memory.events.allowed(Filter())
-
-    def _drop_gone(self, there: list[int]) -> None:
-        """Forget the events that are none of these."""
-        kept = set(there)
+    def _drop_gone(self, stored: list[int]) -> None:
+        """Forget the events that are no longer stored."""
+        kept = set(stored)
         for event_id in [i for i in self.places if i not in kept]:
             self.stream.forget(0, *self.places.pop(event_id))
             self._saved = -1
 
     def _read(self, events: list[Event]) -> None:
-        """Take events in, all of them or none."""
+        """Read all of these events or, if that fails, none."""
         import torch
 
         if not events:
