@@ -1,4 +1,4 @@
-"""Where stretches stand for a query, and that cutting and listing them loses no token."""
+"""Virtual positions of page ranges, and that listing ranges and removing tokens lose nothing."""
 
 from dataclasses import dataclass
 
@@ -120,7 +120,7 @@ def test_compact_positions_follow_one_another_in_order(step: Step) -> None:
         assert sinks == list(range(step.sinks))
         assert rest == list(range(rest[0], rest[0] + len(rest)))
         recalled = [sum(b - a for a, b, _ in head) for head in step.far[row]]
-        # Heads that recall less leave a gap behind the sinks, so that all end at one place.
+        # A head that recalls less has a gap after the sinks, so that all heads end at one position.
         assert rest[0] == step.sinks + max(recalled) - recalled[head]
 
 

@@ -1,6 +1,6 @@
 """A history in pages, as some layers of a model hold it, and the last chunk of queries over it.
 
-Sinks stand first, then all far pages at one position (InfLLM, arXiv:2402.04617), then the local
+Sinks come first, then all far pages at one position (InfLLM, arXiv:2402.04617), then the local
 pages in their order: the same list serves full and selected attention, and rotating the keys to
 these positions gives the plain keys that any other attention can work on. Times nothing.
 """
@@ -59,7 +59,7 @@ class Chunk:
         self.place = place  # of slot 0 of every page
         end = int(place[-1]) + sizes.page
         self.q_pos = end - tokens + torch.arange(tokens, device=setup.device)[None]
-        # Pages are scored as the last query sees them; all far ones stand at one distance.
+        # Pages are scored for the last query; all far pages are at one distance.
         self.away = torch.full_like(self.q_pos, end - 1 - sizes.page)
         shape = (1, sizes.heads, tokens, sizes.dim)
         self.q = [setup.random(*shape) for _ in history.layers]
