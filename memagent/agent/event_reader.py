@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
-from memagent.memory.store.events import Filter
 from memagent.types import Event
 
 __all__ = ["NamespaceEvents"]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from memagent.streaming.token_ranges import TokenRange
 from memagent.types import Event, EventReader
 
 if TYPE_CHECKING:
