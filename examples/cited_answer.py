@@ -3,10 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from memagent import Session, Settings
-from memagent.agent.workspace import Workspace
-from memagent.documents.ingest import ingest
-from memagent.documents.open import open_document
+import memagent
 
 folder = Path(tempfile.mkdtemp())
 report = folder / "report.txt"
@@ -16,9 +13,9 @@ report.write_text(
     "rebuilding was Ada Krüger, who later planned the harbour of Norden.\n"
 )
 
-with Workspace(Settings(store=folder / "memory.db", engine="pocket"), print) as workspace:
-    ingest(workspace.memory(), open_document(report))
-    answer = Session(workspace.agent(), "ask", remembered=False).tell("Who rebuilt the pier?")
+with memagent.open(folder / "memory.db", engine="pocket") as memory:
+    memory.add(report)
+    answer = memory.ask("Who rebuilt the pier?")
     print(answer.text)
     for cited in answer.citations:
         assert report.read_text()[cited.start : cited.end] == cited.text

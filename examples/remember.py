@@ -1,22 +1,19 @@
-"""Tell something in one conversation, ask for it in another: nothing but this machine is used."""
+"""Say something in one conversation, ask for it in another: everything stays on this machine."""
 
 import tempfile
 from pathlib import Path
 
-from memagent import Session, Settings
-from memagent.agent.workspace import Workspace
+import memagent
 
-folder = Path(tempfile.mkdtemp())
-settings = Settings(store=folder / "memory.db", engine="pocket")
+store = Path(tempfile.mkdtemp()) / "memory.db"
 
-with Workspace(settings, print) as workspace:
-    monday = Session(workspace.agent(), "monday")
-    monday.tell("My sister's cat is called Biscuit and she is afraid of thunder.")
-    monday.tell("The key to the boat house hangs behind the red door.")
+with memagent.open(store, engine="pocket") as memory:
+    monday = memory.session("monday")
+    monday.ask("My sister's cat is called Biscuit and she is afraid of thunder.")
+    monday.ask("The key to the boat house hangs behind the red door.")
 
-with Workspace(settings, print) as workspace:
-    friday = Session(workspace.agent(), "friday")
-    answer = friday.tell("What is my sister's cat called?")
+with memagent.open(store, engine="pocket") as memory:
+    answer = memory.session("friday").ask("What is my sister's cat called?")
     print(answer.text)
     for cited in answer.citations:
         print(f"  {cited.source}, characters {cited.start}-{cited.end}: {cited.text}")

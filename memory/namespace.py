@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from memagent.memory.events import Filter
-from memagent.memory.index.embedder import Embedder
+from memagent.memory.index.encoder import Encoder
 from memagent.memory.recall.retriever import Retriever
 from memagent.memory.recall.selection import Recalled
 from memagent.memory.segmentation.sentences import Segmenter, Sentences, estimate_tokens
@@ -40,7 +40,7 @@ class Namespace:
         self,
         store: Store,
         namespace: str,
-        embedder: Embedder,
+        embedder: Encoder,
         index_dir: Path,
         segmenter: Segmenter | None = None,
     ) -> None:

@@ -49,7 +49,7 @@ def test_adding_to_a_full_disk_loses_nothing_and_goes_on_later(
     from memagent.documents.open import open_document
     from memagent.settings import Settings
 
-    with Workspace(Settings(store=small_disk / "memory.db"), print) as workspace:
+    with Workspace(Settings(store=small_disk / "memory.db")) as workspace:
         document = open_document(tmp_path / "big.txt", name="big.txt")
         assert ingest(workspace.memory(), document).status == "resumed"
     assert run("memory", "show", "big.txt", **store).stdout == big

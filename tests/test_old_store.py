@@ -54,7 +54,7 @@ def test_answers_are_shown_as_before(memory: Namespace) -> None:
 def test_a_chat_continues_with_the_same_prompt(memory: Namespace) -> None:
     engine = ScriptedEngine(["Fine."])
     talk = Session(Agent(memory, engine, Settings(budget=90)), "talk")
-    talk.tell("When does the ferry leave on Sundays?")
+    talk.ask("When does the ferry leave on Sundays?")
     sent = [[message.role, message.content] for message in engine.requests[0].messages]
     assert sent[:-1] == OLD["prompt"][:-1]
     assert sent[-1][1].endswith("When does the ferry leave on Sundays?")

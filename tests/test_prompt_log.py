@@ -55,7 +55,7 @@ def test_each_prompt_begins_with_the_one_before_it_and_its_answer(memory: Namesp
     agent, engine = agent_of(memory, *[f"Answer {n} [1]." for n in range(4)])
     talk = Session(agent, "talk")
     for question in QUESTIONS:
-        talk.tell(question)
+        talk.ask(question)
     sent = prompts(engine)
     for n in range(1, 4):
         before = (*sent[n - 1], Message("assistant", f"Answer {n - 1} [1]."))
@@ -68,7 +68,7 @@ def test_numbers_go_on_and_what_stands_there_is_not_sent_twice(memory: Namespace
     agent, engine = agent_of(memory, "One.", "Two.", "Three.")
     talk = Session(agent, "talk")
     for question in (QUESTIONS[0], QUESTIONS[1], QUESTIONS[0]):
-        talk.tell(question)
+        talk.ask(question)
     whole = "".join(message.content for message in prompts(engine)[-1])
     assert all(whole.count(fact) <= 1 for fact in FACTS)
     for request in engine.requests:
@@ -90,11 +90,11 @@ def test_another_process_goes_on_with_the_same_log(
 ) -> None:
     told(memory)
     agent, engine = agent_of(memory, "One.")
-    Session(agent, "talk").tell(QUESTIONS[0])
+    Session(agent, "talk").ask(QUESTIONS[0])
     other = Store(tmp_path / "memory.db")
     again = Namespace(other, "default", embedder, tmp_path / "other index")
     agent, later = agent_of(again, "Two.")
-    Session(agent, "talk").tell(QUESTIONS[1])
+    Session(agent, "talk").ask(QUESTIONS[1])
     assert later.requests[0].messages[:2] == engine.requests[0].messages
     other.close()
 
@@ -107,7 +107,7 @@ def test_a_full_window_begins_the_log_anew_with_the_newest_words(memory: Namespa
     talk = Session(agent, "talk")
     begun = []
     for n in range(12):
-        answer = talk.tell(QUESTIONS[n % 4])
+        answer = talk.ask(QUESTIONS[n % 4])
         begun.append(answer.explain["log"]["begun"])
         assert engine.count_prompt(engine.requests[-1].messages) <= 600
     assert begun == sorted(begun)
@@ -125,10 +125,10 @@ def test_a_full_window_begins_the_log_anew_with_the_newest_words(memory: Namespa
 def test_turns_that_a_log_lost_are_recalled(memory: Namespace) -> None:
     agent, engine = agent_of(memory, "Fine.", context=700, max_tokens=100)
     talk = Session(agent, "talk")
-    talk.tell("The zeppelin lands at noon.")
+    talk.ask("The zeppelin lands at noon.")
     for n in range(9):
-        talk.tell(f"Filler {n}: " + "the weather is as it always was here in autumn. " * 8)
-    talk.tell("When does the zeppelin land?")
+        talk.ask(f"Filler {n}: " + "the weather is as it always was here in autumn. " * 8)
+    talk.ask("When does the zeppelin land?")
     assert "The zeppelin lands at noon." in {event.text for event in engine.requests[-1].evidence}
 
 
@@ -138,13 +138,13 @@ def test_working_memory_is_shown_where_it_changed(memory: Namespace) -> None:
     talk = Session(agent, "talk")
     working = Working(memory.store, talk.source.id)
     plan = Working(memory.store, talk.source.id, "plan")
-    talk.tell(QUESTIONS[0])
+    talk.ask(QUESTIONS[0])
     working.replace(["The user is a pilot."], "add")
     plan.replace(["Ask about the reef."], "add")
-    talk.tell(QUESTIONS[1])
-    talk.tell(QUESTIONS[2])
+    talk.ask(QUESTIONS[1])
+    talk.ask(QUESTIONS[2])
     working.replace([], "drop")
-    talk.tell(QUESTIONS[3])
+    talk.ask(QUESTIONS[3])
     turns = [prompt[-1].content for prompt in prompts(engine)]
     assert ["<working_memory>" in turn for turn in turns] == [False, True, False, True]
     assert ["<plan>" in turn for turn in turns] == [False, True, False, False]
@@ -161,9 +161,9 @@ def test_as_of_a_moment_working_memory_is_what_it_was(memory: Namespace) -> None
     working = Working(memory.store, talk.source.id)
     working.replace(["The user is a pilot."], "add", time="2026-01-01T00:00:00+00:00")
     working.replace(["The user is a baker."], "edit", time="2026-05-01T00:00:00+00:00")
-    talk.tell(QUESTIONS[0], where=Filter(as_of="2026-03-01T00:00:00+00:00"))
-    talk.tell(QUESTIONS[0], where=Filter(as_of="2025-03-01T00:00:00+00:00"))
-    talk.tell(QUESTIONS[1])
+    talk.ask(QUESTIONS[0], where=Filter(as_of="2026-03-01T00:00:00+00:00"))
+    talk.ask(QUESTIONS[0], where=Filter(as_of="2025-03-01T00:00:00+00:00"))
+    talk.ask(QUESTIONS[1])
     turns = [prompt[-1].content for prompt in prompts(engine)]
     assert "The user is a pilot." in turns[0]
     assert "The user is" not in turns[1]
@@ -175,13 +175,13 @@ def test_what_is_taken_back_leaves_the_log(memory: Namespace, back: str) -> None
     told(memory)
     agent, engine = agent_of(memory, "One.", "Two.", "Three.")
     talk = Session(agent, "talk")
-    talk.tell(QUESTIONS[0])
-    talk.tell(QUESTIONS[1])
+    talk.ask(QUESTIONS[0])
+    talk.ask(QUESTIONS[1])
     if back == "retry":
         talk.retry()
     else:
         talk.undo()
-        talk.tell(QUESTIONS[1])
+        talk.ask(QUESTIONS[1])
     assert prompts(engine)[2] == prompts(engine)[1]
 
 
@@ -190,10 +190,10 @@ def test_events_that_a_tool_found_keep_their_numbers(memory: Namespace) -> None:
     look = (ToolCall("1", "search_memory", {"query": "map of the reef"}),)
     agent, engine = agent_of(memory, look, "It is in the library.", "Fine.")
     talk = Session(agent, "talk")
-    answer = talk.tell(QUESTIONS[0])
+    answer = talk.ask(QUESTIONS[0])
     found = [line for line in answer.explain["chosen"] if line["number"]]
     assert answer.explain["log"]["looked_up"]
-    talk.tell(QUESTIONS[1])
+    talk.ask(QUESTIONS[1])
     evidence = engine.requests[-1].evidence
     for line in found:
         event = evidence[line["number"] - 1]
@@ -208,10 +208,10 @@ def test_forgotten_text_leaves_every_later_prompt(memory: Namespace) -> None:
     told(memory)
     agent, engine = agent_of(memory, "One.")
     talk = Session(agent, "talk")
-    talk.tell(QUESTIONS[1])
+    talk.ask(QUESTIONS[1])
     assert any(FACTS[1] in message.content for message in prompts(engine)[0])
     source = memory.sources.get("note 1")
     memory.forget_range(source.id, 0, source.chars)
     memory.purge()
-    talk.tell(QUESTIONS[2])
+    talk.ask(QUESTIONS[2])
     assert not any("third drawer" in message.content for message in prompts(engine)[-1])

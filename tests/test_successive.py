@@ -40,7 +40,7 @@ def ask(memory: Namespace, *replies: Reply, hops: int = 2) -> tuple[Answer, Scri
         memory.add_pieces(source, pieces, lambda spans, chars: None)
     engine = ScriptedEngine(replies)
     agent = Agent(memory, engine, Settings(engine="scripted", budget=BUDGET, hops=hops))
-    return Session(agent, ASK_SESSION, remembered=False).tell(QUESTION), engine
+    return Session(agent, ASK_SESSION, remembered=False).ask(QUESTION), engine
 
 
 def test_the_second_piece_comes_by_the_question_that_the_model_writes(memory: Namespace) -> None:
@@ -118,8 +118,8 @@ def test_a_reader_says_once_that_it_cannot_write(
 ) -> None:
     agent = Agent(memory, PocketEngine(embedder), Settings(hops=2))
     talk = Session(agent, "talk")
-    talk.tell("My cat is called Biscuit.")
-    answer = Session(agent, "later").tell("What is my cat called?")
+    talk.ask("My cat is called Biscuit.")
+    answer = Session(agent, "later").ask("What is my cat called?")
     assert "Biscuit" in answer.text
     assert answer.explain["questions"] == []
     assert len(caplog.messages) == 1

@@ -9,12 +9,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from memagent.memory.recall.selection import Hit, Recalled
-from memagent.memory.store.answers import PromptState
-from memagent.types import Answer, Event
-
 if TYPE_CHECKING:
     from memagent.agent.turn import Turn, TurnState
+    from memagent.memory.recall.selection import Hit, Recalled
+    from memagent.memory.store.answers import PromptState
+    from memagent.types import Answer, Event
 
 __all__ = ["answer_object", "event_object", "search_object", "turn_report"]
 

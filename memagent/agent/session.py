@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from memagent.agent.answer_stream import AnswerStream
 from memagent.agent.graph import Agent, ignore, load_answer, refuse
 from memagent.agent.transcript import Log, read_log
 from memagent.errors import NotFoundError
@@ -55,7 +56,7 @@ class Session:
         """The session's name."""
         return self.source.name
 
-    def tell(
+    def ask(
         self,
         text: str,
         *,
@@ -66,8 +67,17 @@ class Session:
         confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
         """Store the user's turn, then answer it. With a `key`, a repeated turn is the same turn."""
+        where = self.memory.resolve(
+            where or Filter()
+        )  # an unknown source, before anything is stored
         turn = self.say(text, key=key, time=time)
         return self.answer(turn, where=where, on_text=on_text, confirm=confirm)
+
+    def stream(self, text: str, *, where: Filter | None = None) -> AnswerStream:
+        """Store the user's turn and answer it piece by piece; see `AnswerStream`."""
+        where = self.memory.resolve(where or Filter())
+        turn = self.say(text)
+        return AnswerStream(lambda on_text: self.answer(turn, where=where, on_text=on_text))
 
     def say(self, text: str, *, key: str | None = None, time: str | None = None) -> Span:
         """Store the user's turn without answering it; on disk when this returns."""
@@ -105,17 +115,6 @@ class Session:
             self.memory.answers.finish(answer.id, AnswerRecord("".join(heard), "partial"))
             return load_answer(self.memory, answer.id)
         return answer
-
-    def retry(
-        self,
-        *,
-        on_text: Callable[[str], None] = ignore,
-        confirm: Callable[[str], bool] = refuse,
-    ) -> Answer:
-        """Withdraw the newest answer and answer the same turn again."""
-        turn, answers = self.last_exchange()
-        self.memory.withdraw(answers)
-        return self.answer(turn, on_text=on_text, confirm=confirm)
 
     def undo(self) -> str:
         """Withdraw the newest turn and what followed it; returns its text, which stays stored."""

@@ -1,12 +1,12 @@
-"""Settings turned into the things they name: store, embedder, memories, engine, agent.
+"""Builds what the settings name: store, embedder, segmenter, engine, namespaces, agents.
 
 Everything is made on first use, so that a command pays only for what it needs.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +15,7 @@ from memagent.settings import Settings
 if TYPE_CHECKING:
     from memagent.agent.graph import Agent
     from memagent.engines.base import Engine
-    from memagent.memory.index.embedder import Embedder
+    from memagent.memory.index.encoder import Encoder
     from memagent.memory.namespace import Namespace
     from memagent.memory.segmentation.scorer import Scorer
     from memagent.memory.segmentation.sentences import Segmenter
@@ -23,24 +23,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Workspace"]
 
+logger = logging.getLogger(__name__)
+
 
 class Workspace:
-    """One open store with its embedder and engine; `tell` gets the lines meant for stderr."""
+    """One open store with its embedder, engine and namespaces. Safe to use from several threads.
 
-    def __init__(self, settings: Settings, tell: Callable[[str], None]) -> None:
+    `engine` and `embedder` replace those of the settings; the caller closes an engine of its own.
+    `engine_choice` says which engine `auto` chose and why, once it has.
+    """
+
+    def __init__(
+        self, settings: Settings, *, engine: Engine | None = None, embedder: Encoder | None = None
+    ) -> None:
         self.settings = settings
-        self.tell = tell
+        self.engine_choice: str | None = None
         self._store: Store | None = None
-        self._embedder: Embedder | None = None
+        self._embedder = embedder
         self._segmenter: Segmenter | None = None
         self._scorer: Scorer | None = None
-        self._engine: Engine | None = None
+        self._engine = engine
+        self._owns_engine = engine is None
         self._memories: dict[str, Namespace] = {}
         self._lock = threading.RLock()
 
     @property
     def store(self) -> Store:
-        """The store; made if it does not exist."""
+        """The store; created if it does not exist."""
         with self._lock:
             if self._store is None:
                 from memagent.memory.store.database import Store
@@ -49,18 +58,20 @@ class Workspace:
             return self._store
 
     @property
-    def embedder(self) -> Embedder:
-        """The embedder of the settings; its weights are loaded at the first text."""
+    def embedder(self) -> Encoder:
+        """The embedder; its weights are loaded at the first text."""
         with self._lock:
             if self._embedder is None:
                 from memagent.memory.index.embedder import Embedder
+                from memagent.memory.index.fake_embedder import FakeEmbedder
 
-                self._embedder = Embedder(self.settings.embedder)
+                name = self.settings.embedder
+                self._embedder = FakeEmbedder() if name == FakeEmbedder.name else Embedder(name)
             return self._embedder
 
     @property
     def segmenter(self) -> Segmenter:
-        """The segmenter of the settings; its model is loaded at the first longer text."""
+        """The segmenter; its model is loaded at the first longer text."""
         with self._lock:
             if self._segmenter is None:
                 from memagent.memory.segmentation.sentences import Sentences
@@ -74,8 +85,7 @@ class Workspace:
 
     @property
     def scorer(self) -> Scorer:
-        """What tells the surprise of text; its model is loaded, or its server asked, at the first
-        text."""
+        """The model that scores surprise; loaded, or its server asked, at the first text."""
         with self._lock:
             if self._scorer is None:
                 from memagent.scorers.local import ModelSurprise
@@ -88,7 +98,7 @@ class Workspace:
             return self._scorer
 
     def memory(self, namespace: str | None = None) -> Namespace:
-        """The memory of a namespace, that of the settings by default."""
+        """A namespace by its name; by default the one of the settings."""
         name = namespace or self.settings.namespace
         with self._lock:
             if name not in self._memories:
@@ -101,7 +111,7 @@ class Workspace:
 
     @property
     def engine(self) -> Engine:
-        """The engine of the settings; `auto` says on stderr which it chose and why."""
+        """The engine; `auto` logs which one it chose and why."""
         with self._lock:
             if self._engine is None:
                 from memagent.engines.pocket.engine import PocketEngine
@@ -121,7 +131,8 @@ class Workspace:
                     script=settings.script,
                 )
                 if settings.engine == "auto":
-                    self.tell(reason)
+                    self.engine_choice = reason
+                    logger.info(reason)
             return self._engine
 
     def _stream(self) -> Engine:
@@ -142,9 +153,9 @@ class Workspace:
             for memory in self._memories.values():
                 memory.close()
             self._memories.clear()
-            if self._engine is not None:
+            if self._engine is not None and self._owns_engine:
                 self._engine.close()
-                self._engine = None
+            self._engine = None
             if self._store is not None:
                 self._store.close()
                 self._store = None

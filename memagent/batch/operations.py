@@ -5,26 +5,28 @@ Knows nothing of input files, result files and concurrency.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from memagent.agent.filters import build_filter, moment
 from memagent.agent.graph import Agent, load_answer
 from memagent.agent.reports import answer_object, search_object
 from memagent.agent.session import ASK_SESSION, Session
 from memagent.agent.workspace import Workspace
 from memagent.batch.rows import Row
 from memagent.errors import NotFoundError, UsageError
-from memagent.memory.events import Filter
+from memagent.memory.events import Filter, moment
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.batches import Batches
 from memagent.memory.store.forget import BLOCK
 from memagent.types import Answer, Source, Span
 
 __all__ = ["Operations"]
+
+logger = logging.getLogger(__name__)
 
 
 class Operations:
@@ -127,7 +129,7 @@ class Operations:
         last = row.fields.get("steps", int(begun) + STEPS)
         for _ in range(len(book.paragraphs()), last):
             for note in writer.step(writer.choose(), self._listen).written.notes:
-                workspace.tell(note)
+                logger.info(note)
             self._listen("")
         text = book.text()
         written = len(book.paragraphs())
@@ -180,9 +182,9 @@ class Operations:
 
 
 def _filter(memory: Namespace, row: Row) -> Filter:
-    names = [row.fields["source"]] if "source" in row.fields else None
+    names = (row.fields["source"],) if "source" in row.fields else ()
     since, until, as_of = (row.fields.get(name) for name in ("since", "until", "as_of"))
-    return build_filter(memory, names, since, until, as_of)
+    return memory.resolve(Filter(since, until, names, as_of))
 
 
 def _range(source: Source, row: Row) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -83,8 +84,8 @@ def _embedder(workspace: Workspace) -> Finding:
 
 
 def _engine(workspace: Workspace) -> Iterator[Finding]:
-    reasons: list[str] = []
-    workspace.tell = reasons.append
+    # The choice is a finding of its own; it need not be logged as well.
+    logging.getLogger("memagent.agent.workspace").setLevel(logging.WARNING)
     try:
         engine = workspace.engine
     except MemagentError as error:
@@ -100,10 +101,10 @@ def _engine(workspace: Workspace) -> Iterator[Finding]:
     }
     having = ", ".join(name for name, has in abilities.items() if has) or "quotes only"
     yield Finding("engine", "ok", f"{engine.name}: {engine.model} ({having})")
-    if reasons:
+    if workspace.engine_choice is not None:
         status: Literal["ok", "absent"] = "absent" if engine.name == "pocket" else "ok"
         cure = ": start one, or name it with --url or MEMAGENT_URL" if status == "absent" else ""
-        yield Finding("server", status, reasons[0] + cure)
+        yield Finding("server", status, workspace.engine_choice + cure)
     if isinstance(engine, VllmEngine):
         yield from _server(engine, workspace.settings.api_key)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from memagent.memory.events import Filter
-from memagent.memory.index.embedder import Embedder
+from memagent.memory.index.encoder import Encoder
 from memagent.memory.index.vector_index import VectorIndex
 from memagent.memory.recall.dense import Dense
 from memagent.memory.recall.lexical import Lexical
@@ -46,7 +46,7 @@ class Retriever:
         self,
         sources: Sources,
         events: Events,
-        embedder: Embedder,
+        embedder: Encoder,
         index_dir: Path,
         segmenter: Segmenter,
     ) -> None:

@@ -7,7 +7,7 @@ from datetime import date
 from functools import cached_property
 
 from memagent.memory.events import Filter
-from memagent.memory.index.embedder import Embedder
+from memagent.memory.index.encoder import Encoder
 from memagent.memory.index.token_codes import TokenCodes
 from memagent.memory.recall.dense import Dense
 from memagent.memory.recall.fuse import fuse
@@ -32,7 +32,7 @@ _WORDS_OF_NAMES = 12
 class Search:
     """The search of one namespace."""
 
-    def __init__(self, events: Events, lexical: Lexical, dense: Dense, embedder: Embedder) -> None:
+    def __init__(self, events: Events, lexical: Lexical, dense: Dense, embedder: Encoder) -> None:
         self.events = events
         self.lexical = lexical
         self.dense = dense

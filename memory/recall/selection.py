@@ -35,6 +35,21 @@ class Hit:
     why: dict[str, float] = field(default_factory=dict)
     note: str = ""
 
+    @property
+    def text(self) -> str:
+        """The stored text of the event."""
+        return self.event.text
+
+    @property
+    def source(self) -> str:
+        """The name of the document or session."""
+        return self.event.source
+
+    @property
+    def place(self) -> str:
+        """Source, page, section and time, for people."""
+        return self.event.place
+
 
 @dataclass(frozen=True, slots=True)
 class Recalled:

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from memagent.memory.index.embedder import Embedder
+from memagent.memory.index.encoder import Encoder
 from memagent.memory.index.vector_index import VectorIndex
 from memagent.memory.recall.dense import Dense, Joined
 from memagent.memory.recall.lexical import Lexical
@@ -44,7 +44,7 @@ class Versions:
     def __init__(
         self,
         sources: Sources,
-        embedder: Embedder,
+        embedder: Encoder,
         index_dir: Path,
         segmenter: Segmenter,
     ) -> None:

@@ -42,6 +42,7 @@ class Store:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
+        self._closed = False
         self._writing = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,8 @@ class Store:
     @property
     def db(self) -> Database:
         """This thread's connection."""
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed: open it again")
         database: Database | None = getattr(self._local, "database", None)
         if database is None:
             database = self._local.database = self._connect()
@@ -124,6 +127,7 @@ class Store:
     def close(self) -> None:
         """Close every thread's connection; safe to call twice."""
         with self._guard:
+            self._closed = True
             connections, self._connections = self._connections, []
         for connection in connections:
             connection.close()

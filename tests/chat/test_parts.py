@@ -106,7 +106,7 @@ def test_an_interrupt_behind_the_last_word_keeps_what_was_said(memory: Namespace
     def interrupted(question: str) -> bool:
         raise KeyboardInterrupt
 
-    answer = session.tell("forget my address", confirm=interrupted)
+    answer = session.ask("forget my address", confirm=interrupted)
     assert (answer.text, answer.state) == ("I will forget it.", "partial")
     assert session.last_answer() == answer
     assert [span.text for span in memory.spans.of(session.source.id)] == [

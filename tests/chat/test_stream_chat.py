@@ -88,7 +88,7 @@ def test_what_is_forgotten_or_taken_back_is_gone_from_the_stream(chat: Conversat
     spans = [one.places[number] for number in lost.values()]
 
     run_command(chat, "/undo")  # a turn that was not read yet
-    (number,) = {cited.number for cited in chat.session.tell("Pepper?").citations} - {2, 3}
+    (number,) = {cited.number for cited in chat.session.ask("Pepper?").citations} - {2, 3}
     chat.reload()
     run_command(chat, f"/forget {number}")
     chat.ask("What rings at noon?")

@@ -59,7 +59,7 @@ def remember(memory: Namespace, name: str, *texts: str) -> Source:
 
 def ask(memory: Namespace, engine: StreamEngine, question: str = QUESTION, **how: Any) -> Answer:
     agent = Agent(memory, engine, Settings(engine="stream", max_tokens=8, budget=100))
-    return Session(agent, ASK_SESSION, remembered=False).tell(question, **how)
+    return Session(agent, ASK_SESSION, remembered=False).ask(question, **how)
 
 
 def test_an_answer_says_how_much_it_attended_to_each_event(

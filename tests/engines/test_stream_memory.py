@@ -67,7 +67,7 @@ def remember(memory: Namespace, name: str, *texts: str) -> None:
 
 def ask(memory: Namespace, engine: StreamEngine, question: str = QUESTION) -> Answer:
     agent = Agent(memory, engine, Settings(engine="stream", max_tokens=TOKENS))
-    return Session(agent, ASK_SESSION, remembered=False).tell(question)
+    return Session(agent, ASK_SESSION, remembered=False).ask(question)
 
 
 def held(engine: StreamEngine) -> StreamMemory:

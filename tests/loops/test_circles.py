@@ -38,7 +38,7 @@ def test_the_answer_is_stopped_and_kept(
     engine = ScriptedEngine([f"Well. {f'{ONE} {TWO} ' * 40}"])
     heard: list[str] = []
     talk = Session(Agent(memory, engine, Settings(engine="scripted")), "talk")
-    answer = talk.tell("What happened?", on_text=heard.append)
+    answer = talk.ask("What happened?", on_text=heard.append)
     assert answer.text == "".join(heard)
     assert answer.text.count(ONE) == 3
     assert answer.state == "complete"
@@ -50,4 +50,4 @@ def test_the_answer_is_stopped_and_kept(
 def test_a_user_who_repeats_stops_nothing(memory: Namespace) -> None:
     engine = ScriptedEngine([f"You said: {ONE} {TWO}"])
     talk = Session(Agent(memory, engine, Settings(engine="scripted")), "talk")
-    assert talk.tell(f"{ONE} " * 9).explain["trace"] == []
+    assert talk.ask(f"{ONE} " * 9).explain["trace"] == []

@@ -34,7 +34,7 @@ def ask(memory: Namespace, *replies: Reply) -> tuple[Answer, ScriptedEngine]:
     memory.add_pieces(source, [Piece(TEXT)], lambda spans, chars: None)
     engine = ScriptedEngine(replies)
     agent = Agent(memory, engine, Settings(engine="scripted", outline=True))
-    return Session(agent, ASK_SESSION, remembered=False).tell(QUESTION), engine
+    return Session(agent, ASK_SESSION, remembered=False).ask(QUESTION), engine
 
 
 def test_the_answer_sees_only_what_was_marked(memory: Namespace) -> None:

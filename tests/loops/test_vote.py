@@ -32,7 +32,7 @@ def ask(
     memory.add_pieces(source, pieces, lambda spans, chars: None)
     settings = Settings(engine="scripted", budget=BUDGET, votes=votes, contiguity=0.0)
     agent = Agent(memory, ScriptedEngine(reply), settings)
-    return Session(agent, ASK_SESSION, remembered=False).tell(QUESTION), agent
+    return Session(agent, ASK_SESSION, remembered=False).ask(QUESTION), agent
 
 
 def has_key(request: Request) -> bool:
@@ -92,7 +92,7 @@ def test_few_events_need_no_vote(memory: Namespace) -> None:
     memory.add_pieces(source, [Piece(KEY)], lambda spans, chars: None)
     engine = ScriptedEngine(["Behind the red door."])
     agent = Agent(memory, engine, Settings(engine="scripted", votes=8))
-    Session(agent, ASK_SESSION, remembered=False).tell(QUESTION)
+    Session(agent, ASK_SESSION, remembered=False).ask(QUESTION)
     assert len(engine.requests) == 1
 
 
@@ -117,7 +117,7 @@ def test_an_engine_that_cannot_tell_says_so_and_goes_on(
     assert len(lines) == 2
     assert lines[0].startswith("outline needs a model that writes, and pocket only quotes")
     assert lines[1].startswith("votes needs an engine that tells how uncertain it is")
-    Session(agent, "talk").tell("My cat is called Biscuit.")
-    answer = Session(agent, ASK_SESSION, remembered=False).tell("What is my cat called?")
+    Session(agent, "talk").ask("My cat is called Biscuit.")
+    answer = Session(agent, ASK_SESSION, remembered=False).ask("What is my cat called?")
     assert "Biscuit" in answer.text
     assert answer.explain["trace"] == []

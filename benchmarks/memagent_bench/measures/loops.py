@@ -92,7 +92,7 @@ def measure(
 def _ask(stored: Stored, engine: Engine, asked: Asked, how: Mapping[str, Any]) -> Answer:
     settings = Settings(engine="vllm", budget=BUDGET, max_tokens=_MAX_TOKENS, **how)
     session = Session(Agent(stored.memory, engine, settings), ASK_SESSION, remembered=False)
-    answer = session.tell(asked.question)
+    answer = session.ask(asked.question)
     if answer.state != "complete" or answer.explain["spent"] > BUDGET:
         raise CheckError(f"{asked.question!r}: {answer.state}, {answer.explain['spent']} tokens")
     return answer

@@ -64,7 +64,7 @@ class _Desk(Workspace):
     """A workspace with a given engine."""
 
     def __init__(self, settings: Settings, given: _Recorded) -> None:
-        super().__init__(settings, _unexpected)
+        super().__init__(settings)
         self.given = given
 
     @property
@@ -220,7 +220,7 @@ def _talk(
     table = []
     before = read_metrics(desk.given.url)
     for turn, topic in enumerate(topics[:_TURNS], start=1):
-        answer = session.tell(f"Tell me how {topic} works.")
+        answer = session.ask(f"Tell me how {topic} works.")
         now = read_metrics(desk.given.url)
         asked, hit = (int(now[key] - before[key]) for key in (_QUERIES, _HITS))
         before = now

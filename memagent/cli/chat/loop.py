@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from memagent.agent.filters import build_filter
 from memagent.agent.graph import ignore
 from memagent.agent.session import Session, new_name, newest
 from memagent.agent.workspace import Workspace
@@ -23,6 +22,7 @@ from memagent.cli.chat.screen import Screen
 from memagent.cli.render.output import say
 from memagent.cli.session_names import unused_name
 from memagent.errors import MemagentError
+from memagent.memory.events import Filter
 
 __all__ = ["converse"]
 
@@ -39,7 +39,7 @@ def converse(
     a day: answers use only what was known and valid then.
     """
     memory = workspace.memory()
-    where = build_filter(memory, None, None, None, as_of)
+    where = Filter(as_of=as_of)
     chosen = name or (newest(memory) if follow else unused_name(memory, new_name()))
     agent = workspace.agent()
     session = Session(agent, chosen)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memagent.agent.filters import build_filter
 from memagent.agent.reports import answer_object
 from memagent.cli.commands import options
 from memagent.cli.render.explain import print_explain
@@ -59,7 +58,7 @@ def ask(
 ) -> None:
     """Answer one question from memory, with the exact text behind the answer."""
     text = read_text(question)
-    with options.open_workspace(
+    with options.open_memory(
         namespace=namespace,
         engine=engine,
         model=model,
@@ -70,21 +69,19 @@ def ask(
         outline=outline,
         max_tokens=max_tokens,
         store=store,
-    ) as workspace:
+    ) as memory:
         from memagent.agent.graph import ignore
-        from memagent.agent.session import ASK_SESSION, Session, newest
+        from memagent.memory.events import Filter
 
-        memory = workspace.memory()
-        where = build_filter(memory, source, since, until, as_of)
-        name = session or (newest(memory) if follow else None)
-        conversation = Session(workspace.agent(), name or ASK_SESSION, remembered=name is not None)
-        answer = conversation.tell(text, where=where, on_text=ignore if json else write)
+        where = Filter(since, until, source or (), as_of)
+        name = session or (memory.newest_session() if follow else None)
+        answer = memory.ask(text, where=where, session=name, on_text=ignore if json else write)
         if json:
             print_json(answer_object(answer, explain=explain))
         else:
             _show_end(answer, explain)
-        if not answer.citations and not memory.events.count_after():
-            say(memory.empty)
+        if not answer.citations and not memory.namespace.events.count_after():
+            say(memory.namespace.empty)
         if answer.state == "partial":
             say("interrupted: what came so far is kept")
             raise typer.Exit(130)

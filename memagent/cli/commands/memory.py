@@ -159,19 +159,16 @@ def forget(
     """Overwrite stored text, and every quote of it in answers. This cannot be undone."""
     from memagent.cli.chat.history import ChatHistory
 
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
-        memory = workspace.memory()
-        source = memory.sources.get(name)
-        whole = start is None and end is None
+    with options.open_memory(namespace=namespace, store=store) as memory:
+        source = memory.namespace.sources.get(name)
         a, b = _range(source, start, end)
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError("forgetting cannot be undone: say --yes")
             typer.confirm(f"Forget {b - a:,} characters of {name}?", abort=True, err=True)
-        lost = memory.spans.text(source.id, a, b)
-        forgotten = memory.forget_source(source) if whole else memory.forget_range(source.id, a, b)
-        memory.purge()
-        ChatHistory(workspace.settings.state_dir).forget(lost)
+        lost = memory.namespace.spans.text(source.id, a, b)
+        forgotten = memory.forget(name, start=start, end=None if end is None else b)
+        ChatHistory(memory.workspace.settings.state_dir).forget(lost)
         say(f"forgot {forgotten:,} characters of {name}")
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memagent.cli.render.output import say
 from memagent.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from memagent.agent.workspace import Workspace
+    from memagent.api import Memory
 
 __all__ = [
     "AsOf",
@@ -31,6 +31,7 @@ __all__ = [
     "Until",
     "Url",
     "Votes",
+    "open_memory",
     "open_workspace",
     "read_file",
 ]
@@ -131,17 +132,15 @@ AsOf = Annotated[
 
 
 def open_workspace(**flags: Any) -> Workspace:
-    """Open a workspace with the settings, overridden by the flags that are not None.
+    """The parts of `open_memory`, for commands that need more than a user of the library."""
+    return open_memory(**flags).workspace
 
-    A server URL on the command line overrides the engine of the settings.
-    """
-    from memagent.agent.workspace import Workspace
-    from memagent.settings import load
 
-    if flags.get("url") and not flags.get("engine"):
-        flags["engine"] = "auto"
-    settings, _ = load(flags)
-    return Workspace(settings, say)
+def open_memory(**flags: Any) -> Memory:
+    """Open the memory that the settings name, overridden by the flags that are not None."""
+    from memagent import api
+
+    return api.open(**flags)
 
 
 def read_file(path: str) -> str:

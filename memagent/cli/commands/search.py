@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from memagent.agent.filters import build_filter
 from memagent.agent.reports import search_object
 from memagent.cli.commands import options
 from memagent.cli.commands.ask import read_text
@@ -35,21 +34,18 @@ def search(
 ) -> None:
     """Show the stored text that a query recalls, best first."""
     text = read_text(query)
-    with options.open_workspace(namespace=namespace, budget=budget, store=store) as workspace:
-        memory = workspace.memory()
-        where = build_filter(memory, source, since, until, as_of)
-        settings = workspace.settings
-        found = memory.recall(
-            text, budget=settings.budget, contiguity=settings.contiguity, where=where
-        )
+    with options.open_memory(namespace=namespace, budget=budget, store=store) as memory:
+        from memagent.memory.events import Filter
+
+        found = memory.recall(text, where=Filter(since, until, source or (), as_of))
         if json:
             print_json(search_object(found, limit, explain=explain))
             return
         best = found.best[:limit]
         if not best:
             then = "that was known then " if as_of else ""
-            known = memory.events.count_after()
-            say(f"nothing in memory {then}matches" if known else memory.empty)
+            known = memory.namespace.events.count_after()
+            say(f"nothing in memory {then}matches" if known else memory.namespace.empty)
         out = console()
         for hit in best:
             place = f"{hit.event.place} · {hit.note}" if hit.note else hit.event.place

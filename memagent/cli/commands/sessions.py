@@ -22,10 +22,8 @@ def list_sessions(
     store: options.StorePath = None,
 ) -> None:
     """Every session of the namespace, newest first."""
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
-        memory = workspace.memory()
-        spoken = [session for session in memory.sources.all("session") if session.chars]
-        sessions = sorted(spoken, key=lambda session: session.updated, reverse=True)
+    with options.open_memory(namespace=namespace, store=store) as opened:
+        memory = opened.namespace
         rows = [
             {
                 "name": session.name,
@@ -34,7 +32,7 @@ def list_sessions(
                 "created": session.created,
                 "updated": session.updated,
             }
-            for session in sessions
+            for session in opened.sessions()
         ]
         if json:
             print_json(rows)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from memagent.engines.base import Capabilities, Engine
 from memagent.engines.pocket.nearest_sentences import Nearest
 from memagent.engines.pocket.question_intent import Turn, turn_of
 from memagent.engines.pocket.reader import Found, Reader
 from memagent.memory.index.embedder import BUNDLED, Embedder
+from memagent.memory.index.encoder import Encoder
 from memagent.memory.segmentation.sentences import estimate_tokens, sentences_around
 from memagent.types import Chunk, Event, Request, Usage
 
@@ -58,7 +60,7 @@ class PocketEngine(Engine):
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: Encoder,
         reader: Reader | None = None,
         *,
         near: float = 1.0,
@@ -66,7 +68,7 @@ class PocketEngine(Engine):
     ) -> None:
         self.nearest = Nearest(embedder)
         # The reader has the bundled encoder, whose files need not be looked at twice.
-        self.reader = reader or Reader(embedder=embedder if embedder.name == BUNDLED else None)
+        self.reader = reader or Reader(embedder=embedder if _is_bundled(embedder) else None)
         self.near = near
         self.most = most
 
@@ -153,6 +155,10 @@ class PocketEngine(Engine):
             for found in reversed(self.nearest.worth_quoting(ranked))
         }
         return [_Quote(number, text) for text, number in reversed(said.items())][: self.most]
+
+
+def _is_bundled(embedder: Encoder) -> TypeGuard[Embedder]:
+    return isinstance(embedder, Embedder) and embedder.name == BUNDLED
 
 
 def _around(texts: list[str], span: Found) -> str:

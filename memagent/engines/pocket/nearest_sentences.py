@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from memagent.memory.index.embedder import Embedder
+from memagent.memory.index.encoder import Encoder
 from memagent.memory.recall.lexical import content_words
 from memagent.memory.segmentation.sentences import sentences
 
@@ -32,7 +32,7 @@ class Nearest:
     are no farther than `near` from the best are worth quoting.
     """
 
-    embedder: Embedder
+    embedder: Encoder
     least: float = 0.7
     near: float = 0.12
     overlap: float = 0.5

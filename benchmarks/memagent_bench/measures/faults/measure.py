@@ -259,10 +259,10 @@ def _plant(world: _World) -> str:
     mark = "wx" + "".join(world.random.choices("bcdfghjklmnpqrstvz", k=14))
     text = f"The secret is {mark}. Nobody may know {mark}.\n"
     settings = Settings(store=world.store, namespace="ada", engine="pocket")
-    with Workspace(settings, lambda line: None) as workspace:
+    with Workspace(settings) as workspace:
         memory = workspace.memory()
         ingest(memory, read_stdin(BytesIO(text.encode()), name=_SECRET))
-        answer = Session(workspace.agent(), ASK_SESSION, remembered=False).tell(
+        answer = Session(workspace.agent(), ASK_SESSION, remembered=False).ask(
             "What is the secret?"
         )
     if mark not in answer.text:
@@ -275,7 +275,7 @@ def _compare(world: _World, forgotten: str) -> dict[str, Any]:
     for path, namespace in world.documents:
         _check_document(world, namespace, path, ())
     place = (world.store, world.index, world.embedder, NAMESPACES)
-    segmenter = Workspace(Settings(), lambda line: None).segmenter  # the one that the programs use
+    segmenter = Workspace(Settings()).segmenter  # the one that the programs use
     differences, queries = compare_rebuilt(*place, world.corpus, segmenter)
     leaks = count_leaks(*place)
     if not count_marks(world.folder, world.store, forgotten):
