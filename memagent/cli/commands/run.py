@@ -27,35 +27,43 @@ __all__ = ["run"]
 _FAILED_ROWS = 6
 
 
+RowsOption = Annotated[
+    str, typer.Argument(metavar="INPUT", help="File of rows in JSON Lines, or - for stdin.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="File to write the results to.", show_default="stdout"),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Skip the rows whose results --out already holds.")
+]
+ConcurrencyOption = Annotated[
+    int,
+    typer.Option(
+        "--concurrency",
+        min=1,
+        max=256,
+        help="Answer up to N questions at the same time.",
+        metavar="N",
+    ),
+]
+MaxErrorsOption = Annotated[
+    int | None,
+    typer.Option("--max-errors", min=1, help="Stop after N failed rows.", metavar="N"),
+]
+MaxMbOption = Annotated[
+    int | None,
+    typer.Option("--max-mb", help="Refuse files larger than this, in MB.", show_default="512"),
+]
+
+
 def run(
-    rows: Annotated[
-        str, typer.Argument(metavar="INPUT", help="File of rows in JSON Lines, or - for stdin.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="File to write the results to.", show_default="stdout"),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Skip the rows whose results --out already holds.")
-    ] = False,
-    concurrency: Annotated[
-        int,
-        typer.Option(
-            "--concurrency",
-            min=1,
-            max=256,
-            help="Answer up to N questions at the same time.",
-            metavar="N",
-        ),
-    ] = 1,
-    max_errors: Annotated[
-        int | None,
-        typer.Option("--max-errors", min=1, help="Stop after N failed rows.", metavar="N"),
-    ] = None,
-    max_mb: Annotated[
-        int | None,
-        typer.Option("--max-mb", help="Refuse files larger than this, in MB.", show_default="512"),
-    ] = None,
+    rows: RowsOption,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    concurrency: ConcurrencyOption = 1,
+    max_errors: MaxErrorsOption = None,
+    max_mb: MaxMbOption = None,
     namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,

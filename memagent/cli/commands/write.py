@@ -27,40 +27,48 @@ if TYPE_CHECKING:
 __all__ = ["write"]
 
 
+OutlineOption = Annotated[
+    str | None, typer.Argument(help="File of the outline, or - for stdin.", show_default=False)
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option("--session", "-s", help="Text to continue, or the name of a new one."),
+]
+FollowOption = Annotated[
+    bool, typer.Option("--continue", "-c", help="Continue a text: that of -s, or the newest.")
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        min=1,
+        help="Stop when the text has N paragraphs.",
+        metavar="N",
+        show_default="10 more",
+    ),
+]
+AutoOption = Annotated[
+    bool, typer.Option("--auto", help="Choose the plans at random, by the seed.")
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed for the choice of plans and for sampling.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="File to write the whole text to.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for each step.")]
+
+
 def write(
-    outline: Annotated[
-        str | None, typer.Argument(help="File of the outline, or - for stdin.", show_default=False)
-    ] = None,
+    outline: OutlineOption = None,
     text: Annotated[str | None, typer.Option("--text", help="The outline as text.")] = None,
-    session: Annotated[
-        str | None,
-        typer.Option("--session", "-s", help="Text to continue, or the name of a new one."),
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--continue", "-c", help="Continue a text: that of -s, or the newest.")
-    ] = False,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            min=1,
-            help="Stop when the text has N paragraphs.",
-            metavar="N",
-            show_default="10 more",
-        ),
-    ] = None,
-    auto: Annotated[
-        bool, typer.Option("--auto", help="Choose the plans at random, by the seed.")
-    ] = False,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Seed for the choice of plans and for sampling.")
-    ] = 0,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write the whole text to.")
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object for each step.")
-    ] = False,
+    session: SessionOption = None,
+    follow: FollowOption = False,
+    steps: StepsOption = None,
+    auto: AutoOption = False,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    json: JsonOption = False,
     namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,
