@@ -1,4 +1,4 @@
-"""Finding events by their vectors: the index, brought into step with the store at each search."""
+"""Dense search: the vector index, synchronised with the store at each search."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ __all__ = ["Dense", "Joined"]
 
 
 class Dense:
-    """Inner products of unit vectors. `lock` is held from bringing the index into step to having
-    searched it."""
+    """Search by inner product of unit vectors.
+
+    `lock` is held while the index is synchronised and searched.
+    """
 
     name = "dense"
 
@@ -27,7 +29,7 @@ class Dense:
         self._lock = lock
 
     def sync(self) -> None:
-        """Bring the index into step with the store's vectors, rebuilding it if need be."""
+        """Update the index with the stored vectors, rebuilding it if necessary."""
         with self._lock:
             count, through, saved = self.vectors.size()
             state = IndexState(self.vectors.epoch(), count, through, saved)
@@ -36,7 +38,7 @@ class Dense:
     def search(
         self, vector: np.ndarray, depth: int, allowed: Sequence[int] | None
     ) -> list[tuple[int, float]]:
-        """Up to `depth` (event id, cosine), best first, of those allowed; None allows all."""
+        """Up to `depth` (event id, cosine) of the allowed events, best first; None allows all."""
         import numpy as np
 
         chosen = None if allowed is None else np.array(allowed, dtype=np.int64)
@@ -45,13 +47,13 @@ class Dense:
             return self.index.search(vector, depth, chosen)
 
     def vectors_of(self, ids: np.ndarray) -> np.ndarray:
-        """The vectors of events int64 [n], float32 [n, dim]; zeros where there is none."""
+        """The vectors of events int64 [n], float32 [n, dim]; zeros for unknown ids."""
         with self._lock:
             return self.index.vectors(ids)
 
 
 class Joined(Dense):
-    """The vectors of two namespaces, searched as if they were of one."""
+    """The vectors of two namespaces, searched as if they belonged to one."""
 
     def __init__(self, first: Dense, second: Dense) -> None:
         super().__init__(first.vectors, first.index, first._lock)

@@ -1,4 +1,4 @@
-"""Finding events by their words: BM25 over SQLite's FTS5, inside one namespace."""
+"""Lexical search: BM25 over SQLite's FTS5, within one namespace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memagent.memory.store.database import Store
 
 __all__ = ["Lexical", "content_words", "is_content"]
 
-# Words that stand in almost every event; they cost time and rank nothing.
+# Words of almost every event; searching for them costs time and does not help ranking.
 _STOP = frozenset(
     """a about after all also am an and any are as at be because been before being between both but
     by can could did do does doing during each either else ever every few for from further had
@@ -36,13 +36,15 @@ def content_words(text: str) -> list[str]:
 
 
 def is_content(word: str) -> bool:
-    """Whether a word in lower case, or a piece of one, may tell a text from others."""
+    """Whether a lower-case word, or a piece of one, can distinguish texts."""
     return word not in _STOP and word[:1] != "[" and any(map(str.isalnum, word))
 
 
 class Lexical:
-    """BM25 with stemming; any word of the question may match. The events of another namespace,
-    `also`, are looked through with those of the first."""
+    """BM25 with stemming; any word of the question may match.
+
+    The events of the namespace `also` are searched together with those of the first.
+    """
 
     name = "lexical"
 
@@ -51,7 +53,7 @@ class Lexical:
         self._inside = f"n{namespace_id}" if also is None else f"(n{namespace_id} OR n{also})"
 
     def words(self, question: str) -> list[str]:
-        """The words of a question that are worth looking for."""
+        """The words of a question to search for."""
         words = content_words(question)[:64]
         return self._rarest(words) if words else []
 
@@ -75,7 +77,7 @@ class Lexical:
         return [(row["id"], -row["score"]) for row in rows]
 
     def each(self, words: Sequence[str], ids: Sequence[int]) -> list[dict[int, float]]:
-        """For each of the words its BM25 score in those of the events that hold it."""
+        """For each word its BM25 score in those of the events that contain it."""
         chosen = json.dumps(ids)
         return [
             {
@@ -92,8 +94,7 @@ class Lexical:
         ]
 
     def holding(self, every: Sequence[str], one: Sequence[str] = ()) -> list[int]:
-        """Ids of the events that hold every one of the words and, where there are any, one of the
-        others; unranked."""
+        """Ids of the events that contain all words of `every` and, if given, one of `one`."""
         needed = " AND ".join(f'"{word}"' for word in every)
         either = f" AND ({' OR '.join(one)})" if one else ""
         rows = self.store.tuples(

@@ -1,4 +1,4 @@
-"""Choosing events under a token budget: the best hits first, then what stands beside them.
+"""Chooses events under a token budget: the best hits first, then their neighbours.
 
 The two buffers, similarity and contiguity, are those of "Human-like Episodic Memory for
 Infinite Context LLMs" (EM-LLM), at the level of text.
@@ -24,8 +24,10 @@ OVERHEAD = 12
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An event with why it was found: its score, rank per channel (from 1), tokens, what each sign
-    adds to the score, and a note to be shown with it."""
+    """A recalled event: its score, rank per channel (from 1) and tokens.
+
+    `why` is what each signal contributes to the score, `note` is shown with the event.
+    """
 
     event: Event
     score: float
@@ -53,7 +55,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What goes into the prompt, in temporal order, and what did not fit."""
+    """The events for the prompt, in temporal order, and those that did not fit."""
 
     question: str
     budget: int
@@ -86,7 +88,7 @@ class Recalled:
 def choose(
     question: str,
     hits: list[Hit],
-    beside: Callable[[Event], Iterable[Event]],
+    neighbours: Callable[[Event], Iterable[Event]],
     count: Callable[[str], int],
     *,
     budget: int,
@@ -96,22 +98,22 @@ def choose(
     """Spend `budget` tokens on `hits` (best first) and on their neighbours.
 
     `contiguity` is the share of the budget kept for neighbours of what was found in documents,
-    where anything was; what they leave goes to further hits. What stands beside a turn of a
-    conversation is taken for its own score only. A hit that does not fit is passed over, a smaller
-    one behind it may still fit; so is one that repeats what was chosen.
+    if there is any; what they do not use goes to further hits. Neighbours of turns are chosen
+    only for their own score. A hit that does not fit is skipped, because a smaller one after it may
+    fit; so is a hit that repeats a chosen one.
     """
     kept = contiguity if any(map(_in_document, hits)) else 0.0
     chosen: dict[int, Hit] = {}
     spent = 0
-    said = defaultdict[str, Repeats](Repeats)
+    seen = defaultdict[str, Repeats](Repeats)
 
     def take(hit: Hit, limit: float) -> None:
         nonlocal spent
         fits = hit.event.id not in chosen and spent + hit.tokens <= limit
-        # Said again another day is another event; what documents share is not.
+        # A repetition on another day is another event; one in another document is not.
         when = hit.event.time[:10] if hit.event.kind == "session" else ""
-        if fits and hit.event.text not in said[when]:
-            said[when].add(hit.event.text)
+        if fits and hit.event.text not in seen[when]:
+            seen[when].add(hit.event.text)
             chosen[hit.event.id] = hit
             spent += hit.tokens
 
@@ -120,12 +122,12 @@ def choose(
     for hit in list(filter(_in_document, chosen.values())) if kept else ():
         if spent + OVERHEAD >= budget:
             break
-        for event in beside(hit.event):
+        for event in neighbours(hit.event):
             tokens = count(event.text) + OVERHEAD
             take(Hit(event, hit.score, {}, tokens, "contiguity"), budget)
     for hit in hits:
         take(hit, budget)
-    # A neighbour that a channel had found as well is shown with its ranks.
+    # A neighbour that a channel found as well is shown with its ranks.
     found = {hit.event.id: hit for hit in hits}
     ordered = sorted(
         (found.get(event_id, hit) for event_id, hit in chosen.items()),

@@ -1,7 +1,7 @@
-"""Marking what was recalled of conversations and has since been superseded; nothing is dropped.
+"""Marks recalled statements of conversations that were superseded later; nothing is dropped.
 
-Intervals are worked out at each recall from the text alone: what is forgotten, taken back or cut
-anew leaves nothing behind.
+Intervals are computed from the text at each recall, so that forgotten or withdrawn text leaves no
+trace in them.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from memagent.types import Event, Interval
 
 __all__ = ["supersede"]
 
-_MOST = 0.8  # of an event; the rest is its speaker, a greeting, marks
-# Who says something of what, in which frame: statements that can supersede one another.
+_MOST = 0.8  # of an event; the rest is its speaker, a greeting, punctuation
+# Speaker, subject and frame: statements that share them can supersede one another.
 _Topic: TypeAlias = tuple[str | None, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Stated:
     event: Event
     topic: _Topic
-    statement: Statement  # at its place in the source
+    statement: Statement  # its offsets are those of the source
 
     @property
     def order(self) -> tuple[str, int, int]:
@@ -45,10 +45,10 @@ def supersede(
     count: Callable[[str], int],
     skip: Callable[[Event], bool],
 ) -> Recalled:
-    """What was recalled, with the intervals of its statements and, as far as it fits the budget,
-    the statements in force instead of superseded ones.
+    """Add the intervals of recalled statements and the statements that are in force now.
 
-    What others say is looked up in the whole namespace, as far as it was said by `which.as_of`.
+    The latter are added as far as the budget allows. Superseding statements are looked up in the
+    whole namespace, up to `where.as_of`.
     """
     turns = [hit.event for hit in recalled.chosen if _by_user(hit.event)]
     stating = [event for event in turns if any(_stated(event, event.text))]
@@ -56,7 +56,7 @@ def supersede(
         return recalled
     known = Filter(as_of=where.as_of)
     ids = [event.id for event in stating]
-    topics = {s.topic: s.statement for s in _all_said(events.with_openings(ids, known))}
+    topics = {s.topic: s.statement for s in _all_stated(events.with_openings(ids, known))}
     said = _of_topics(topics, events, lexical, known)
     intervals, by = _intervals(said)
     marked = [_marked(hit, intervals) for hit in recalled.chosen]
@@ -83,17 +83,17 @@ def _by_user(event: Event) -> bool:
     return event.kind == "session" and event.role == "user"
 
 
-def _stated(event: Event, opening: str) -> Iterator[_Said]:
-    """The statements of an event, whose span begins with `opening`."""
+def _stated(event: Event, opening: str) -> Iterator[_Stated]:
+    """The statements of an event; `opening` is the start of its span."""
     who = speaker(opening)
     prefix = len(who) + 2 if who and event.text.startswith(f"{who}: ") else 0
     for found in statements(event.text[prefix:]):
         offset = event.start + prefix
         placed = replace(found, start=found.start + offset, end=found.end + offset)
-        yield _Said(event, (who, found.subject, found.frame), placed)
+        yield _Stated(event, (who, found.subject, found.frame), placed)
 
 
-def _all_said(found: Iterable[tuple[Event, str]]) -> Iterator[_Said]:
+def _all_stated(found: Iterable[tuple[Event, str]]) -> Iterator[_Stated]:
     for event, opening in found:
         if _by_user(event):
             yield from _stated(event, opening)
@@ -101,20 +101,20 @@ def _all_said(found: Iterable[tuple[Event, str]]) -> Iterator[_Said]:
 
 def _of_topics(
     topics: dict[_Topic, Statement], events: Events, lexical: Lexical, known: Filter
-) -> dict[_Topic, list[_Said]]:
-    """Everything that was said of the topics, in the order of time."""
+) -> dict[_Topic, list[_Stated]]:
+    """Every statement about the topics, oldest first."""
     ids = {i for statement in topics.values() for i in lexical.holding(*statement.words)}
-    said = defaultdict[_Topic, list[_Said]](list)
-    for each in _all_said(events.with_openings(sorted(ids), known)):
+    said = defaultdict[_Topic, list[_Stated]](list)
+    for each in _all_stated(events.with_openings(sorted(ids), known)):
         if each.topic in topics:
             said[each.topic].append(each)
     return {topic: sorted(of, key=lambda each: each.order) for topic, of in said.items()}
 
 
 def _intervals(
-    said: dict[_Topic, list[_Said]],
+    said: dict[_Topic, list[_Stated]],
 ) -> tuple[dict[int, list[Interval]], dict[int, Event]]:
-    """By the id of an event the intervals of its statements, and the events in force instead."""
+    """The intervals of the statements, and the events now in force, both by event id."""
     found = defaultdict[int, dict[tuple[int, int], Interval]](dict)
     instead: dict[int, Event] = {}
     for of in said.values():
@@ -128,20 +128,20 @@ def _intervals(
                 by = (now.event.id, now.statement.start, now.statement.end)
                 found[old.event.id][at] = Interval(*at, old.event.time, of[new].event.time, by)
             elif place in news:
-                # It may tell of two topics, of which one is over.
+                # It may be about two topics, of which one is superseded.
                 found[old.event.id].setdefault(at, Interval(*at, old.event.time))
     return {key: list(of.values()) for key, of in found.items()}, instead
 
 
 def _last(place: int, news: list[int | None]) -> int:
-    """The statement that is in force at the end of those that superseded one another."""
+    """The statement in force at the end of a chain of superseding ones."""
     while (after := news[place]) is not None:
         place = after
     return place
 
 
 def _marked(hit: Hit, intervals: dict[int, list[Interval]]) -> Hit:
-    """The hit with the intervals of its statements, and a note where one of them is over."""
+    """The hit with the intervals of its statements, and a note if one was superseded."""
     mine = tuple(intervals.get(hit.event.id, ()))
     over = [each for each in mine if each.until]
     note = hit.note

@@ -1,8 +1,8 @@
-"""Versions of documents that others took the place of, searched as of a day when they were current.
+"""Replaced versions of documents, searched as of a time when they were current.
 
-Their events were dropped with the version, so that ordinary recall costs nothing for them. They are
-cut and embedded anew when a moment is first asked for at which they were current, and kept in a
-namespace of their own, which no name can open.
+Their events are dropped when a version is replaced, so that ordinary recall costs nothing for them.
+They are segmented and embedded again when a time is first asked for at which they were current, and
+kept in a separate namespace that users cannot open by name.
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ class Versions:
         self._dense: Dense | None = None
 
     def search(self, as_of: str, current: Dense) -> Search | None:
-        """The search of `current` and of the versions that were current at a moment, ISO 8601 UTC;
-        None where no version of then was replaced since."""
+        """A search over `current` and the versions that were current at `as_of`, ISO 8601 UTC.
+
+        None if no version of that time has been replaced since.
+        """
         if not self.store.rows(f"SELECT 1 {_REPLACED} LIMIT 1", self.namespace_id, as_of, as_of):
             return None
         with self._lock:
@@ -93,7 +95,7 @@ class Versions:
             events.cut([row], self.segmenter, lambda span: self._missing(as_of, span))
 
     def _missing(self, as_of: str, span: int | None = None) -> list[dict[str, Any]]:
-        """The spans that were current then and have no events; that of one id."""
+        """The spans that were current then and have no events, or one of them by id."""
         rows = self.store.rows(
             f"""SELECT s.*, src.name AS name {_REPLACED} AND (? IS NULL OR s.id = ?)
                 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.span_id = s.id)
@@ -111,7 +113,7 @@ class Versions:
         if self._dense is None:
             path = self.index_dir / f"{here}-{self.embedder.id}.faiss"
             vectors = Vectors(self.store, here, self.embedder.id, self.embedder.dim)
-            # Made from the store each time, it is never written: nothing to purge.
+            # Built from the store each time and never written, so there is nothing to purge.
             index = VectorIndex(path, self.embedder.dim)
             self._dense = Dense(vectors, index, self._lock)
         vectors = self._dense.vectors

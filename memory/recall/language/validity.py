@@ -1,10 +1,10 @@
-"""Which statement a newer one supersedes, by a closed set of English sentence frames.
+"""Which statements newer ones supersede, recognised by a closed set of English sentence frames.
 
-A statement says of a subject what its value is: "My address is Rose Lane 4", "The gate code changed
+A statement gives the value of a subject: "My address is Rose Lane 4", "The gate code changed
 to 9200", "I live in Rome". A later one of the same speaker with the same subject words and another
 short value of the same kind supersedes it where the subject is known to have one value at a time
 (an address, a code, a favourite), or where the later one says that something changed ("now", "new",
-"changed to"). Whatever is not sure is no statement: questions, hedges, the past, descriptions.
+"changed to"). Questions, hedges, the past tense and descriptions are not statements.
 
 Knows nothing of stores, events and scores. In other languages it finds nothing.
 """
@@ -24,7 +24,7 @@ _FREE = frozenset(
 )
 _FAVOURITE = frozenset("favourite favorite preferred".split())
 _EXACT = frozenset("code pin number birthday age height weight size salary rent budget".split())
-# One at a time, but much else is said of them: only "new" and "now" tell that it is another one.
+# One at a time, but much else is said about them: only "new" and "now" mark a replacement.
 _REPLACED = frozenset("boss manager supervisor landlord doctor dentist car job employer".split())
 
 _NOUN = r"(?!(?:is|was|that|who|which|if|i|you|he|she|it|we|they|and|or|but|not)\b)[\w'’-]+"
@@ -74,7 +74,7 @@ _SENTENCE = re.compile(
     r"(?:\n|[!?;](?=\s|$)|(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bSt)(?<!\bNo)\.(?=\s|$))"
 )
 _CLAUSE = re.compile(r",? (?:and|but) (?=(?:my|our|the|I|we)\b)")
-# What cannot stand for the same one twice.
+# Words that need not mean the same person twice.
 _NO_NAME = frozenset(
     """he she it they this that these those there here who what someone somebody everyone everybody
     nobody today tomorrow now people people's""".split()
@@ -89,10 +89,10 @@ _HINT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`value` is said of `subject` at [start, end) of a text, in words that `frame` tells.
+    """A text gives `value` for `subject` at [start, end), in a sentence of the form `frame`.
 
-    `single` says that the subject has one value at a time, `free` that this may be any short words,
-    and `changed` that the words tell of a change.
+    `single` means that the subject has one value at a time, `free` that the value may be any short
+    text, and `changed` that the sentence reports a change.
     """
 
     subject: str
@@ -106,25 +106,29 @@ class Statement:
 
     @property
     def words(self) -> tuple[list[str], tuple[str, ...]]:
-        """Words that every other statement of the subject has, in lower case, and some of which it
-        has one; inflected ones by their stem."""
+        """Words that every statement of the subject contains, and words of which it contains one.
+
+        They are in lower case, inflected words without their ending.
+        """
         words = [w for w in re.findall(r"\w+", self.subject) if w not in ("my", "our", "the")]
         return words, _VERBS.get(self.frame, ())
 
     def supersedes(self, older: Statement) -> bool:
-        """Whether this one, said later, gives another value for the same thing."""
+        """Whether this later statement gives another value for the same subject."""
         if (self.subject, self.frame) != (older.subject, older.frame):
             return False
         sure = self.changed or (self.single and not self.value.recurs)
         return sure and self.value.differs(older.value, single=self.single, free=self.free)
 
 
-def superseders(said: Sequence[Statement]) -> list[int | None]:
-    """For each of the statements, which one speaker made in this order, the place of the first one
-    that supersedes it, if any."""
+def superseders(made: Sequence[Statement]) -> list[int | None]:
+    """For each statement the position of the first one that supersedes it, or None.
+
+    The statements are those of one speaker, oldest first.
+    """
     return [
-        next((at for at in range(place + 1, len(said)) if said[at].supersedes(old)), None)
-        for place, old in enumerate(said)
+        next((at for at in range(place + 1, len(made)) if made[at].supersedes(old)), None)
+        for place, old in enumerate(made)
     ]
 
 
@@ -174,7 +178,7 @@ def _read(text: str, start: int, end: int) -> Iterator[Statement]:
 
 
 def _frames(name: str, value: Value, *, single: bool) -> tuple[str, ...]:
-    """The frames of a subject that a match tells of: "moved to Rome" tells two."""
+    """The frames that a match fills: "moved to Rome" fills two."""
     proper = value.kind in ("name", "number")
     if name == "move":
         return ("live", "place") if proper and not single else ("is",)
@@ -186,8 +190,7 @@ def _frames(name: str, value: Value, *, single: bool) -> tuple[str, ...]:
 
 
 def _subject(words: str) -> tuple[str, bool, bool, bool]:
-    """The subject as it is compared, whether it has one value, a free one, and whether it is called
-    new."""
+    """The subject in the form that is compared, and whether it is single, free and new."""
     parts = words.casefold().replace("’", "'").split()
     new = "new" in parts[1:2] or "current" in parts[1:2]
     if new:

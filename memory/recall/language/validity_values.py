@@ -1,4 +1,4 @@
-"""The value that a statement gives: its words, of what kind they are, and when two of them differ.
+"""The value that a statement gives: its words, their kind, and when two values differ.
 
 Knows nothing of the frames that statements have.
 """
@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Kind", "Value", "read_value"]
+__all__ = ["Value", "ValueKind", "read_value"]
 
-Kind = Literal["number", "name", "day", "clock", "word"]
+ValueKind = Literal["number", "name", "day", "clock", "word"]
 
 _MOST_WORDS = 6
 _MOST_DESCRIBING = 3  # words of a value in small letters
@@ -36,7 +36,7 @@ _DAYS = frozenset(
     nov dec mon tue wed thu fri sat sun""".split()
 )
 _RELATIVE = frozenset("today tomorrow tonight yesterday next this last soon later".split())
-# First words in small letters that describe and give no value.
+# Lower-case first words of a description, which is not a value.
 _DESCRIBES = frozenset(
     """so very really too quite pretty more most less here there that this these those when how what
     why where to not no never always still just all being getting gone because wrong right secret
@@ -52,25 +52,28 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """`words` in small letters; `place` says that "in" or "at" and a place stood before them, and
-    `now` that "now" or the like stood behind."""
+    """The value of a statement.
+
+    `words` are in lower case. `place` means that "in" or "at" came before them, `now` that "now" or
+    the like came after.
+    """
 
     words: tuple[str, ...]
-    kind: Kind
+    kind: ValueKind
     units: frozenset[str]
     place: bool = False
     now: bool = False
 
     @property
     def recurs(self) -> bool:
-        """Whether it is a day of the week or a month, which come round again."""
+        """Whether it is a day of the week or a month, which recur."""
         return self.kind == "day" and not any(word[0].isdigit() for word in self.words)
 
     def differs(self, other: Value, *, single: bool, free: bool) -> bool:
-        """Whether both cannot hold: of a kind, and none only says more than the other.
+        """Whether the two exclude each other: of one kind, and neither merely more detailed.
 
-        What has a `single` value may be told by number or by name. Numbers have the same units,
-        but in `free` words, where a street is no unit.
+        A `single` value may be given as a number or as a name. Numbers must have the same units,
+        except in `free` text, where a word such as a street is not a unit.
         """
         mine, others = set(self.words), set(other.words)
         if mine <= others or others <= mine:
@@ -83,11 +86,11 @@ class Value:
         return alike and (self.kind != "number" or self.units == other.units)
 
 
-def read_value(said: str) -> Value | None:
-    """The value that `said` begins with; None where it may be anything else."""
-    end = _END.search(said)
-    rest = said[end.start() :] if end else ""
-    text = (said[: end.start()] if end else said).strip(" .!*_'’‘")
+def read_value(source: str) -> Value | None:
+    """The value at the start of `source`; None if it is not clearly a value."""
+    end = _END.search(source)
+    rest = source[end.start() :] if end else ""
+    text = (source[: end.start()] if end else source).strip(" .!*_'’‘")
     lead = _LEAD.match(text)
     place = bool(lead and lead["prep"])
     text = text[lead.end() :] if lead else text
@@ -107,7 +110,7 @@ def read_value(said: str) -> Value | None:
     )
 
 
-def _kind(text: str, words: tuple[str, ...]) -> Kind | None:
+def _kind(text: str, words: tuple[str, ...]) -> ValueKind | None:
     if _CLOCK.fullmatch(text):
         return "clock"
     if any(word in _DAYS for word in words) and all(
