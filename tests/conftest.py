@@ -13,6 +13,9 @@ import pytest
 # Triton reads this when it is imported, so it is set before anything that might import it.
 if not os.path.exists("/dev/nvidia0"):  # noqa: PTH110
     os.environ.setdefault("TRITON_INTERPRET", "1")
+# Two test processes share two cores: more threads would only wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from memagent.memory.index.embedder import Embedder
 from memagent.memory.namespace import Namespace
@@ -69,6 +72,7 @@ def env(tmp_path: Path) -> dict[str, str]:
         "MEMAGENT_STORE": str(tmp_path / "memory.db"),
         "MEMAGENT_STATE": str(tmp_path / "state"),
         "MEMAGENT_ENGINE": "pocket",
+        "MEMAGENT_EMBEDDER": "fake",
         "COLUMNS": "200",
     }
 

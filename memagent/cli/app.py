@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from importlib.metadata import entry_points
 from typing import Annotated
@@ -50,6 +52,16 @@ def _root(
     configure_logging(verbose=verbose)
 
 
+def _join_help_lines(group: typer.Typer) -> None:
+    """Let the terminal wrap the paragraphs of docstrings, whose line ends typer would keep."""
+    for command in group.registered_commands:
+        text = inspect.cleandoc(command.help or getattr(command.callback, "__doc__", None) or "")
+        command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", text)
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _join_help_lines(inner.typer_instance)
+
+
 for command in (chat, ask, add, search, run, write):
     app.command()(command)
 for verb in (working.lines, working.edit, working.diff, working.undo):
@@ -59,6 +71,7 @@ app.add_typer(memory.app, name="memory")
 app.add_typer(config.app, name="config")
 app.command()(serve)
 app.command()(doctor)
+_join_help_lines(app)
 for plugin in entry_points(group="memagent.commands"):
     try:
         app.add_typer(plugin.load(), name=plugin.name)
