@@ -77,7 +77,7 @@ def attend(record: Record, process: subprocess.Popen[bytes], state_dir: Path) ->
         code = 0
     _end(record, process, state_dir)
     if code not in (0, -signal.SIGTERM):
-        raise EngineError(f"vLLM ended by itself: {_why(code, Path(record.log or ''))}")
+        raise EngineError(f"vLLM stopped unexpectedly: {_why(code, Path(record.log or ''))}")
 
 
 def stop(record: Record, state_dir: Path) -> None:
