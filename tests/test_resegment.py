@@ -1,4 +1,4 @@
-"""Events by another rule, from stored surprise: the console script, killed now and then."""
+"""`memagent memory resegment` from stored surprise, including killed runs."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""`memagent serve` where no vLLM runs: what is missing, attached, recorded, gone."""
+"""`memagent serve` without vLLM: missing parts, attached, recorded and dead servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The surprise of a document, drawn by the console script: as text, pictures and numbers."""
+"""`memagent memory show --plot`: surprise as text, pictures and JSON."""
 
 import json
 import re

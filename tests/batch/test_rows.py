@@ -1,4 +1,4 @@
-"""The rows of a batch as they are read, and its results as they are written."""
+"""Reading the rows of a batch, and writing its results."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""The engine behind a URL against a real vLLM server on a toy model."""
+"""The vllm engine against a real vLLM server on a toy model."""
 
 from __future__ import annotations
 

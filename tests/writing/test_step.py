@@ -1,4 +1,4 @@
-"""One step in this process: what goes into its prompt, the shape of its answer, what is saved."""
+"""One writing step in process: its prompt, its reply schema, what is saved."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`memagent write` as a person runs it: sixty steps, kills, edits, what is refused."""
+"""`memagent write` from the command line: sixty steps, kills, edits, errors."""
 
 import json
 import random

@@ -100,7 +100,7 @@ def _again(run: rivals.Run) -> Callable[[int], torch.Tensor]:
 
 
 def _flops(chunk: Chunk, pages: int | None = None) -> float:
-    """Of full attention; with `pages`, of a list whose last pages are seen causally."""
+    """Operations of full attention; with `pages`, of a page list with a causal mask at its end."""
     sizes = chunk.setup.sizes
     if pages is None:
         seen = float(chunk.history.keys)

@@ -178,7 +178,7 @@ class Chunk:
         count = max(1, sizes.top // 2)
         turned = self.turned(layer).double().cpu().view(sizes.kv_heads, -1, sizes.dim)
         logit = math.log(20 * self.history.keys / (count * _RUN))
-        # The shortest key whose product with each of the queries that share it is the logit.
+        # The shortest key that gives this logit with each of the queries that share it.
         key = torch.linalg.pinv(turned).sum(-1) * logit / self.scale
         order = torch.randperm(self.far, generator=generator, device=self.setup.device)
         keys = self.history.layers[layer][0]

@@ -81,7 +81,7 @@ def flex_mask(tokens: int, length: int, pages: torch.Tensor, page: int, own: int
         return room
 
     whole, last = pages[: len(pages) - own], pages[len(pages) - own :]
-    # A block of queries sees its own keys up to the pages that it lies in.
+    # A block of queries sees the keys of its chunk up to the page that contains it.
     reach = ((torch.arange(rows, device=pages.device) + 1) * _FLEX_ROWS // page).clamp(max=own)
     return BlockMask.from_kv_blocks(
         reach.to(torch.int32)[None, None].contiguous(),

@@ -27,7 +27,7 @@ BUDGETS = {"float32": 1e-4, "float16": 3e-3, "bfloat16": 1e-2}
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A metric with the value it must reach and the one aimed at; `above` says on which side."""
+    """A metric with a required and a target value; `above` says whether larger is better."""
 
     metric: str
     must: float
@@ -35,7 +35,7 @@ class Goal:
     above: bool
 
     def row(self, value: float) -> dict[str, Any]:
-        """The goal beside what was measured."""
+        """A row with the goal and the measured value."""
         sign = 1 if self.above else -1
         reached = "aim" if sign * value >= sign * self.aim else "must"
         met = reached if sign * value >= sign * self.must else "no"
@@ -45,7 +45,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured. Lengths are in keys, chunk and window in tokens, memory in bytes."""
+    """Measured sizes: lengths are in keys, chunk and window in tokens, memory in bytes."""
 
     dtype: str
     checked: tuple[str, ...]  # dtypes of the checks

@@ -36,7 +36,7 @@ def run(
         typer.Option("--out", "-o", help="File to write the results to.", show_default="stdout"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip the rows whose results --out already holds.")
+        bool, typer.Option("--resume", help="Skip rows that already have a result in --out.")
     ] = False,
     concurrency: Annotated[
         int,
