@@ -83,8 +83,8 @@ class Span:
 class Interval:
     """When a statement was valid: from `since` to before `until`, None while it is in force.
 
-    It stands at [start, end) of its source. `by` is the id of the event in which the one stands
-    that is in force instead, and where that is in its source.
+    The statement is at [start, end) of its source. `by` locates the statement that superseded it:
+    the id of its event, and its start and end in its own source.
     """
 
     start: int
@@ -100,8 +100,8 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The unit of recall: a stretch inside one span, with where it stands. Recall adds `intervals`
-    to an event with a statement that superseded another one or was superseded."""
+    """The unit of recall: part of one span, with its location. Recall adds `intervals` to an event
+    with a statement that supersedes another one or is superseded."""
 
     id: int
     source_id: int
@@ -118,7 +118,7 @@ class Event:
 
     @property
     def place(self) -> str:
-        """Where the event stands, for people: name, page, section, time."""
+        """The event's location as shown to users: name, page, section, time."""
         parts = [self.source]
         if self.page is not None:
             parts.append(f"p. {self.page}")

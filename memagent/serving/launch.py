@@ -184,7 +184,7 @@ def _port(spec: ServerSpec) -> int:
 
 
 def _spawn(spec: ServerSpec, port: int, log: Path) -> subprocess.Popen[bytes]:
-    """The server in a process group of its own, which the terminal's Ctrl-C does not reach."""
+    """Start the server in its own process group, out of reach of the terminal's Ctrl-C."""
     command = spec.command(port)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,7 @@ def _start(
 
 
 def _killed_and_resumed(made: Path, name: str, *others: str | Path, config: str = "lm.toml") -> int:
-    """The step at which a run stopped that was begun a second time; an unbroken one lies beside
+    """The step at which a run stopped that was begun a second time; an uninterrupted one is next to
     it, and their weights are the same."""
     unbroken = _start(made, name, *others, config=config)
     killed = _start(made, f"{name}-killed", *others, config=config)

@@ -200,7 +200,7 @@ def _merge(setup: Setup, findings: Findings, dtype: torch.dtype, draw: torch.Gen
 
 
 def _landmark(setup: Setup, findings: Findings, dtype: torch.dtype, draw: torch.Generator) -> None:
-    """Forward and backward, at a length that is no multiple of the block."""
+    """Forward and backward, at a length that is not a multiple of the block."""
     import torch
 
     from memagent.kernels import api

@@ -123,7 +123,7 @@ class DeviceClock(Clock):
             for _ in range(3):
                 graph.replay()
             torch.cuda.synchronize()
-        except RuntimeError:  # a call that cannot be captured: its plain time stands
+        except RuntimeError:  # the call cannot be captured: keep its plain time
             torch.cuda.synchronize()
             return None
         count = self._count(us * 1e-6 * rounds * sets, 1)
