@@ -1,4 +1,4 @@
-"""The page kernels' figures on the device that is there: time, bandwidth, error, weight kept.
+"""Measure the page kernels on this device: time, bandwidth, error, attention mass kept.
 
 Every operation is first compared with the float64 reference, and at the sizes that are timed with
 plain PyTorch: no figure is reported if one is wrong.
@@ -28,7 +28,7 @@ def measure(
     seed: int | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Run the bench. Raises CheckError if a check fails."""
+    """Run the benchmark. Raises CheckError if a check fails."""
     import torch
 
     setup = Setup.of(size, impl, seed)
@@ -80,7 +80,7 @@ def _conclude(setup: Setup, findings: Findings) -> None:
 
 
 def _data() -> dict[str, str]:
-    """Inputs are random; the file that decides what is right is the reference."""
+    """Provenance: the inputs are random, and the reference implementation is hashed."""
     from memagent.kernels import reference
 
     return {"file": "kernels/reference.py", "sha256": sha256_of(Path(str(reference.__file__)))}
