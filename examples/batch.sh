@@ -1,5 +1,5 @@
 #!/bin/sh
-# A scripted batch; killed and started again with --resume it goes on where it stopped.
+# Run a batch. If it is killed, running it again with --resume continues where it stopped.
 set -eu
 folder=$(mktemp -d)
 export MEMAGENT_STORE="$folder/memory.db" MEMAGENT_ENGINE=pocket

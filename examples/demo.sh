@@ -1,6 +1,6 @@
 #!/bin/sh
-# A whole book into memory, and questions about it: the language reference that every Python
-# installation carries, about 100,000 tokens. Nothing is downloaded.
+# Add a whole book to memory and ask questions about it: the language reference that comes with
+# Python, about 100,000 tokens. Nothing is downloaded.
 set -eu
 folder=${DEMO:-.demo}
 mkdir -p "$folder"
@@ -20,5 +20,5 @@ show ask "When is the finally clause of a try statement executed?"
 show ask "How are chained comparisons evaluated?"
 show ask "Who won the football match on Sunday?"
 show search "matching a mapping in a case block" --limit 2
-printf '\nThe text lies in %s. Go on with:\n' "$MEMAGENT_STORE" >&2
+printf '\nThe text is stored in %s. Continue with:\n' "$MEMAGENT_STORE" >&2
 printf '  MEMAGENT_STORE=%s MEMAGENT_NAMESPACE=demo .venv/bin/memagent chat\n' "$MEMAGENT_STORE" >&2

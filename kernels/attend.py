@@ -95,7 +95,7 @@ def _tanh(x: tl.tensor) -> tl.tensor:
 def _gate(
     logits: tl.tensor, seen: tl.tensor, slot: tl.tensor, owner: tl.tensor, landmark: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """Logits of a page without its landmark, whose weight they divide outside group 0."""
+    """Logits of a page without its landmark; outside group 0 they share the landmark's weight."""
     marks = (slot == landmark)[None, :]
     gate = tl.sum(tl.where(marks, logits, 0.0), 1)
     gated = (tl.max((marks & seen).to(tl.int32), 1) > 0) & (owner > 0)

@@ -170,7 +170,9 @@ def check_attend(
         f"inv_freq must hold {dim // 2} frequencies, not {tuple(inv_freq.shape)}",
     )
     if landmark_slot is not None:
-        _require(0 <= landmark_slot < slots, f"landmark_slot must lie in a page of {slots} slots")
+        _require(
+            0 <= landmark_slot < slots, f"landmark_slot must be within a page of {slots} slots"
+        )
     _require(window is None or window > 0, f"window must be positive, not {window}")
 
 

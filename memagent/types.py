@@ -83,8 +83,8 @@ class Span:
 class Interval:
     """When a statement was valid: from `since` to before `until`, None while it is in force.
 
-    It stands at [start, end) of its source. `by` is the id of the event in which the one stands
-    that is in force instead, and where that is in its source.
+    The statement is at [start, end) of its source. `by` locates the statement that superseded it:
+    the id of its event, and its start and end in its own source.
     """
 
     start: int
@@ -100,8 +100,8 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The unit of recall: a stretch inside one span, with where it stands. Recall adds `intervals`
-    to an event with a statement that superseded another one or was superseded."""
+    """The unit of recall: part of one span, with its location. Recall adds `intervals` to an event
+    with a statement that supersedes another one or is superseded."""
 
     id: int
     source_id: int
@@ -118,7 +118,7 @@ class Event:
 
     @property
     def place(self) -> str:
-        """Where the event stands, for people: name, page, section, time."""
+        """The event's location as shown to users: name, page, section, time."""
         parts = [self.source]
         if self.page is not None:
             parts.append(f"p. {self.page}")
@@ -173,9 +173,11 @@ class EventReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an engine with a memory of its own may attend to: the events of `memory` whose id is in
-    `allowed` (None allows all), except for those of the session `session_id` from the character
-    `since` on, which are the turn itself."""
+    """The events that an engine with its own memory may attend to.
+
+    These are the events of `memory` with an id in `allowed` (None allows all), except those of the
+    session `session_id` from the character `since` on, which are the turn itself.
+    """
 
     memory: EventReader
     session_id: int
@@ -190,7 +192,7 @@ class Request:
     `messages` is the whole prompt. `question` is the turn's text and `evidence` the recalled
     events in the order of their citation numbers (evidence[0] is cited as [1]). `asked` says
     that the turn is a question whatever its form; a turn of a chat may also be a statement.
-    `scope` is the memory behind it all, for engines that attend to it themselves. `schema` is the
+    `scope` is the memory to attend to, for engines that do so themselves. `schema` is the
     JSON schema that the answer must satisfy, for engines that can be bound to one; `uncertainty`
     asks for that of the first token, where an engine can tell it.
     """
@@ -277,7 +279,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with the exact text behind it.
+    """An answer with its citations of stored text.
 
     `found` is False when the engine says that memory holds no answer; `confidence` is the chance
     that the answer is right, 0..1, from engines that measure it. `outline` is what the engine

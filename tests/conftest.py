@@ -1,4 +1,4 @@
-"""What many tests need: a store in a temporary folder, the bundled embedder, the program."""
+"""Shared fixtures: a store in a temporary folder, the bundled embedder, the program."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The program on a pseudo-terminal, as a person sits before it."""
+"""Run the program on a pseudo-terminal, as a user would."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def say(child: pexpect.spawn[str], text: str, *answers: str, prompt: str = PROMP
 
 
 def ended(child: pexpect.spawn[str]) -> int | None:
-    """The exit code of a program that ends by itself, and not by a signal."""
+    """The exit code of a program that exits normally, not by a signal."""
     child.expect(pexpect.EOF)
     child.close()
     assert child.signalstatus is None

@@ -1,6 +1,6 @@
-"""The architecture: import law, cycles, sizes, names. Reads the source; runs none of it.
+"""The architecture: import layers, cycles, sizes, names. Reads the source; runs none of it.
 
-Each test collects every offender, so that one run shows all there is to mend.
+Each test collects all violations, so that one run reports everything there is to fix.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""The newer of two statements, and `--as-of`, as a person uses them."""
+"""Superseded statements and `--as-of` through the command line."""
 
 import json
 import subprocess

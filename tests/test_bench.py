@@ -1,4 +1,4 @@
-"""Reports of benches, and the bench of the store on a small one."""
+"""Benchmark reports, and the store benchmark on a small store."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The gain of one way over another, and its interval."""
+"""The paired gain of one method over another, and its confidence interval."""
 
 import numpy as np
 import pytest

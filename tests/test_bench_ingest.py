@@ -1,4 +1,4 @@
-"""The bench of reading text into memory, on a little of it."""
+"""The ingest benchmark, on a small text."""
 
 import json
 import lzma

@@ -1,4 +1,4 @@
-"""The bench of the kernels on small sizes: what it reports, and that it refuses wrong results."""
+"""The kernel benchmark on small sizes: its report, and that it rejects wrong results."""
 
 import builtins
 import json

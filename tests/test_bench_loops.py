@@ -1,4 +1,4 @@
-"""The bench of loops: a model that marks the wrong sentence loses evidence, and it shows."""
+"""The loops benchmark reports lost evidence when a model marks the wrong sentence."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Question sets: each format read as it is, what does not fit refused, scores as defined."""
+"""Question sets: reading each format, rejecting malformed files, and scoring."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The bench of the reader: a small question set through the program, and what stops it."""
+"""The reader benchmark on a small question set, and its errors."""
 
 import json
 from pathlib import Path

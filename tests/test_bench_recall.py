@@ -1,4 +1,4 @@
-"""The bench of recall: what histories are read from, what coverage counts, a run of the program."""
+"""The recall benchmark: reading histories, computing coverage, and a run of the program."""
 
 import json
 import tarfile

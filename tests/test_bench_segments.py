@@ -1,4 +1,4 @@
-"""The bench of segments: its measures by hand, what is read, the ways, a run of the program."""
+"""The segments benchmark: measures checked by hand, data readers, methods, a program run."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The bench of streams: small texts through the real model, and what stops it."""
+"""The stream benchmark on small texts with the real model, and its errors."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Boundaries of events against the rule as it is written: surprise > mean + gamma × deviation."""
+"""Event boundaries against the rule's definition: surprise > mean + gamma × deviation."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Citations are what stands in the store, or they are marked unverified."""
+"""Citations match the stored text or are marked unverified."""
 
 from memagent.agent.citations import check, locate
 from memagent.types import Event

@@ -1,4 +1,4 @@
-"""The program as a person runs it: documents in, cited answers out, errors in one line."""
+"""The command line: adding documents, cited answers, errors in one line."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The days that a question names, and how near others are to them."""
+"""Dates named in a question, and how close other dates are to them."""
 
 from datetime import date
 

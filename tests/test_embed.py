@@ -64,7 +64,7 @@ def test_no_texts_give_no_rows(embedder):
 def test_rows_stand_in_the_order_of_the_texts(embedder):
     together = embedder.encode(TEXTS)
     for text, row in zip(TEXTS, together, strict=True):
-        # Padding beside longer texts changes the rounding, never the meaning.
+        # Padding to longer texts changes only the rounding.
         assert float(embedder.encode([text])[0] @ row) > 0.999
 
 

@@ -1,4 +1,4 @@
-"""The examples run as they stand, each in a folder of its own."""
+"""Run each example unchanged, in its own folder."""
 
 import json
 import os

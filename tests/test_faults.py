@@ -1,4 +1,4 @@
-"""Kills of writing processes, and that the checks behind them can fail."""
+"""Kill processes while they write, and test that the checks detect damage."""
 
 import shutil
 from pathlib import Path

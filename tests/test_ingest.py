@@ -1,4 +1,4 @@
-"""Documents into memory: the same file is the same source, however it is named on the way."""
+"""Adding documents: a file is the same source however its path is written."""
 
 from pathlib import Path
 

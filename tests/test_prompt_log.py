@@ -1,4 +1,4 @@
-"""The prompt of a conversation is a log: what was sent once is sent again as it was."""
+"""The prompt of a conversation is a log: earlier messages are sent again unchanged."""
 
 from pathlib import Path
 

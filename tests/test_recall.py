@@ -1,4 +1,4 @@
-"""What speaks for an event: over a real store, with the real embedder."""
+"""The signals that rank events, over a real store with the real embedder."""
 
 import numpy as np
 import pytest

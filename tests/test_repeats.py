@@ -1,4 +1,4 @@
-"""Texts that say again what was said: by their own words, and in what is recalled."""
+"""Near duplicates: detecting them, and skipping them in recall."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Events by another rule, from stored surprise: the console script, killed now and then."""
+"""`memagent memory resegment` from stored surprise, including killed runs."""
 
 import itertools
 import json
@@ -124,7 +124,7 @@ def test_what_was_never_scored_is_left_until_that_is_wanted(run: Run, tmp_path: 
     assert both.returncode == 1
     done, left = both.stderr.splitlines()
     assert "resegmented default" in done
-    assert "spans of old, which stay as they are" in left
+    assert "spans of old, which are unchanged" in left
     assert rules(tmp_path) == {"old": "sentences-64-128", "new": size, "short": size}
     scored = run("memory", "resegment", "--gamma", "2", "--score", PYTHONPROFILEIMPORTTIME="1")
     assert scored.returncode == 0, scored.stderr

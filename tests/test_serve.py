@@ -1,4 +1,4 @@
-"""`memagent serve` where no vLLM runs: what is missing, attached, recorded, gone."""
+"""`memagent serve` without vLLM: missing parts, attached, recorded and dead servers."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_server_that_runs_is_not_recorded_over(run: Run, state: Path) -> None:
         for arguments in (["--attach", server.url], ["pocket"]):
             refused = run("serve", *arguments)
             assert refused.returncode == 1
-            assert "memagent serve --stop ends it" in one_line(refused.stderr)
+            assert "stop it with memagent serve --stop" in one_line(refused.stderr)
     assert read(state) == Record(
         "http://127.0.0.1:9", "toy", os.getpid(), began(os.getpid()), "server.log"
     )

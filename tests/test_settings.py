@@ -1,4 +1,4 @@
-"""Where a setting comes from, and what a wrong one says."""
+"""The precedence of settings, and the errors for invalid ones."""
 
 from pathlib import Path
 

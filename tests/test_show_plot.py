@@ -1,4 +1,4 @@
-"""The surprise of a document, drawn by the console script: as text, pictures and numbers."""
+"""`memagent memory show --plot`: surprise as text, pictures and JSON."""
 
 import json
 import re
@@ -130,7 +130,7 @@ def test_without_matplotlib_it_says_what_to_install(notes: Run, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["notes", "--plot", "--start", "99999"], 2, "nothing lies between 99999"),
+        (["notes", "--plot", "--start", "99999"], 2, "no text between 99999"),
         (["notes", "--plot", "--events"], 2, "choose one of them"),
         (["notes", "--plot-file", "x.pdf"], 2, "a name that ends in .png or .svg"),
         (["notes", "--plot-file", "file/x.png"], 1, "choose another --plot-file"),

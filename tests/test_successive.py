@@ -1,4 +1,4 @@
-"""Further questions that a model writes: what they bring, what they cost, and what ends them."""
+"""Follow-up questions written by a model: their results, their cost, and when they stop."""
 
 import json
 import subprocess

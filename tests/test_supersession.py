@@ -1,4 +1,4 @@
-"""Recall marks what was superseded and drops nothing, now and as of a moment."""
+"""Recall marks superseded statements and drops none, now and as of an earlier time."""
 
 import logging
 import threading

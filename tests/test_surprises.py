@@ -1,4 +1,4 @@
-"""The surprise that is kept with its span: as good as new, and no model is needed to read it."""
+"""Surprise stored with its span: as exact as when computed, and readable without a model."""
 
 import sqlite3
 from contextlib import closing

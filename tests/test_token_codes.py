@@ -1,4 +1,4 @@
-"""Vectors of tokens in a few bytes: what the codes keep, and that they find by meaning."""
+"""Token vectors in a few bytes: the accuracy of the codes, and search by meaning with them."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Character ranges of tokens from how a vocabulary writes them, against the tokenizers' own."""
+"""Character ranges of tokens derived from the vocabulary, against the tokenizers' own."""
 
 from __future__ import annotations
 

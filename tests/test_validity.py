@@ -1,4 +1,4 @@
-"""Which statement supersedes which: cases that must match, and cases that must not."""
+"""The rule for superseded statements: cases that must match, and cases that must not."""
 
 import pytest
 

@@ -191,7 +191,7 @@ def _range(source: Source, row: Row) -> tuple[int, int]:
     start, end = row.fields.get("start", 0), min(row.fields.get("end", source.chars), source.chars)
     if start >= end and "start" in row.fields:
         raise UsageError(
-            f"nothing lies between {start} and {end}: {source.name} has {source.chars} characters"
+            f"no text between {start} and {end}: {source.name} has {source.chars} characters"
         )
     return start, end
 

@@ -23,7 +23,7 @@ __all__ = ["Results"]
 
 
 class Results:
-    """Appends result lines to `path`, or to stdout where it is None.
+    """Appends result lines to `path`, or to stdout if it is None.
 
     With `resume`, an existing file is continued: an incomplete last line is removed, and `has`
     tells which rows it already contains. Raises UsageError for an existing file without `resume`,
@@ -45,7 +45,7 @@ class Results:
             ) from error
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise UsageError(f"{path} is no regular file: leave --out out and redirect stdout")
+            raise UsageError(f"{path} is not a regular file: leave --out out and redirect stdout")
         self._stream = os.fdopen(handle, "r+b", buffering=0)
         try:
             self._take_over(path, resume)
@@ -129,7 +129,7 @@ class Results:
             self._ended[identity] = failed
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UsageError(
-                f"line {number} of {path} is no result of a batch: choose another --out"
+                f"line {number} of {path} is not a batch result: choose another --out"
             ) from None
 
 

@@ -112,7 +112,7 @@ def _engine(workspace: Workspace) -> Iterator[Finding]:
 def _server(engine: VllmEngine, api_key: str | None) -> Iterator[Finding]:
     """Test what the server does, not what it claims to support."""
     yield Finding("context", "ok", f"{engine.context:,} tokens for prompt and answer")
-    # Read before the other checks, whose requests would be counted.
+    # Read before the other checks, because their requests would be counted.
     cache = _cache(engine.url, api_key)
     yield _check_result("logprobs", lambda: _logprobs(engine))
     yield _check_result("schema", lambda: _schema(engine))

@@ -1,4 +1,4 @@
-"""Writing on a terminal: a person sees the plans and chooses, edits or undoes.
+"""Interactive writing: the user sees the plans and chooses, edits or undoes.
 
 Knows nothing about how a step is made and stored.
 """
@@ -41,7 +41,7 @@ def converse(
     shown: Callable[[Step], None],
     changed: Callable[[], None],
 ) -> int:
-    """Write with a person until they leave or there are `steps` paragraphs; returns the exit code.
+    """Write with the user until they leave or there are `steps` paragraphs; returns the exit code.
 
     `shown` gets each step once it is stored; `changed` is called after any other change of the
     text.
@@ -67,7 +67,7 @@ def converse(
 
 
 class _Dialog:
-    """Writes one text with a person. `code` is the exit code once they leave, None before."""
+    """Writes one text with the user. `code` is the exit code once they leave, None before."""
 
     def __init__(
         self,

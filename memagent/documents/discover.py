@@ -1,4 +1,4 @@
-"""Finding the files that a user's paths, folders and patterns stand for; opens none of them."""
+"""Find the files that paths, folders and glob patterns refer to; opens none of them."""
 
 from __future__ import annotations
 

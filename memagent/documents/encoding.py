@@ -154,12 +154,12 @@ def _foreign(text: str) -> int:
 
 
 def _in_fact(declared: str | None) -> str | None:
-    """The codec of a declared character set; None if it is no legacy character set."""
+    """The codec of a declared character set; None if it is not a legacy character set."""
     try:
         codec = codecs.lookup(declared or "").name
     except LookupError:
         return None
-    # Python has codecs that are no character sets ("hex", "idna"), and a page may name anything.
+    # Python has codecs that are not character sets ("hex", "idna"), and a page may name anything.
     if not codec.startswith(("big5", "cp", "euc", "gb", "iso8859", "koi8", "mac", "shift")):
         return None
     return _IN_FACT.get(codec, codec)

@@ -77,7 +77,7 @@ def attend(record: Record, process: subprocess.Popen[bytes], state_dir: Path) ->
         code = 0
     _end(record, process, state_dir)
     if code not in (0, -signal.SIGTERM):
-        raise EngineError(f"vLLM ended by itself: {_why(code, Path(record.log or ''))}")
+        raise EngineError(f"vLLM stopped unexpectedly: {_why(code, Path(record.log or ''))}")
 
 
 def stop(record: Record, state_dir: Path) -> None:
@@ -184,7 +184,7 @@ def _port(spec: ServerSpec) -> int:
 
 
 def _spawn(spec: ServerSpec, port: int, log: Path) -> subprocess.Popen[bytes]:
-    """The server in a process group of its own, which the terminal's Ctrl-C does not reach."""
+    """Start the server in its own process group, out of reach of the terminal's Ctrl-C."""
     command = spec.command(port)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)

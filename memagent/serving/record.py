@@ -41,7 +41,7 @@ def read(state_dir: Path) -> Record | None:
     except (OSError, ValueError, TypeError):
         return None
     texts = (record.url, record.model, record.began or "", record.log or "")
-    # 1 is the init process, and lower numbers stand for groups of processes.
+    # 1 is the init process, and lower numbers denote process groups.
     sound = record.pid is None or (type(record.pid) is int and record.pid > 1)
     return record if sound and all(isinstance(text, str) for text in texts) else None
 
@@ -70,7 +70,7 @@ def check_vacant(state_dir: Path) -> None:
     record = read(state_dir)
     if record is not None and record.pid is not None and record.lives():
         raise MemagentError(
-            f"a server is running at {record.url} already: memagent serve --stop ends it"
+            f"a server is already running at {record.url}: stop it with memagent serve --stop"
         )
 
 

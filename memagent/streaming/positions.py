@@ -18,7 +18,7 @@ __all__ = ["Placed", "place"]
 
 
 class Placed(NamedTuple):
-    """What a step attends to, and where it is placed, in tokens.
+    """What a step attends to, and at which positions, in tokens.
 
     page_pos [B, H, M] is the position of slot 0 of each page, start_pos [B] that of the first new
     token.

@@ -31,8 +31,8 @@ _LISTS = ("page", "lo", "hi", "group")
 def save(stream: Stream) -> None:
     """Write the stream to its folder; UsageError if it has none.
 
-    The state file is written last and replaced atomically. A save that is killed leaves the
-    previous state, whose page files all still exist.
+    The state file is written last and replaced atomically. A killed save leaves the previous state
+    and all of its page files.
     """
     from safetensors.torch import save_file
 

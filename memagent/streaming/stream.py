@@ -198,7 +198,7 @@ class Stream:
         return found
 
     def _pieces(self, tokens: Tensor) -> Iterator[Tensor]:
-        """The tokens in steps; with landmarks, each page is a step of its own and ends with one."""
+        """The tokens in steps; with landmarks, each page is a step and ends with a landmark."""
         page, mark = self.config.page, self.config.landmark
         done = 0
         while done < tokens.shape[1]:

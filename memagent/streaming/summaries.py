@@ -96,7 +96,7 @@ class Summaries:
         self._make(cache, range(first, min(end, self.pages)))
 
     def forget(self, cache: LayerCache, row: int, start: int, end: int) -> None:
-        """Remove every trace of the tokens [start, end), whose keys are already zero."""
+        """Remove every trace of the tokens [start, end); their keys must already be zero."""
         if not self.votes:
             return
         self.received[row, :, start:end] = 0

@@ -34,7 +34,7 @@ class Tier(ABC):
 
     @abstractmethod
     def drop(self, gone: Callable[[Key], bool]) -> None:
-        """Delete the blocks whose key satisfies `gone`, leaving none of their bytes."""
+        """Delete all blocks with a key for which `gone` is true, and erase their bytes."""
 
     @abstractmethod
     def has(self, key: Key) -> bool:

@@ -83,7 +83,7 @@ class View:
         return place(self.config.positions, sinks, far, local, self.config.page, self.start)
 
     def sliding(self, window: int, device: torch.device) -> Placed:
-        """The page list of a layer with a sliding window of its own, at true positions."""
+        """The page list of a layer with its own sliding window, at true positions."""
         local = self._range(max(0, self.start - window + 1), self.end, device)
         local = remove_tokens(local, self.unseen, self.config.page)
         at = torch.full((self.rows,), self.start, device=device)

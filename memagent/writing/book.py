@@ -51,13 +51,13 @@ def _place(key: str) -> _Place | None:
 
 
 def newest_book(memory: Namespace) -> str:
-    """The session whose text was written last. Raises NotFoundError if there is none."""
+    """Name of the session with the most recent text. Raises NotFoundError if there is none."""
     for source in sorted(memory.sources.all("session"), key=lambda s: s.updated, reverse=True):
         if _OUTLINE in memory.spans.keys(source.id).values():
             return source.name
     raise NotFoundError(
-        f"no text to go on with in the namespace {memory.namespace!r}: "
-        "memagent write OUTLINE begins one"
+        f"no text to continue in the namespace {memory.namespace!r}: "
+        "start one with memagent write OUTLINE"
     )
 
 
@@ -69,7 +69,7 @@ class Book:
         self.memory = memory
         known = memory.sources.find(name, "session")
         if known is None and outline is None:
-            raise NotFoundError(f"no text {name!r} to go on with: begin it with its outline")
+            raise NotFoundError(f"no text named {name!r} to continue: start it with an outline")
         # The session is created only here, after the checks.
         self.source: Source = known or memory.sources.session(name)
         self.working = Working(memory.store, self.source.id)
@@ -166,14 +166,12 @@ class Book:
             span = self.memory.spans.get(found)
             if given is not None and given != span.text:
                 raise UsageError(
-                    f"the session {self.source.name!r} has another outline: go on without one, or "
-                    "choose another name with -s"
+                    f"the session {self.source.name!r} has a different outline: continue without "
+                    "an outline, or choose another name with -s"
                 )
             return span
         if given is None:
-            raise NotFoundError(
-                f"the session {self.source.name!r} is no text that was begun with an outline"
-            )
+            raise NotFoundError(f"the session {self.source.name!r} is not a text with an outline")
         if self.source.chars:
             raise UsageError(
                 f"the session {self.source.name!r} holds a conversation: choose another name "

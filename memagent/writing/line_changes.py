@@ -28,7 +28,7 @@ def changed(
 ) -> tuple[list[Line], list[str]]:
     """Apply `changes` to `lines`; returns the new lines and a reason for each change.
 
-    `seen` are the lines that the model saw; lines that a person has edited since are kept. Added
+    `seen` are the lines that the model saw; lines that the user has edited since are kept. Added
     lines get `sources`. A line that exists already is not added, nor is one beyond the limit on
     lines and words, which the reasons then state.
     """

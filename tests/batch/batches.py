@@ -1,4 +1,4 @@
-"""What the tests of batches share: rows as lines, and the shipped schemas."""
+"""Shared by the batch tests: rows as JSON Lines, and the shipped schemas."""
 
 import json
 from collections.abc import Sequence

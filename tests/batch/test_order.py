@@ -1,4 +1,4 @@
-"""Scripted batches: what rows do, in which order, and that each is done exactly once."""
+"""Scripted batches: the effect of rows, their order, and that each runs exactly once."""
 
 import threading
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`memagent run` as a person runs it: exit codes, pipes, Ctrl-C, kills."""
+"""`memagent run` from the command line: exit codes, pipes, Ctrl-C, kills."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""The rows of a batch as they are read, and its results as they are written."""
+"""Reading the rows of a batch, and writing its results."""
 
 import json
 import resource
@@ -77,7 +77,7 @@ def test_results_are_not_written_over(tmp_path: Path) -> None:
     with Results(path, resume=True), pytest.raises(UsageError, match="another batch"):
         Results(path, resume=True)
     path.write_text("my diary\n")
-    with pytest.raises(UsageError, match=r"line 1 of .* is no result"):
+    with pytest.raises(UsageError, match=r"line 1 of .* is not a batch result"):
         Results(path, resume=True)
     assert path.read_text() == "my diary\n"
     with pytest.raises(UsageError, match="cannot be written"):

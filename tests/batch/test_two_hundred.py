@@ -1,4 +1,4 @@
-"""Two hundred mixed rows, killed twice: every id once, and the store as after one unbroken run."""
+"""Two hundred mixed rows, killed twice: each id once, and the same store as one full run."""
 
 import json
 import os

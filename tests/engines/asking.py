@@ -1,4 +1,4 @@
-"""What the tests of served engines ask, and the refusal of a server without a chat template."""
+"""Requests for the tests of served engines, and the refusal of a server without a chat template."""
 
 from __future__ import annotations
 

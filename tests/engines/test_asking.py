@@ -1,4 +1,4 @@
-"""What a turn wants, by its form."""
+"""Telling questions, statements and other turns apart by their form."""
 
 import pytest
 

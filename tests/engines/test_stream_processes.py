@@ -1,4 +1,4 @@
-"""A namespace's stream over processes: gone on with, shared, killed, and in a batch."""
+"""A namespace's stream across processes: resumed, shared, killed, and in a batch."""
 
 import json
 import signal
@@ -72,10 +72,10 @@ def test_a_second_process_goes_on_with_the_stream_of_the_first(
     assert one["explain"]["attention"] == two["explain"]["attention"] != []
     assert PEPPER in {cited["text"] for cited in two["citations"] if cited["share"]}
 
-    # What was saved is what reading everything anew makes.
-    anew = Namespace(memory.store, "default", embedder, tmp_path / "elsewhere")
+    # The saved stream equals one built by reading everything again.
+    again = Namespace(memory.store, "default", embedder, tmp_path / "elsewhere")
     fresh = engine()
-    answer = ask(anew, fresh)
+    answer = ask(again, fresh)
     assert answer.text == one["text"]
     assert answer.explain["attention"] == one["explain"]["attention"]
     tokens, places = state(memory)
@@ -85,7 +85,7 @@ def test_a_second_process_goes_on_with_the_stream_of_the_first(
     remember(memory, "deck", DECK)
     later = engine()
     assert "deck" in attended(ask(memory, later))
-    ask(anew, fresh)
+    ask(again, fresh)
     stream = held(later).stream
     assert stream.folder == held(later).folder and torch.equal(
         stream.tokens[:, : tokens.shape[1]], tokens

@@ -1,4 +1,4 @@
-"""The engine behind a URL: what it asks a server and makes of the answers."""
+"""The vllm engine: its requests and how it parses the replies."""
 
 from __future__ import annotations
 

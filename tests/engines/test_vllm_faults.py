@@ -1,4 +1,4 @@
-"""The engine behind a URL when the server is down, slow, breaks off or refuses."""
+"""The vllm engine when the server is down, slow, breaks off or refuses."""
 
 from __future__ import annotations
 

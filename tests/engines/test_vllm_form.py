@@ -1,4 +1,4 @@
-"""The engine behind a URL: schemas and uncertainty as they are sent, refused and read back."""
+"""The vllm engine: schemas and uncertainty as they are sent, refused and read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine behind a URL: answers as they stream, with tools and without."""
+"""The vllm engine: answers as they stream, with tools and without."""
 
 from __future__ import annotations
 

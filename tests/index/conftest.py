@@ -1,4 +1,4 @@
-"""Indexes over real files, opened anew as another process would open them."""
+"""Indexes over real files, reopened as another process would open them."""
 
 import logging
 
@@ -41,7 +41,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def make(path):
-    """Open the index anew, as another process would."""
+    """Reopen the index, as another process would."""
 
     def index(**options):
         options = {"dim": DIM, "label": "the index of namespace work", **options}

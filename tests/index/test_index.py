@@ -1,4 +1,4 @@
-"""The index in step with a store that grows and forgets, and in the company of threads."""
+"""The index stays in step with a store that grows and forgets, with several threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""What an index is checked against: vectors as the store holds them, compared one by one."""
+"""Ground truth for an index: an exhaustive search over the stored vectors."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What does not fit is refused in one line before anything runs; nothing falls back in silence."""
+"""Invalid arguments raise a one-line error before anything runs, with no silent fallback."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ WRONG = {
     "group_bias must be floating": {"group_bias": lambda b: b.nan_to_num().int()},
     "inv_freq must hold 16 frequencies": {"inv_freq": lambda f: f[:3]},
     "inv_freq is on meta": {"inv_freq": lambda f: f.to("meta")},
-    "landmark_slot must lie in a page of 16 slots": {"landmark_slot": lambda _: 16},
+    "landmark_slot must be within a page of 16 slots": {"landmark_slot": lambda _: 16},
     "window must be positive": {"window": lambda _: 0},
     "no implementation 'cuda'": {"impl": lambda _: "cuda"},
 }

@@ -1,4 +1,4 @@
-"""Any list of pages: the vectorised path gives what the reference gives."""
+"""On random page lists the vectorised implementation agrees with the reference."""
 
 import hypothesis.strategies as st
 import torch

@@ -1,4 +1,4 @@
-"""A model that runs in a circle is stopped, and what it said is kept."""
+"""A model that repeats itself is stopped, and its text so far is kept."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An outline before the answer: what is marked is the store's own text, and all else drops out."""
+"""An outline before the answer: points quote the store verbatim; others are dropped."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A vote of chunks: who is heard, what it costs, and what happens where nobody knows."""
+"""A vote of chunks: which answer wins, its cost, and the case without an answer."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The span reader with its shipped weights, over the texts a memory holds."""
+"""The span reader with its shipped weights, over stored texts."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor

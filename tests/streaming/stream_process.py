@@ -1,4 +1,4 @@
-"""A process of its own that writes, resumes, or is killed over streams: see test_saving.py."""
+"""A separate process that writes, resumes, or is killed; see test_saving.py."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def read_on(model: PreTrainedModel, root: Path, read: dict[str, torch.Tensor]) -
 
 
 def kill(model: PreTrainedModel, root: Path, read: dict[str, torch.Tensor]) -> dict[str, str]:
-    """Each folder beside the cases says by its name where a process over it is killed."""
+    """The name of each folder next to the cases says where its process is killed."""
     places = {
         "half a state": ("state.new", True),
         "no state": ("state.new", False),

@@ -1,4 +1,4 @@
-"""What a stream may be configured with, and what is refused."""
+"""Valid and invalid stream configurations."""
 
 from typing import Any
 

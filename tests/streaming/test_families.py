@@ -1,4 +1,4 @@
-"""With all of history in sight, a stream gives the logits of the stock model, family by family."""
+"""With all history in its window, a stream gives the stock model's logits, for each family."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Generating from a stream, and what share of its attention an answer gave to which tokens."""
+"""Generating from a stream, and how an answer distributed its attention over tokens."""
 
 import copy
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ def test_rows_in_step_are_as_each_row_alone(selector: str) -> None:
     config = StreamConfig(**SMALL, selector=selector)
     both = Stream(model, config, rows=2)
     alone = [Stream(model, config) for _ in range(2)]
-    # A boundary in one row makes all rows choose anew: with one token a step and refresh 1, the
+    # A boundary in one row makes all rows select again: with one token a step and refresh 1, the
     # rows alone choose at every step too.
     for part in (read[:, :110], *read[:, 110:].split(1, dim=1)):
         for stream in (both, *alone):

@@ -1,4 +1,4 @@
-"""A saved stream goes on in a new process as if it had never stopped, killed or not."""
+"""A saved stream continues in a new process as if it had never stopped, killed or not."""
 
 import json
 import os
@@ -193,7 +193,7 @@ def test_a_resumed_stream_recalls_more_pages_than_a_new_pool_holds(tmp_path: Pat
 
 
 def test_the_pages_of_another_stream_are_not_taken_for_ones_own(tmp_path: Path) -> None:
-    """A stream begun anew in a folder replaces what lies there, its saved state too."""
+    """A new stream in a folder replaces the old one and its saved state."""
     sizes = {**SHORT, "chunk": 16, "selector": "minmax"}
     hot = StreamConfig(**sizes, hot_pages=StreamConfig(**sizes).least_pages)
     saved(tmp_path, tokens(300, seed=7), make(seed=1))

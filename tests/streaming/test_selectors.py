@@ -1,4 +1,4 @@
-"""Each way of choosing finds what matches the query, and keeps to budget, holes and pins."""
+"""Each selector finds the pages that match the query and respects budget, holes and pins."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -52,7 +52,7 @@ class History:
         self.q = torch.randn(rows, HEADS, LENGTH, DIM, generator=source)
 
     def plant(self, page: int, strength: float = 3.0, heads: tuple[int, ...] = (0, 1)) -> "History":
-        # A landmark stands in the last slot; what else the page holds must not matter to it.
+        # The landmark is in the last slot; the page's other keys must not affect it.
         first = PAGE - 1 if self.name == "landmark" else 0
         for row in range(self.rows):
             for head in heads:
@@ -271,7 +271,7 @@ def test_the_oracle_scores_pages_by_their_attention(distance: int) -> None:
     far = history.far(distance=distance, hidden=[[(40, 90)], []])
     seen = torch.ones(2, 1, far.pages, dtype=torch.bool)
     scores = history.selector.score(far, q, seen)
-    # No slot lies behind the queries, however near they are taken to be.
+    # No slot comes after the queries, however close they are placed.
     turned = rotate(q, torch.full((1, 1, 1), max(distance, PAGE - 1)), INV_FREQ)
     keys = history.k.repeat_interleave(HEADS // KV_HEADS, 1)
     logits = turned @ keys.transpose(-1, -2) * SCALE

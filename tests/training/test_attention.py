@@ -1,4 +1,4 @@
-"""The attentions of the training against PyTorch's own and the law, forwards and backwards."""
+"""Training attention against PyTorch's own and the reference, forward and backward."""
 
 from types import SimpleNamespace
 

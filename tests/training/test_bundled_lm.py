@@ -1,4 +1,4 @@
-"""The language models that the training made and the package bundles."""
+"""The bundled language models."""
 
 import copy
 import math

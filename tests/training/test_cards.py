@@ -1,4 +1,4 @@
-"""The cards of the bundled models say what the reports of their training say."""
+"""The cards of the bundled models agree with their training reports."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The loss for choosing landmarks: what it asks for, whom it compares with, what it keeps."""
+"""The landmark selection loss: its targets, its negatives, its state."""
 
 import math
 from types import SimpleNamespace

@@ -105,7 +105,7 @@ def _start(
 
 
 def _killed_and_resumed(made: Path, name: str, *others: str | Path, config: str = "lm.toml") -> int:
-    """The step at which a run stopped that was begun a second time; an unbroken one lies beside
+    """The step at which a run stopped that was begun a second time; an uninterrupted one is next to
     it, and their weights are the same."""
     unbroken = _start(made, name, *others, config=config)
     killed = _start(made, f"{name}-killed", *others, config=config)
@@ -154,7 +154,7 @@ def test_a_second_stage_goes_on_from_the_first_and_learns_landmarks(
     (made / "landmark.toml").write_text(landmarks)
     assert 0 < _killed_and_resumed(made, "second", "--start", first, config="landmark.toml") < 40
     reports = [json.loads((made / n / "report.json").read_text()) for n in ("first", "second")]
-    # Trained on, not anew: below what 40 steps from nothing would come to.
+    # Training continued: the loss is below that of 40 steps from scratch.
     assert reports[1]["bits_per_byte"] < reports[0]["bits_per_byte"] + 0.1
     assert 0 < reports[1]["landmark"]["bits_per_byte"] < 3
     # Asked for in the second phase alone, among up to 16 blocks and those of the sequence.

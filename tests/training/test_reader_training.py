@@ -1,4 +1,4 @@
-"""What the reader is taught, and the training command itself, killed and resumed."""
+"""Training data of the reader, and its training command, killed and resumed."""
 
 import gzip
 import io

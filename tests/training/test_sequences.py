@@ -1,4 +1,4 @@
-"""What a batch with landmarks is made of, and that nothing else of a step depends on chance."""
+"""Training batches with landmarks, and that the rest of a step is deterministic."""
 
 from types import SimpleNamespace
 

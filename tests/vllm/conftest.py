@@ -1,4 +1,4 @@
-"""Real vLLM servers for the tests of this folder, each started when a test first asks for it."""
+"""Real vLLM servers for the tests of this folder, each started on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A toy model on disk, and real vLLM servers started as a person starts them."""
+"""A toy model on disk, and real vLLM servers started from the command line."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def gone(group: int) -> bool:
 
 
 def make_model(folder: Path, *, chat_template: bool) -> Path:
-    """A random two-layer Llama with a byte-level tokenizer; greedy, it never ends by itself."""
+    """A random two-layer Llama with a byte-level tokenizer; with greedy decoding it never stops."""
     import torch
     from tokenizers import ByteLevelBPETokenizer
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""Scripted batches on a real vLLM: many rows at once, a server that dies in the middle."""
+"""Scripted batches on a real vLLM: many rows at once, and a server that dies midway."""
 
 from __future__ import annotations
 

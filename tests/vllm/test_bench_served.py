@@ -1,4 +1,4 @@
-"""The bench of a server on a real one, and what its prefix cache serves of a conversation."""
+"""The served benchmark on a real server, and how much its prefix cache reuses."""
 
 from __future__ import annotations
 

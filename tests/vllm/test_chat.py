@@ -18,7 +18,7 @@ pytestmark = pytest.mark.vllm
 
 @pytest.fixture
 def child(server: RealServer, env: dict[str, str], run: Run) -> Iterator[pexpect.spawn[str]]:
-    """A chat with a model that never ends an answer by itself, and has much to read before it."""
+    """A chat with a model that never stops on its own and has a long prompt to read."""
     crates = [
         f"The crew of ship {n} counted {n * 7} crates of tea and {n} of silk." for n in range(900)
     ]
@@ -36,7 +36,7 @@ def child(server: RealServer, env: dict[str, str], run: Run) -> Iterator[pexpect
 
 
 def running(server: RealServer, wanted: int) -> None:
-    """Wait until the server works on so many requests."""
+    """Wait until the server is processing this many requests."""
     deadline = time.monotonic() + 60
     while server.metric("vllm:num_requests_running") != wanted:
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""The program over a real vLLM server; its small model babbles, everything around it is real."""
+"""The program with a real vLLM server and a small random model."""
 
 import json
 

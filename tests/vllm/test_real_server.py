@@ -1,4 +1,4 @@
-"""The engine behind a URL against a real vLLM server on a toy model."""
+"""The vllm engine against a real vLLM server on a toy model."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_an_interrupt_before_the_first_token_stops_the_reading_of_the_prompt(
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         next(engine.stream(request))
-    # Would the other go on, it wrote beside this one.
+    # If the first request were still running, its tokens would be counted too.
     after = list(engine.stream(ask()))[-1].usage
     assert after is not None
     assert is_idle(server)

@@ -1,4 +1,4 @@
-"""`memagent serve` around a real vLLM: found by the other commands, stopped without remains."""
+"""`memagent serve` with a real vLLM: found by the other commands, stopped cleanly."""
 
 from __future__ import annotations
 

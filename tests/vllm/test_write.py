@@ -1,5 +1,5 @@
-"""Sixty steps of a long text by the bundled language model on a real server: it babbles, bound to
-the schema, and everything around it has to hold."""
+"""Sixty steps of a long text by the bundled language model on a real server: its text is
+nonsense within the schema, and everything else must work."""
 
 import json
 import signal

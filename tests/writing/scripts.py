@@ -1,4 +1,4 @@
-"""Replies of a model that writes, for the scripted engine: one a step, each to be told apart."""
+"""Replies of a writing model for the scripted engine: one per step, all different."""
 
 import json
 from pathlib import Path

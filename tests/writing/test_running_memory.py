@@ -228,12 +228,12 @@ def test_batches_write_and_keep_the_memory_of_chats(
     assert results[3]["result"] == {
         "session": "tale", "paragraphs": 5, "text": "\n\n".join(texts) + "\n",
     }  # fmt: skip
-    assert "begin it with its outline" in results[4]["error"]
+    assert "start it with an outline" in results[4]["error"]
     assert "too small" in results[5]["error"]
     talk = Working(memory.store, memory.sources.get("talk").id)
     assert talk.lines(at="2020-01-01T00:00:00.000000+00:00") == ["Likes tea."]
 
-    # Killed behind the last step, before its result was written: nothing is written twice.
+    # A batch killed after its last step, before its result was written, writes nothing twice.
     out.write_text(
         "".join(line + "\n" for line in out.read_text().splitlines() if '"id": 3' not in line)
     )

@@ -1,4 +1,4 @@
-"""One step in this process: what goes into its prompt, the shape of its answer, what is saved."""
+"""One writing step in process: its prompt, its reply schema, what is saved."""
 
 import json
 from typing import Any
@@ -248,7 +248,7 @@ def test_a_text_in_one_process(memory: Namespace) -> None:
     assert paragraph(2) not in recalled and "He  stayed in bed." in recalled
     assert not any("STEP-" in text for text in recalled), "plans are never recalled"
 
-    with pytest.raises(UsageError, match="another outline"):
+    with pytest.raises(UsageError, match="a different outline"):
         Book(memory, "tale", "another")
     other = book.scene("x", 500)
     writer.step("STEP-5 by day")

@@ -1,4 +1,4 @@
-"""`memagent write` as a person runs it: sixty steps, kills, edits, what is refused."""
+"""`memagent write` from the command line: sixty steps, kills, edits, errors."""
 
 import json
 import random
@@ -245,9 +245,9 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     refused(3, "does not exist", "none.md", "--auto")
     refused(1, "is a directory", outline.parent, "--auto")
     refused(2, "needs a model that writes, and pocket only quotes", outline, "--auto")
-    refused(3, "no text to go on with", "-c", "--auto", **scripted)
-    refused(3, "no text 'new' to go on with", "-c", "-s", "new", "--auto", **scripted)
-    refused(3, "is no text that was begun", "-c", "-s", "told", "--auto", **scripted)
+    refused(3, "no text to continue", "-c", "--auto", **scripted)
+    refused(3, "no text named 'new' to continue", "-c", "-s", "new", "--auto", **scripted)
+    refused(3, "is not a text with an outline", "-c", "-s", "told", "--auto", **scripted)
     refused(2, "holds a conversation", outline, "-c", "-s", "told", "--auto", **scripted)
     refused(2, "continue it with -c", outline, "-s", "told", "--auto", **scripted)
     refused(2, "cannot be a file", outline, "--auto", "--out", outline.parent, **scripted)

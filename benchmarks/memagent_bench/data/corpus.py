@@ -1,7 +1,7 @@
-"""Generated text of any length: words in Zipf's proportions, in sentences and paragraphs.
+"""Generate text of any length: sentences and paragraphs of words with a Zipf distribution.
 
 Frequent words come from the topics of Python's `help`; rare ones join two of those. Clustered
-vectors stand in for embeddings. Knows nothing of stores.
+vectors replace embeddings. Knows nothing of stores.
 """
 
 from __future__ import annotations

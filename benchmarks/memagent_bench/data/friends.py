@@ -1,7 +1,7 @@
 """FriendsQA: questions about dialogues of many speakers (Yang and Choi, 2019).
 
-The data that is read here has no split of its own: every fifth dialogue is held out for
-evaluation, the others are for training.
+The data has no predefined split: every fifth dialogue is held out for evaluation, and the others
+are for training.
 """
 
 from __future__ import annotations

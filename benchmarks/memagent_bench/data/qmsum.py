@@ -43,7 +43,7 @@ def topics(name: str, meeting: dict[str, Any]) -> Document:
 
 
 def _turns(spans: list[list[str]], count: int) -> set[int]:
-    """The numbers of the turns in `spans`, whose ends are inclusive."""
+    """The numbers of the turns in `spans`, which include both ends."""
     return {turn for first, last in spans for turn in range(int(first), int(last) + 1)} & set(
         range(count)
     )

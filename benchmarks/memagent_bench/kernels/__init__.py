@@ -1,1 +1,1 @@
-"""What `memagent bench kernels` measures, one question a file."""
+"""The measurements of `memagent bench kernels`, one per file."""

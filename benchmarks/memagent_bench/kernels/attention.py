@@ -1,4 +1,4 @@
-"""Time of one layer's attention over a history: full, selected, and what others need for it.
+"""Time of one layer's attention over a history: full, selected, and with other libraries.
 
 Knows nothing of how pages are laid out or of which machine this is.
 """
@@ -24,7 +24,7 @@ __all__ = ["measure_decode", "measure_prefill"]
 
 
 def measure_decode(setup: Setup, findings: Findings, history: History) -> None:
-    """One token: the full list, the best SDPA, selection and attention, the weight that is kept."""
+    """Decode one token: full list, fastest SDPA, selection and attention, attention mass kept."""
     chunk, keys, metrics = Chunk(setup, history, 1), history.keys, findings.metrics
     sets = len(history.layers)
     full = setup.clock.best(lambda n: chunk.attend(n, chunk.full), sets)
@@ -46,7 +46,7 @@ def measure_decode(setup: Setup, findings: Findings, history: History) -> None:
 
 
 def measure_prefill(setup: Setup, findings: Findings, history: History) -> None:
-    """A chunk of tokens at the end of the history, with one selection for all of them."""
+    """Prefill a chunk at the end of the history, with one selection for all its tokens."""
     chunk, keys, metrics = Chunk(setup, history, setup.sizes.chunk), history.keys, findings.metrics
     q, k, v = chunk.dense(0)
     sdpa = _best_dense(setup, findings, "prefill", chunk, (q, k, v))
@@ -68,7 +68,7 @@ def _best_dense(
     chunk: Chunk,
     plain: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> float:
-    """A row for every SDPA backend; the time of the fastest that gives what the full list gives."""
+    """A row per SDPA backend; the time of the fastest that agrees with the full list."""
     keys = chunk.history.keys
     ours = chunk.attend(0, chunk.full, last=1).out[:, :, 0]
     found: list[tuple[float, str]] = []
@@ -95,12 +95,12 @@ def _best_dense(
 
 
 def _again(run: rivals.Run) -> Callable[[int], torch.Tensor]:
-    """A rival has one set of inputs: they are larger than any cache."""
+    """`run` as a call for the clock; its single set of inputs exceeds any cache."""
     return lambda n: run()
 
 
 def _flops(chunk: Chunk, pages: int | None = None) -> float:
-    """Of full attention; with `pages`, of a list whose last pages are seen causally."""
+    """Operations of full attention; with `pages`, of a page list with a causal mask at its end."""
     sizes = chunk.setup.sizes
     if pages is None:
         seen = float(chunk.history.keys)
@@ -110,7 +110,7 @@ def _flops(chunk: Chunk, pages: int | None = None) -> float:
 
 
 def _selected(setup: Setup, findings: Findings, label: str, chunk: Chunk) -> float:
-    """Selection, attention and both together, by mean and by bound; the time by mean."""
+    """Time selection, attention and both, by mean and by bound; returns the time by mean."""
     sizes, keys, sets = setup.sizes, chunk.history.keys, len(chunk.history.layers)
     row = sizes.kv_heads * sizes.dim * chunk.q[0].element_size()
     pages = chunk.chosen.pages.shape[-1]
@@ -140,7 +140,7 @@ def _selected(setup: Setup, findings: Findings, label: str, chunk: Chunk) -> flo
 
 
 def _kept(findings: Findings, chunk: Chunk) -> None:
-    """The share of full attention's weight on what was read, on random and on planted keys."""
+    """Share of full attention's mass on the pages read, for random and planted keys."""
     keys = chunk.history.keys
     for data in ("random", "planted"):
         if data == "planted":
@@ -160,7 +160,7 @@ def _flex(
     chunk: Chunk,
     plain: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> None:
-    """FlexAttention over one head's list for all heads, which it must be given; or a note."""
+    """Time FlexAttention over one head's page list for all heads, or add a note if it fails."""
     keys, page = chunk.history.keys, setup.sizes.page
     own = chunk.local - setup.sizes.window // page
     chunk.select(0)
@@ -172,7 +172,7 @@ def _flex(
         error = relative_error(run(), chunk.attend(0, page_list).out)
         findings.check(f"{label} flex", setup.sizes.dtype, error)
         times = setup.clock.best(_again(run))
-    except Exception as refused:  # whatever a compiler says: a rival less is no failure
+    except Exception as refused:  # any compiler error: a missing rival is not a failure
         findings.note(f"FlexAttention, {label} at {keys:,} keys: {rivals.refusal(refused)}")
         return
     us = findings.time(f"{label} flex, same list", times, keys=keys)

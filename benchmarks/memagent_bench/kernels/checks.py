@@ -1,4 +1,4 @@
-"""Each operation over pages against the float64 reference, on random inputs, before any timing.
+"""Check each page operation against the float64 reference on random inputs, before timing.
 
 Inputs are drawn on the CPU, rounded to the dtype that is checked, and given to the reference in
 float64: what is left is the error of the implementation. Knows nothing of speed.
@@ -47,7 +47,7 @@ _CASES = (
 
 
 def check(setup: Setup, findings: Findings) -> None:
-    """Check every operation at every dtype; raises CheckError at the first that is wrong."""
+    """Check every operation in every dtype; raises CheckError at the first error."""
     import torch
 
     draw = torch.Generator().manual_seed(setup.seed)
@@ -119,7 +119,7 @@ def _attend(
 
 
 def _lists(case: _Case, page: int, draw: torch.Generator) -> dict[str, torch.Tensor]:
-    """Random pages in compact positions: some cut short, some -1, the last of them group 0."""
+    """Random pages at compact positions: some partial, some -1, the last in group 0."""
     import torch
 
     shape = (_BATCH, 1 if case.shared else _KV_HEADS, _LISTED)
@@ -200,7 +200,7 @@ def _merge(setup: Setup, findings: Findings, dtype: torch.dtype, draw: torch.Gen
 
 
 def _landmark(setup: Setup, findings: Findings, dtype: torch.dtype, draw: torch.Generator) -> None:
-    """Forward and backward, at a length that is no multiple of the block."""
+    """Forward and backward, at a length that is not a multiple of the block."""
     import torch
 
     from memagent.kernels import api
@@ -227,7 +227,7 @@ def _landmark(setup: Setup, findings: Findings, dtype: torch.dtype, draw: torch.
 
 
 def _select(setup: Setup, findings: Findings, draw: torch.Generator) -> None:
-    """The very pages that the reference selects, among ties and scores of -inf."""
+    """Selection equals the reference's, with ties and scores of -inf."""
     import torch
 
     from memagent.kernels import api
@@ -251,7 +251,7 @@ def _compare(
     options: dict[str, Any],
     whole: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """One operation against the reference; every tensor that it returns."""
+    """Compare every tensor that one operation returns with the reference."""
     whole = whole or {}
     expected = run(**_double(floats), **whole, **options, impl="reference")
     there = {key: tensor.to(setup.device) for key, tensor in (floats | whole).items()}

@@ -1,4 +1,4 @@
-"""A history in pages, as some layers of a model hold it, and the last chunk of queries over it.
+"""A paged history of several layers, and the last chunk of queries over it.
 
 Sinks come first, then all far pages at one position (InfLLM, arXiv:2402.04617), then the local
 pages in their order: the same list serves full and selected attention, and rotating the keys to
@@ -68,7 +68,7 @@ class Chunk:
         self.chosen = self._chosen()
 
     def summary(self, layer: int) -> dict[SummaryName, dict[str, torch.Tensor]]:
-        """What pages are scored by, [1, Hkv, far, D] each."""
+        """Page summaries for scoring, [1, Hkv, far, D] each."""
         import torch
 
         from memagent.kernels import api
@@ -92,7 +92,7 @@ class Chunk:
         return PageList(pages, place, torch.zeros_like(hi), hi, group, bias)
 
     def _full(self) -> PageList:
-        """Every page, in an order that memory cannot guess."""
+        """All pages, in an order that memory prefetching cannot predict."""
         import torch
 
         order = torch.randperm(
@@ -124,13 +124,13 @@ class Chunk:
         )
 
     def turned(self, layer: int) -> torch.Tensor:
-        """The queries as far pages meet them."""
+        """The queries rotated for far pages."""
         from memagent.kernels import api
 
         return api.rotate_heads(self.q[layer], self.away, self.inv_freq, impl=self.setup.impl)
 
     def scores(self, layer: int, kind: SummaryName, reduce: Literal["max", "mean"]) -> torch.Tensor:
-        """Scores [1, Hkv, far] of the far pages, the query's rotation included."""
+        """Scores [1, Hkv, far] of the far pages, including the rotation of the queries."""
         from memagent.kernels import api
 
         keys = self.keys[layer][kind]
@@ -139,7 +139,7 @@ class Chunk:
     def select(
         self, layer: int, kind: SummaryName = "mean", reduce: Literal["max", "mean"] | None = None
     ) -> None:
-        """Put the best far pages into the list `chosen`."""
+        """Write the best far pages to the list `chosen`."""
         import torch
 
         from memagent.kernels import api
@@ -149,12 +149,12 @@ class Chunk:
         torch.add(best, 1, out=self.chosen.pages[..., 1 : 1 + self.setup.sizes.top])
 
     def step(self, layer: int, kind: SummaryName = "mean") -> Any:
-        """What a layer does for the chunk: select, then attend."""
+        """One layer's work for the chunk: select, then attend."""
         self.select(layer, kind)
         return self.attend(layer, self.chosen)
 
     def kept(self, layer: int, kind: SummaryName) -> float:
-        """Share of the weight of full attention that sinks, selected and local pages hold."""
+        """Share of full attention's mass on the sinks, selected and local pages."""
         import torch
 
         self.select(layer, kind)
@@ -166,7 +166,7 @@ class Chunk:
         return float(self.attend(layer, page_list, mass=True).group_mass[..., 1].mean())
 
     def plant(self, layer: int) -> None:
-        """Make runs of keys in half as many far pages as are selected answer the queries.
+        """Plant runs of keys that match the queries, in half as many far pages as are selected.
 
         Every head gives them the same logit, the one at which they hold some 95 % of its weight.
         """
@@ -178,7 +178,7 @@ class Chunk:
         count = max(1, sizes.top // 2)
         turned = self.turned(layer).double().cpu().view(sizes.kv_heads, -1, sizes.dim)
         logit = math.log(20 * self.history.keys / (count * _RUN))
-        # The shortest key whose product with each of the queries that share it is the logit.
+        # The shortest key that gives this logit with each of the queries that share it.
         key = torch.linalg.pinv(turned).sum(-1) * logit / self.scale
         order = torch.randperm(self.far, generator=generator, device=self.setup.device)
         keys = self.history.layers[layer][0]

@@ -1,4 +1,4 @@
-"""Clocks: how long a call takes on a CPU and on a GPU. Knows nothing of what is called.
+"""Clocks that time calls on a CPU and on a GPU. Knows nothing of the calls.
 
 A clock calls `run(i)` with the numbers of input sets in turn, so that no set is still in a cache.
 """
@@ -56,7 +56,7 @@ class Times:
 
 
 class Clock(ABC):
-    """Times calls; `seconds` is about what one measurement may take."""
+    """Times calls; one measurement takes about `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -67,7 +67,7 @@ class Clock(ABC):
 
     @abstractmethod
     def best(self, run: Timed, sets: int = 1) -> Times:
-        """Time calls the way they run fastest: from a captured graph where that is possible."""
+        """Time calls in the fastest way: from a captured graph if possible."""
 
     def _count(self, seconds: float, sets: int) -> int:
         if seconds > _SLOW:
@@ -123,7 +123,7 @@ class DeviceClock(Clock):
             for _ in range(3):
                 graph.replay()
             torch.cuda.synchronize()
-        except RuntimeError:  # a call that cannot be captured: its plain time stands
+        except RuntimeError:  # the call cannot be captured: keep its plain time
             torch.cuda.synchronize()
             return None
         count = self._count(us * 1e-6 * rounds * sets, 1)
@@ -131,7 +131,7 @@ class DeviceClock(Clock):
         return Times.of([sample / rounds / sets for sample in samples], "graph")
 
     def _between(self, calls: Sequence[Callable[[], Any]]) -> list[float]:
-        """Microseconds of each call, between two events; nothing waits until all are queued."""
+        """Microseconds of each call, between two events; all calls are queued before waiting."""
         import torch
 
         event: Any = torch.cuda.Event

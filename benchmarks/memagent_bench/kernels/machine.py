@@ -1,4 +1,4 @@
-"""What the machine itself can do, by PyTorch's own calls: bytes and operations a second."""
+"""The machine's limits, measured with PyTorch calls: bytes and operations per second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["measure_machine"]
 
 
 def measure_machine(setup: Setup, findings: Findings) -> None:
-    """Rates of a large copy, of a sum over as much, and of a matrix product."""
+    """Rates of a large copy, of a sum of the same size, and of a matrix product."""
     import torch
 
     sizes, clock, metrics = setup.sizes, setup.clock, findings.metrics

@@ -1,4 +1,4 @@
-"""The page kernels' figures on the device that is there: time, bandwidth, error, weight kept.
+"""Measure the page kernels on this device: time, bandwidth, error, attention mass kept.
 
 Every operation is first compared with the float64 reference, and at the sizes that are timed with
 plain PyTorch: no figure is reported if one is wrong.
@@ -28,7 +28,7 @@ def measure(
     seed: int | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Run the bench. Raises CheckError if a check fails."""
+    """Run the benchmark. Raises CheckError if a check fails."""
     import torch
 
     setup = Setup.of(size, impl, seed)
@@ -59,7 +59,7 @@ def _empty(setup: Setup) -> None:
 
 
 def _conclude(setup: Setup, findings: Findings) -> None:
-    """Goals, and what one must know to read the figures."""
+    """Add the goals, and the notes that explain the figures."""
     sizes, metrics = setup.sizes, findings.metrics
     metrics["dense_share"] = metrics[f"dense_share@{sizes.histories[0]}"]
     findings.rows.extend(goal.row(metrics[goal.metric]) for goal in sizes.goals)
@@ -67,7 +67,7 @@ def _conclude(setup: Setup, findings: Findings) -> None:
         f"{setup.impl} on {setup.device.type}, {sizes.dtype}, seed {setup.seed}: {sizes.heads} "
         f"query heads, {sizes.kv_heads} kv heads of {sizes.dim}, pages of {sizes.page}, one layer",
         f"selected: sinks (1 page), the best {sizes.top} pages of all far ones for each kv head, "
-        f"a window of {sizes.window}; selected anew at every call, its time included",
+        f"a window of {sizes.window}; selection runs at every call and its time is included",
         "us: the median, from replays of a CUDA graph where `how` says so; each call works on "
         "another layer, and the layers together exceed the cache"
         if setup.device.type == "cuda"
@@ -80,7 +80,7 @@ def _conclude(setup: Setup, findings: Findings) -> None:
 
 
 def _data() -> dict[str, str]:
-    """Inputs are random; the file that decides what is right is the reference."""
+    """Provenance: the inputs are random, and the reference implementation is hashed."""
     from memagent.kernels import reference
 
     return {"file": "kernels/reference.py", "sha256": sha256_of(Path(str(reference.__file__)))}

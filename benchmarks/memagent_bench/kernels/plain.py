@@ -1,4 +1,4 @@
-"""Selection and attention once more in plain PyTorch, at the size that is timed, to compare with.
+"""Selection and attention in plain PyTorch, to check the kernels at the timed size.
 
 Works on plain rotated keys in float32; knows nothing of speed.
 """
@@ -24,7 +24,7 @@ def check_chunk(
     chunk: Chunk,
     plain: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> None:
-    """At the size that was timed: scores, the choice, and attention over it, by plain PyTorch."""
+    """Check scores, selection and attention at the timed size against plain PyTorch."""
     import torch
 
     from memagent.kernels.rope import rotate
@@ -55,7 +55,7 @@ def check_chunk(
 
 
 def _scores(query: torch.Tensor, keys: dict[str, torch.Tensor], reduce: str) -> torch.Tensor:
-    """What `score_pages` returns, in float32, in turns of a few queries."""
+    """The result of `score_pages` in float32, computed a few queries at a time."""
     import torch
 
     first = next(iter(keys.values()))

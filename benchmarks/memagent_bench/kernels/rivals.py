@@ -1,4 +1,4 @@
-"""Attention that others wrote, on plain keys: every SDPA backend, and FlexAttention over blocks.
+"""Other attention implementations on plain keys: each SDPA backend, and FlexAttention over blocks.
 
 Knows nothing of pages; a rival that does not run here says why.
 """
@@ -24,7 +24,7 @@ _FLEX_ROWS = 128  # queries of one block of FlexAttention
 
 @contextlib.contextmanager
 def _only(backend: str) -> Iterator[None]:
-    """SDPA with this backend or not at all; its warnings say what its error says."""
+    """Run SDPA with this backend only; its warnings repeat its error."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with warnings.catch_warnings(), sdpa_kernel(getattr(SDPBackend, backend)):
@@ -33,7 +33,7 @@ def _only(backend: str) -> Iterator[None]:
 
 
 def dense(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> Iterator[tuple[str, Run]]:
-    """Every way in which SDPA can let q [1, Hq, T, D] see all of k, v [1, Hkv, N, D].
+    """Each SDPA call in which q [1, Hq, T, D] attends to all of k, v [1, Hkv, N, D].
 
     Query heads that share a kv head are given as they are, or as more queries of one head: the
     same attention, and every backend takes it.
@@ -66,7 +66,7 @@ def causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> Iterator[tuple[
 
 
 def flex_mask(tokens: int, length: int, pages: torch.Tensor, page: int, own: int) -> BlockMask:
-    """What FlexAttention must know to see only the blocks `pages` [M] of `length` keys.
+    """The block mask that limits FlexAttention to the blocks `pages` [M] of `length` keys.
 
     The last `own` blocks hold the queries' own keys and are seen causally, all others whole.
     """
@@ -81,7 +81,7 @@ def flex_mask(tokens: int, length: int, pages: torch.Tensor, page: int, own: int
         return room
 
     whole, last = pages[: len(pages) - own], pages[len(pages) - own :]
-    # A block of queries sees its own keys up to the pages that it lies in.
+    # A block of queries sees the keys of its chunk up to the page that contains it.
     reach = ((torch.arange(rows, device=pages.device) + 1) * _FLEX_ROWS // page).clamp(max=own)
     return BlockMask.from_kv_blocks(
         reach.to(torch.int32)[None, None].contiguous(),
@@ -109,6 +109,6 @@ def flex(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: BlockMask) -> 
 
 
 def refusal(error: Exception) -> str:
-    """The first line of why a rival does not run."""
+    """The first line of the error that keeps a rival from running."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""What the bench of the kernels measures, on which device, and what it has found so far.
+"""Setup of the kernel benchmark: goals, sizes, device, and the findings so far.
 
 Everything that differs between a CPU and a GPU is a size here or a clock. Knows nothing of how
 any operation is timed.
@@ -27,7 +27,7 @@ BUDGETS = {"float32": 1e-4, "float16": 3e-3, "bfloat16": 1e-2}
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A metric with the value it must reach and the one aimed at; `above` says on which side."""
+    """A metric with a required and a target value; `above` says whether larger is better."""
 
     metric: str
     must: float
@@ -35,7 +35,7 @@ class Goal:
     above: bool
 
     def row(self, value: float) -> dict[str, Any]:
-        """The goal beside what was measured."""
+        """A row with the goal and the measured value."""
         sign = 1 if self.above else -1
         reached = "aim" if sign * value >= sign * self.aim else "must"
         met = reached if sign * value >= sign * self.must else "no"
@@ -45,7 +45,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured. Lengths are in keys, chunk and window in tokens, memory in bytes."""
+    """Measured sizes: lengths are in keys, chunk and window in tokens, memory in bytes."""
 
     dtype: str
     checked: tuple[str, ...]  # dtypes of the checks
@@ -68,7 +68,7 @@ class Sizes:
     goals: tuple[Goal, ...] = ()
 
     def sets(self, keys: int) -> int:
-        """Layers of their own that a history of `keys` gets."""
+        """Number of distinct layers for a history of `keys`."""
         number = 4 if self.dtype == "float32" else 2
         row = self.kv_heads * self.dim * number
         pages = 1 + self.top + self.window // self.page
@@ -136,7 +136,7 @@ GPU = Sizes(
 
 @dataclass(slots=True)
 class Setup:
-    """The device that is there, its clock, the implementation, and one source of random numbers."""
+    """The device, its clock, the implementation, and one random number generator."""
 
     sizes: Sizes
     impl: Impl
@@ -168,7 +168,7 @@ class Setup:
         return cls(sizes, impl, device, getattr(torch, sizes.dtype), clock, seed, generator)
 
     def random(self, *shape: int) -> torch.Tensor:
-        """Normal numbers in the dtype that is measured."""
+        """Normally distributed numbers in the measured dtype."""
         import torch
 
         return torch.randn(shape, dtype=self.dtype, device=self.device, generator=self.generator)
@@ -183,7 +183,7 @@ class Setup:
 
 @dataclass(slots=True)
 class Findings:
-    """Rows, metrics and notes; `ceiling` (GB/s) is what shares are of."""
+    """Rows, metrics and notes; shares are relative to `ceiling` (GB/s)."""
 
     tell: Callable[[str], None]
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -219,7 +219,7 @@ class Findings:
         return times.us
 
     def check(self, name: str, dtype: str, error: float, budget: float | None = None) -> float:
-        """Add the row of one check; raises CheckError over the budget. NaN never passes."""
+        """Add the row of one check; raises CheckError if the error exceeds the budget or is NaN."""
         budget = BUDGETS[dtype] if budget is None else budget
         if not error <= budget:
             raise CheckError(f"{name} in {dtype}: error {error:.2e}, at most {budget:.0e} allowed")

@@ -1,4 +1,4 @@
-"""Time of a training step through landmark attention, beside plain causal attention."""
+"""Time of a training step through landmark attention, compared with causal attention."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What `memagent bench stream` measures, one question a file."""
+"""The measurements of `memagent bench stream`, one per file."""

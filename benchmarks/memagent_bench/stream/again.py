@@ -1,4 +1,4 @@
-"""A passage read again: how many bits does a stream save that can recall its first reading?"""
+"""Bits saved on the second reading of a passage by recalling the first reading."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def read_again(
     *,
     passages: int = 4,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Bits a token of a passage's second reading, `distance` tokens behind the first.
+    """Bits per token of a passage read a second time, `distance` tokens after the first reading.
 
-    Passages of half a window, one a row of the batch, from different places of the book; between
-    the readings, other text of it. Without recall the passage is new again once it has left the
-    window.
+    Each row of the batch is a passage of half a window from a different part of the book; other
+    parts of the book are read in between. Without recall, a passage that has left the window is as
+    surprising as at the first reading.
     """
     import torch
 
@@ -54,7 +54,7 @@ def read_again(
 
 
 def _other(ids: Tensor, start: int, count: int) -> Tensor:
-    """`count` tokens behind `start`, going on at the book's beginning behind its end."""
+    """`count` tokens from `start`, wrapping around at the end of the book."""
     import torch
 
     return torch.cat([ids[start:], ids, ids])[:count]

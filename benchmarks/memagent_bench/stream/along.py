@@ -1,4 +1,4 @@
-"""Perplexity along a book: does a stream stay as good as the model is inside its own window?"""
+"""Perplexity along a book, compared with the model inside its own window."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ WAYS = ("own window", "sinks + window", "window only", "recall")
 def along_a_book(
     subject: Subject, ids: Tensor, tell: Callable[[str], None]
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Rows by stretch of the book and way of reading, and the figures of the whole.
+    """One row per section of the book, with a column per way of reading, and the overall figures.
 
-    `own window` is the stock model over overlapping windows of the length it was trained with,
-    each token judged with at least half a window before it: what streaming must not fall behind.
+    `own window` is the baseline: the stock model over overlapping windows of its training length,
+    each token scored with at least half a window of context.
     """
     import torch
 
@@ -60,9 +60,9 @@ def along_a_book(
 
 
 def own_window(subject: Subject, ids: Tensor, batch: int = 16) -> Tensor:
-    """Surprise [T] of each token under the stock model, in windows of its own size.
+    """Surprise [T] of each token under the stock model, in nats, in windows of its own size.
 
-    Each window is opened as the model's texts are.
+    Each window begins with the opening token, if the model has one.
     """
     import torch
 
@@ -73,7 +73,7 @@ def own_window(subject: Subject, ids: Tensor, batch: int = 16) -> Tensor:
     half = size // 2
     found = torch.full((total,), float("nan"))
     starts = list(range(0, max(total - half, 1), half))
-    # The last window may be shorter than the others: it goes alone.
+    # The last window may be shorter than the others and is read on its own.
     whole = [start for start in starts if start + size <= total]
     groups = [whole[n : n + batch] for n in range(0, len(whole), batch)]
     groups += [[start] for start in starts if start + size > total]
@@ -85,7 +85,7 @@ def own_window(subject: Subject, ids: Tensor, batch: int = 16) -> Tensor:
         wanted = read[:, 1:, None]
         lost = (logits.logsumexp(-1) - logits.gather(2, wanted)[..., 0]).cpu()
         for start, row in zip(group, lost, strict=True):
-            # Without an opening token nothing says what the first one should be.
+            # Without an opening token the first token has no prediction.
             row = torch.cat((torch.full((1 - opening.shape[1],), float("nan")), row))
             skip = half if start else 0
             found[start + skip : start + size] = row[skip:]

@@ -1,4 +1,4 @@
-"""All of `memagent bench stream` in one report, with its pictures."""
+"""Run every measurement of `memagent bench stream`; write one report and its plots."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def measure(
     limit: int = 110_000,
     tell: Tell = lambda line: None,
 ) -> Report:
-    """Run the bench on texts of up to `limit` tokens, with the bundled model by default.
+    """Run the benchmark on texts of up to `limit` tokens, by default with the bundled model.
 
-    Raises CheckError if a stream does not give the stock model's logits.
+    Raises CheckError if a stream's logits differ from the stock model's.
     """
     subject = load(model or pocket_lm())
     marked = subject if model else load(pocket_lm_landmark())
@@ -61,19 +61,19 @@ def measure(
             f"with recall: {config.sinks} sinks, {config.budget} recalled tokens, a window of "
             f"{config.window}; without: sinks and a window of {subject.config('recent').window}; "
             f"read {config.chunk} tokens at a time",
-            "own window: the stock model, overlapping windows of its trained length, each token "
-            "judged with at least half a window before it",
-            "landmark: by a model trained with them, by default the bundled one; one stands behind "
-            "every 63 tokens, and `blocks` is how many blocks of 64 a head read at most for an "
-            "answer, the one being read among them",
-            f"time per token: a Llama of random weights, {SHAPE}, 4 sinks, 512 recalled tokens and "
-            "a window of 512, chosen anew every 32 tokens and at each boundary",
+            "own window: the stock model, overlapping windows of its training length, each token "
+            "scored with at least half a window of context",
+            "landmark: a model trained with landmarks, by default the bundled one; a landmark "
+            "follows every 63 tokens, and `blocks` is the largest number of 64-token blocks that a "
+            "head read for an answer, including the current one",
+            f"time per token: a Llama with random weights, {SHAPE}, 4 sinks, 512 recalled tokens "
+            "and a window of 512; pages are selected every 32 tokens and at each boundary",
         ),
     )
 
 
 def plot(report: Report, folder: Path) -> list[Path]:
-    """PNG pictures of a report; returns their paths. InputError without matplotlib."""
+    """Plot a report as PNG files and return their paths. InputError without matplotlib."""
     rows = {name: [r for r in report.rows if r["measure"] == name] for name in _MEASURES}
     made = [
         lines(
@@ -81,7 +81,7 @@ def plot(report: Report, folder: Path) -> list[Path]:
             {way: [(r["tokens"], r[way]) for r in rows["along a book"]] for way in WAYS},
             title="Perplexity along a book",
             x="tokens read",
-            y="perplexity of the stretch",
+            y="perplexity of the section",
         )
     ]
     if rows["read again"]:
@@ -94,7 +94,7 @@ def plot(report: Report, folder: Path) -> list[Path]:
                 },
                 title="A passage read again",
                 x="tokens between the readings",
-                y="bits a token",
+                y="bits per token",
             )
         )
     by_selector: dict[str, list[tuple[float, float]]] = {}

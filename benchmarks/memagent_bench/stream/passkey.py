@@ -1,6 +1,6 @@
-"""A number hidden in a long text: is it found, by how deep it lies and how long the text is?
+"""Passkey retrieval: find a number hidden in a long text, by its depth and the text's length.
 
-Source of the task: "Landmark Attention", arXiv:2305.16300, and many since.
+The task is from "Landmark Attention", arXiv:2305.16300.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SELECTORS = ("recent", "representative", "mean", "minmax", "per_head", "oracle")
 HIDDEN = " The pass key is {key}. Remember it. {key} is the pass key. "
 ASKED = " What is the pass key? The pass key is"
 _MANY_TRIALS = 4096
-_WINDOWS = 64  # the longest text for landmarks: what they were made for
+_WINDOWS = 64  # the longest text for landmarks, in windows
 
 
 def find_passkey(
@@ -34,9 +34,9 @@ def find_passkey(
     *,
     trials: int = 2,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Share of keys given back digit for digit by greedy decoding, by length and selector.
+    """Share of keys that greedy decoding reproduces exactly, by length and selector.
 
-    The depths are the rows of one batch.
+    Each depth is one row of the batch.
     """
     rows, metrics = [], {}
     for length in lengths:
@@ -57,8 +57,8 @@ def find_by_landmarks(
     *,
     trials: int = 4,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """The same with landmarks, up to 64 windows of text, and how many blocks a head read for an
-    answer; nothing for a model that knows no landmarks."""
+    """The same with landmarks, up to 64 windows of text, and the number of blocks a head read for
+    an answer; empty for a model without landmarks."""
     rows: list[dict[str, Any]] = []
     metrics: dict[str, float] = {}
     if subject.landmark is None:
@@ -82,7 +82,7 @@ def _asked(
     trials: int,
     tell: Callable[[str], None],
 ) -> tuple[dict[str, Any], int]:
-    """The row of a selector at a length; the most pages that a head read for an answer."""
+    """The row of a selector and length, and the most pages that a head read for an answer."""
     tell(f"passkey in {length:,} tokens: {selector}")
     tried = [_trial(subject, ids, length, selector, seed) for seed in range(trials)]
     shares = [sum(column) / trials for column in zip(*(found for found, _ in tried), strict=True)]
@@ -96,9 +96,9 @@ def _asked(
 def _trial(
     subject: Subject, ids: Tensor, length: int, selector: str, seed: int
 ) -> tuple[list[bool], int]:
-    """For each depth whether its key was found; the most pages that a head read for an answer.
+    """Whether each depth's key was found, and the most pages that a head read for an answer.
 
-    Where the answer falls in a block differs from seed to seed.
+    The seed also varies where in a block the answer falls.
     """
     import torch
 
@@ -113,7 +113,7 @@ def _trial(
         filler = torch.cat([ids[:, start:], ids, ids], dim=1)[:, :room]
         place = int(room * depth)
         texts.append(torch.cat([filler[:, :place], hidden, filler[:, place:]], dim=1))
-    # Keys of other lengths in tokens: the shortest text decides, cut at its beginning.
+    # Keys differ in tokens: all texts are cut at the beginning to the length of the shortest.
     shortest = min(text.shape[1] for text in texts)
     stream = subject.stream(selector, rows=len(DEPTHS))
     stream.read(torch.cat([text[:, -shortest:] for text in texts]))
@@ -125,8 +125,8 @@ def _trial(
 
 
 def said(stream: Stream, tokens: int) -> tuple[Tensor, int]:
-    """What each row goes on with, greedily [B, tokens]; the most pages that a head read, its own
-    included."""
+    """Greedy continuation of each row [B, tokens], and the most pages that a head read, including
+    the current one."""
     import torch
 
     chosen: list[Tensor] = []

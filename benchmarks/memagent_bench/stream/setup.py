@@ -1,4 +1,4 @@
-"""What the measurements share: the model, the text, and streams of the sizes they are made for."""
+"""Shared by the measurements: the model, the text, and streams sized for the model."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 __all__ = ["Subject", "book", "compared", "load"]
 
 _LEAST_TOKENS = 4096
-_BLOCK = 64  # slots of a block that a landmark closes
-# Behind more tokens only these are compared, for the sake of time.
+_BLOCK = 64  # slots of a block, including its landmark
+# After more tokens only these selectors are compared, to save time.
 _FAR = 16_384
 _FAR_SELECTORS = ("recent", "representative")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under measurement; `window` is the context that it was trained with, in tokens."""
+    """The model being measured; `window` is the context length of its training, in tokens."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     window: int
 
     def encode(self, text: str) -> Tensor:
-        """Token ids [1, T], nothing special among them."""
+        """Token ids [1, T], without special tokens."""
         read = self.tokenizer(text, add_special_tokens=False, return_tensors="pt", verbose=False)
         found: Tensor = read["input_ids"]
         return found
 
     @property
     def landmark(self) -> int | None:
-        """The token that closes a block, for models trained with landmarks."""
+        """Id of the token that ends a block; None for a model trained without landmarks."""
         found: int | None = getattr(self.tokenizer, "landmark_token_id", None)
         return found
 
     def config(self, selector: str, **changes: Any) -> StreamConfig:
-        """Sizes whose positions stay inside the trained window: half of it recalled or local.
+        """Sizes that keep all positions inside the training window.
 
-        With landmarks as many blocks as the window holds: the one that is being read, the one
-        before it, and the others recalled.
+        With landmarks, the window holds the block being read, the one before it, and recalled
+        blocks.
         """
         from memagent.streaming.config import Segmentation, StreamConfig
 
@@ -76,14 +76,14 @@ class Subject:
 
     @property
     def begin(self) -> Tensor:
-        """The token that opens every text of the model, [1, 1], or none, [1, 0]."""
+        """The token at the start of every text, [1, 1]; [1, 0] if the model has none."""
         import torch
 
         opens = self.tokenizer.bos_token_id
         return torch.tensor([[] if opens is None else [opens]], dtype=torch.int64)
 
     def stream(self, selector: str, rows: int = 1, **changes: Any) -> Stream:
-        """A new stream of that selector, which has read the opening token."""
+        """A new stream with this selector that has read the opening token."""
         from memagent.streaming.stream import Stream
 
         stream = Stream(self.model, self.config(selector, **changes), rows=rows)
@@ -92,14 +92,14 @@ class Subject:
 
 
 def compared(selectors: Sequence[str], tokens: int) -> list[str]:
-    """Those of the selectors that are measured behind so many tokens."""
+    """The selectors that are compared after `tokens` tokens."""
     return [name for name in selectors if tokens <= _FAR or name in _FAR_SELECTORS]
 
 
 def load(model: Path) -> Subject:
-    """The model of a folder, checked: with all history in sight it gives the stock logits.
+    """Load the model in a folder, and check that a stream over it gives the stock model's logits.
 
-    Raises EngineError where the folder holds no model, CheckError where the check fails.
+    Raises EngineError if the folder holds no model, CheckError if the check fails.
     """
     from memagent.streaming.loading import load_model
 
@@ -110,10 +110,10 @@ def load(model: Path) -> Subject:
 
 
 def book(path: Path | None, subject: Subject, tokens: int) -> tuple[str, Tensor, dict[str, str]]:
-    """Title, ids [1, T] and provenance of the first book with `tokens` tokens, cut there.
+    """Title, ids [1, T] and provenance of the first book with `tokens` tokens, truncated to that.
 
-    `path` is JSON Lines of {title, text}, compressed with xz or not, or plain text; None takes
-    the language reference that every Python installation carries.
+    `path` is JSON Lines of {title, text}, optionally compressed with xz, or plain text; None uses
+    the language reference that comes with Python.
     """
     texts, about = read_books(path)
     best = subject.encode("")
@@ -146,4 +146,4 @@ def _check(subject: Subject) -> None:
     off = float((stream.logits[0].float() - wanted).abs().max())
     limit = 1e-3 if subject.model.dtype == torch.float32 else 0.5
     if not off < limit:
-        raise CheckError(f"with all history in sight the logits are off by {off:.2g}")
+        raise CheckError(f"with all history in the window the logits are off by {off:.2g}")

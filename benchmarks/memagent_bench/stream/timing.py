@@ -1,4 +1,4 @@
-"""Time per generated token and memory against the length of the history, beside a full cache."""
+"""Time per generated token and memory by length of history, compared with a full cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["time_per_token"]
 
 _ROUNDS = 5
-_TOKENS = 64  # of a round: two selections at the default refresh
+_TOKENS = 64  # per round: two selections at the default refresh
 SHAPE: dict[str, Any] = {
     "vocab_size": 4096,
     "hidden_size": 512,
@@ -32,17 +32,17 @@ SHAPE: dict[str, Any] = {
 def time_per_token(
     lengths: Sequence[int], tell: Callable[[str], None], *, dense_up_to: int = 65_536
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Rows by length: milliseconds a token of a stream and of Transformers' own full cache.
+    """One row per length: milliseconds per token of a stream and of Transformers' full cache.
 
-    A Llama of random weights (SHAPE), float32 on a CPU, bfloat16 on a GPU: what it computes does
-    not change how long it takes. The stream has read its history; the full cache is filled with
-    random keys and values, since reading them would take the square of the length.
+    The model is a Llama with random weights (SHAPE), float32 on a CPU and bfloat16 on a GPU, since
+    the weights do not affect the time. The stream reads its history; the full cache is filled with
+    random keys and values, because reading would take time quadratic in the length.
     """
     model = _model()
     rows, metrics = [], {}
     stream = _stream(model)
     for length in sorted(lengths):
-        tell(f"time per token behind {length:,} tokens: stream")
+        tell(f"time per token after {length:,} tokens: stream")
         _read_up_to(stream, length)
         own = _stream_ms(stream)
         row: dict[str, Any] = {
@@ -55,7 +55,7 @@ def time_per_token(
         }
         metrics[f"ms_per_token@{length}"] = row["stream_ms"]
         if length <= dense_up_to:
-            tell(f"time per token behind {length:,} tokens: full cache")
+            tell(f"time per token after {length:,} tokens: full cache")
             dense, size = _dense_ms(model, length)
             row["full_cache_ms"] = round(dense, 3)
             row["full_cache_mb"] = round(size / 2**20, 1)
@@ -96,7 +96,7 @@ def _read_up_to(stream: Stream, length: int) -> None:
 
 
 def _stream_ms(stream: Stream) -> float:
-    """Median over rounds of the mean time of a token, selections included; then back again."""
+    """Median over rounds of the mean time per token, including selection; rewinds the stream."""
     import torch
 
     mark, times = stream.mark(), []
@@ -111,7 +111,7 @@ def _stream_ms(stream: Stream) -> float:
 
 
 def _dense_ms(model: PreTrainedModel, length: int) -> tuple[float, int]:
-    """The same for the stock model over a DynamicCache, and the cache's bytes."""
+    """The same for the stock model with a DynamicCache, and the size of the cache in bytes."""
     import torch
     from transformers import DynamicCache
 

@@ -31,14 +31,14 @@ class Chooser:
         self._loss: Tensor | None = None
 
     def ask(self, wanted: Tensor) -> None:
-        """Set what each slot of the next batch asks for.
+        """Set the target of each slot of the next batch.
 
         [rows, time, 2] holds the first and the last block of a key, -1 for none.
         """
         self._wanted, self._loss = wanted, None
 
     def take(self) -> Tensor | None:
-        """The loss of the current batch, returned once; None if nothing was asked for."""
+        """The loss of the current batch, returned once; None if there was no target."""
         loss, self._loss = self._loss, None
         return loss
 

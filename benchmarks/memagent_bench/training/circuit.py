@@ -1,4 +1,4 @@
-"""Initial weights that already copy: an induction circuit in the first two layers.
+"""Initial weights with an induction circuit in the first two layers, which copies tokens.
 
 Copying from the context needs one head that attends to the previous token and, one layer above, one
 that looks for the token that followed the current one earlier. Neither is useful without the other,

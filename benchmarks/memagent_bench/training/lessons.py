@@ -82,7 +82,7 @@ def _copies(item: Item, data: Data, random: Random) -> int:
 
 
 def crop(passage: str, spans: Spans, random: Random, whole: float) -> tuple[str, Spans]:
-    """A run of whole sentences around one of the spans, and the spans that lie in it.
+    """A run of whole sentences around one of the spans, and the spans inside it.
 
     The share `whole` of the passages is not cropped; recalled events are shorter than passages.
     """

@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--books", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="an exported model to go on from")
+    parser.add_argument("--start", type=Path, help="exported model to continue training from")
     args = parser.parse_args()
     try:
         settings = load_settings(args.config)

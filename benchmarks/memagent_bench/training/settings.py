@@ -73,8 +73,8 @@ class Phase:
 
     The fraction `landmark` of the sequences is read with landmarks. Of these, a passkey sequence
     has up to `keys` keys, the fraction `cut` of the key sentences crosses the end of a block, and
-    up to `tail` tokens of text stand between and after the questions. With `far` they are that many
-    contexts long, and their blocks have the positions that a stream gives them.
+    up to `tail` tokens of text come between and after the questions. With `far` they are
+    that many contexts long, and their blocks have the positions that a stream gives them.
     """
 
     until: float

@@ -27,8 +27,8 @@ __all__ = ["Conversation"]
 class Conversation:
     """A session, its newest answer, and the exit code once the conversation is `over`.
 
-    If the turns come from a pipe, the exit code is that of the last error. In front of a person it
-    is 0, because the person has seen the errors.
+    If the turns come from a pipe, the exit code is that of the last error. In an interactive
+    chat it is 0, because the user has seen the errors.
     """
 
     def __init__(

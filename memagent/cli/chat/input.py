@@ -19,7 +19,7 @@ __all__ = ["Reader", "open_reader"]
 
 
 class Reader(Protocol):
-    """Reads lines. `interactive` is true if there is a person who can answer questions."""
+    """Reads lines. `interactive` is true if a user can answer questions."""
 
     interactive: bool
     press: SecondPress

@@ -19,7 +19,7 @@ _VERBS = "show, edit, add LINE, diff, undo or drop N"
 
 
 class UserInterface(Protocol):
-    """What it takes to show lines to a person and let them edit them."""
+    """What is needed to show lines to the user and let them edit the lines."""
 
     screen: Screen
     reader: Reader
@@ -61,7 +61,7 @@ def edit_lines(ui: UserInterface, working: Working, argument: str, verbs: str = 
 
 
 def edit_by_hand(ui: UserInterface, text: str) -> str | None:
-    """Let a person edit `text` in an editor or at the prompt; None if they cancelled."""
+    """Let the user edit `text` in an editor or at the prompt; None if they cancelled."""
     if not has_editor():
         ui.screen.note("(Escape and Enter keep the changes, Ctrl-C discards them)")
         return ui.reader.edit(text)

@@ -45,7 +45,7 @@ class Plain:
             return self._decoded(raw) if raw else None
 
     def confirm(self, question: str) -> bool:
-        """Ask a person; without one, the answer is no."""
+        """Ask the user; without a terminal, the answer is no."""
         if not self.interactive:
             return False
         return self._raw(f"{question} [y/N] ").strip().lower() in (b"y", b"yes")

@@ -53,7 +53,7 @@ class Terminal:
     ) -> None:
         self.press = SecondPress(note)
         self._interrupts = interrupts
-        # stdout may be redirected: the prompt goes where a person can see it.
+        # stdout may be redirected: the prompt goes to where the user can see it.
         self._output = create_output(sys.stdout if sys.stdout.isatty() else sys.stderr)
         if isinstance(self._output, Vt100_Output):
             # Not every terminal answers a request for the cursor position; do not ask for it.
@@ -90,7 +90,7 @@ class Terminal:
             return text
 
     def confirm(self, question: str) -> bool:
-        """Whether a person says yes. Raises KeyboardInterrupt for Ctrl-C."""
+        """Whether the user says yes. Raises KeyboardInterrupt for Ctrl-C."""
         try:
             with self._shown():
                 asked: PromptSession[str] = PromptSession(output=self._output)

@@ -1,4 +1,4 @@
-"""`memagent add`: documents into memory."""
+"""`memagent add`: add documents to memory."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ __all__ = ["add"]
 
 def add(
     paths: Annotated[
-        list[str], typer.Argument(help="Files, folders, quoted globs, or - for stdin.")
+        list[str], typer.Argument(help="Files, folders, quoted glob patterns, or - for stdin.")
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the document (one file, or stdin).")
+        str | None, typer.Option("--name", help="Name for the document: one file, or stdin.")
     ] = None,
     jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="One JSON line per commit and per document.")
+        bool, typer.Option("--jsonl", help="Print a JSON line per commit and per document.")
     ] = False,
     max_mb: Annotated[
-        int | None, typer.Option("--max-mb", help="Largest file, in MB.", show_default="512")
+        int | None,
+        typer.Option(
+            "--max-mb", help="Refuse files of more than N MB.", metavar="N", show_default="512"
+        ),
     ] = None,
     segmenter: options.Segmenter = None,
     scorer: options.Scorer = None,
@@ -43,7 +46,7 @@ def add(
 ) -> None:
     """Add documents: text, Markdown, HTML, PDF, Word, EPUB, source code.
 
-    Adding an unchanged file again does nothing; an interrupted add goes on where it stopped.
+    Adding an unchanged file again does nothing. An interrupted add resumes where it stopped.
     """
     flags = {"max_mb": max_mb, "segmenter": segmenter, "scorer": scorer, "url": url}
     with options.open_workspace(namespace=namespace, store=store, **flags) as workspace:
@@ -55,7 +58,7 @@ def add(
             try:
                 done.append(_store(memory, read(), jsonl))
             except InputError as error:
-                # What a folder holds beside its documents is passed over; what was named is not.
+                # An unreadable file is a failure only if it was named, not if a folder contains it.
                 failed = failed or path in paths
                 say(str(error))
         _embed(memory)
@@ -68,20 +71,22 @@ def add(
 def _documents(
     paths: list[str], name: str | None, limit: int
 ) -> Iterator[tuple[str, Callable[[], Document]]]:
-    """Every document's path as it was found, and how to open it."""
+    """Each document's path, and a function that opens it."""
     from memagent.documents.discover import discover
     from memagent.documents.open import open_document, read_stdin
 
     if "-" in paths:
         if len(paths) > 1:
-            raise UsageError("- (stdin) goes alone: add files in a command of their own")
+            raise UsageError(
+                "- (stdin) cannot be combined with files: add them in a separate command"
+            )
         if name is None:
             raise UsageError("text from stdin needs a name: memagent add - --name notes")
         yield "-", lambda: read_stdin(sys.stdin.buffer, name=name, max_bytes=limit)
         return
     files = list(discover(paths))
     if name is not None and len(files) > 1:
-        raise UsageError(f"--name names one document, and these are {len(files)}: leave it out")
+        raise UsageError(f"--name needs exactly one document, not {len(files)}: leave it out")
     for path in files:
         yield str(path), partial(open_document, path, name=name, max_bytes=limit)
 
@@ -107,7 +112,7 @@ def _store(memory: Namespace, document: Document, jsonl: bool) -> Added:
 
 
 def _embed(memory: Namespace) -> None:
-    """Cut and embed what was added, with a progress bar on a terminal."""
+    """Segment and embed the added text, with a progress bar on a terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

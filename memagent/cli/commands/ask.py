@@ -1,4 +1,4 @@
-"""`memagent ask`: one question, answered from memory with the text behind it."""
+"""`memagent ask`: answer one question from memory and show the sources."""
 
 from __future__ import annotations
 
@@ -29,22 +29,25 @@ __all__ = ["ask", "read_text"]
 
 def ask(
     question: Annotated[
-        str | None, typer.Argument(help="The question; - or nothing: stdin.")
+        str | None, typer.Argument(help="The question; stdin if it is - or missing.")
     ] = None,
     session: Annotated[
-        str | None, typer.Option("--session", "-s", help="Ask in a session.")
+        str | None, typer.Option("--session", "-s", help="Ask within this session.")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--continue", "-c", help="Ask in the newest session.")
+        bool, typer.Option("--continue", "-c", help="Ask within the most recent session.")
     ] = False,
     source: Annotated[
-        list[str] | None, typer.Option("--source", help="Only from this document or session.")
+        list[str] | None,
+        typer.Option("--source", help="Use only this document or session; repeatable."),
     ] = None,
     since: options.Since = None,
     until: options.Until = None,
     as_of: options.AsOf = None,
     json: options.Json = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Show why each event came.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show why each event was recalled.")
+    ] = False,
     namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,
@@ -56,7 +59,7 @@ def ask(
     max_tokens: options.MaxTokens = None,
     store: options.StorePath = None,
 ) -> None:
-    """Answer one question from memory, with the exact text behind the answer."""
+    """Answer one question from memory and quote the stored text that supports it."""
     text = read_text(question)
     with options.open_memory(
         namespace=namespace,
@@ -83,12 +86,12 @@ def ask(
         if not answer.citations and not memory.namespace.events.count_after():
             say(memory.namespace.empty)
         if answer.state == "partial":
-            say("interrupted: what came so far is kept")
+            say("interrupted: the partial answer is kept")
             raise typer.Exit(130)
 
 
 def _show_end(answer: Answer, explain: bool) -> None:
-    """What stands behind the words of an answer."""
+    """Print what follows an answer: its outline, sources and explanation."""
     write("\n")
     if points := outline_text(answer):
         write(f"\n{points}\n")
@@ -103,7 +106,7 @@ def read_text(argument: str | None) -> str:
     if argument is not None and argument != "-":
         text = argument
     elif sys.stdin.isatty():
-        raise UsageError('nothing was asked: write memagent ask "your question"')
+        raise UsageError('no question: write memagent ask "your question"')
     else:
         text = sys.stdin.read()
     if not text.strip():

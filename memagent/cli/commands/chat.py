@@ -30,9 +30,9 @@ def chat(
     max_tokens: options.MaxTokens = None,
     store: options.StorePath = None,
 ) -> None:
-    """Chat in a session whose every turn is remembered; /help lists the commands.
+    """Chat in a session that remembers every turn; /help lists the commands.
 
-    Turns can also be piped in, one a line. Answers go to stdout, everything else to stderr.
+    Turns can also be piped in, one per line. Answers go to stdout, everything else to stderr.
     """
     if session is not None and follow:
         raise UsageError("--session and --continue both choose the session: give one of them")

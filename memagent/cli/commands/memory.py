@@ -1,4 +1,4 @@
-"""`memagent memory`: what is stored, and taking care of it."""
+"""`memagent memory`: show and manage what is stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Stored text and working memory: list, show, forget, rebuild, resegment, lines, edit.",
+    help="Show and manage stored text and working memory.",
     no_args_is_help=True,
 )
 
@@ -33,12 +33,12 @@ Name = Annotated[str, typer.Argument(help="Name of a document or session.")]
 def list_sources(
     json: options.Json = False,
     namespaces: Annotated[
-        bool, typer.Option("--namespaces", help="Namespaces instead of documents.")
+        bool, typer.Option("--namespaces", help="List the namespaces instead.")
     ] = False,
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """The documents and sessions of the namespace."""
+    """List the documents and sessions of the namespace."""
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         memory = workspace.memory()
         out = console()
@@ -67,22 +67,26 @@ def list_sources(
 @app.command()
 def show(
     name: Name,
-    start: Annotated[int, typer.Option("--start", min=0, help="First character.")] = 0,
-    end: Annotated[int | None, typer.Option("--end", min=0, help="Behind the last one.")] = None,
-    events: Annotated[bool, typer.Option("--events", help="Cut into its events.")] = False,
+    start: Annotated[
+        int, typer.Option("--start", min=0, help="Position of the first character, from 0.")
+    ] = 0,
+    end: Annotated[
+        int | None, typer.Option("--end", min=0, help="Position after the last character.")
+    ] = None,
+    events: Annotated[bool, typer.Option("--events", help="Show the text event by event.")] = False,
     plot: Annotated[
-        bool, typer.Option("--plot", help="Its surprise, sentence by sentence, and its events.")
+        bool, typer.Option("--plot", help="Plot the surprise of each sentence, and the events.")
     ] = False,
     plot_file: Annotated[
-        Path | None, typer.Option("--plot-file", help="The same as a picture: a .png or .svg.")
+        Path | None, typer.Option("--plot-file", help="Save the plot as a .png or .svg file.")
     ] = None,
     json: options.Json = False,
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """The stored text of a document or session, character for character."""
+    """Show the stored text of a document or session, character for character."""
     if events and (plot or plot_file):
-        raise UsageError("--events prints text and --plot draws: choose one of them")
+        raise UsageError("--events cannot be combined with a plot: choose one of them")
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         memory = workspace.memory()
         source = memory.sources.get(name)
@@ -113,7 +117,7 @@ def _plot(
     json: bool,
     draw: bool,
 ) -> None:
-    """Draw the surprise of a source: as numbers or text on stdout, as a picture in a file."""
+    """Plot the surprise of a source: as JSON or text on stdout, or as a picture in a file."""
     from memagent.cli.render import surprise_plot
     from memagent.memory.profile import profile
 
@@ -124,7 +128,7 @@ def _plot(
     if not len(found.nats):
         raise InputError(
             f"no surprise is stored for the characters {start}-{end} of {source.name}: "
-            f"what is longer than {SurprisingSentences.short} tokens gets it by "
+            f"score text of more than {SurprisingSentences.short} tokens with "
             "`memagent memory resegment --score`"
         )
     if path is not None:
@@ -138,11 +142,11 @@ def _plot(
 
 
 def _range(source: Source, start: int | None, end: int | None) -> tuple[int, int]:
-    """The characters that are meant, all of them by default; UsageError if there are none."""
+    """The range of characters, by default all; UsageError if it is empty."""
     a, b = start or 0, source.chars if end is None else min(end, source.chars)
     if a >= b:
         raise UsageError(
-            f"nothing lies between {a} and {b}: {source.name} has {source.chars} characters"
+            f"no text between {a} and {b}: {source.name} has {source.chars} characters"
         )
     return a, b
 
@@ -150,13 +154,17 @@ def _range(source: Source, start: int | None, end: int | None) -> tuple[int, int
 @app.command()
 def forget(
     name: Name,
-    start: Annotated[int | None, typer.Option("--start", min=0, help="First character.")] = None,
-    end: Annotated[int | None, typer.Option("--end", min=0, help="Behind the last one.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    start: Annotated[
+        int | None, typer.Option("--start", min=0, help="Position of the first character, from 0.")
+    ] = None,
+    end: Annotated[
+        int | None, typer.Option("--end", min=0, help="Position after the last character.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """Overwrite stored text, and every quote of it in answers. This cannot be undone."""
+    """Overwrite stored text and every quotation of it in answers. This cannot be undone."""
     from memagent.cli.chat.history import ChatHistory
 
     with options.open_memory(namespace=namespace, store=store) as memory:
@@ -164,7 +172,7 @@ def forget(
         a, b = _range(source, start, end)
         if not yes:
             if not sys.stdin.isatty():
-                raise UsageError("forgetting cannot be undone: say --yes")
+                raise UsageError("forgetting cannot be undone: confirm with --yes")
             typer.confirm(f"Forget {b - a:,} characters of {name}?", abort=True, err=True)
         lost = memory.namespace.spans.text(source.id, a, b)
         forgotten = memory.forget(name, start=start, end=None if end is None else b)
@@ -180,10 +188,10 @@ def rebuild(
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """Make events, words, vectors and index anew from the text; of all namespaces by default.
+    """Rebuild events, word index and vectors from the stored text, by default of all namespaces.
 
-    Every text is cut as new text is, by the segmenter of the settings with its own parameters:
-    what `memory resegment` was told is not kept. Stored surprise is read back.
+    Text is segmented as new text would be, with the segmenter from the settings and its default
+    parameters; options once given to `memory resegment` are not kept. Stored surprise is reused.
     """
     from memagent.memory.store.sources import Sources
 
@@ -199,47 +207,53 @@ def rebuild(
 @app.command()
 def resegment(
     name: Annotated[
-        str | None, typer.Argument(help="A document or session; all of them by default.")
+        str | None, typer.Argument(help="A document or session; by default all.")
     ] = None,
     gamma: Annotated[
         float,
-        typer.Option("--gamma", help="Standard deviations above the mean that begin one."),
+        typer.Option(
+            "--gamma", help="Standard deviations above the mean at which an event begins."
+        ),
     ] = SurprisingSentences.gamma,
     tau: Annotated[
-        int, typer.Option("--tau", help="Sentences whose mean and deviation count.")
+        int, typer.Option("--tau", help="Sentences over which mean and deviation are taken.")
     ] = SurprisingSentences.tau,
     head: Annotated[
-        int, typer.Option("--head", help="First tokens of a sentence whose surprise counts.")
+        int, typer.Option("--head", help="Tokens at the start of a sentence that are scored.")
     ] = SurprisingSentences.head,
     least: Annotated[
-        int, typer.Option("--least", help="Tokens of an event before surprise ends it.")
+        int, typer.Option("--least", help="Tokens an event must have before surprise can end it.")
     ] = SurprisingSentences.least,
     most: Annotated[
-        int, typer.Option("--most", help="Tokens of an event at most.")
+        int, typer.Option("--most", help="Maximum tokens per event.")
     ] = SurprisingSentences.most,
     paragraph: Annotated[
-        int, typer.Option("--paragraph", help="Tokens of an event before a paragraph ends it.")
+        int,
+        typer.Option(
+            "--paragraph", help="Tokens an event must have before a new paragraph ends it."
+        ),
     ] = SurprisingSentences.paragraph,
     score: Annotated[
-        bool, typer.Option("--score", help="Load the model for text without stored surprise.")
+        bool,
+        typer.Option("--score", help="Use the model to score text that has no stored surprise."),
     ] = False,
     scorer: options.Scorer = None,
     url: options.Url = None,
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """Cut text into events anew by another rule, from stored surprise, without the model.
+    """Segment text into events again, with other parameters, from the stored surprise.
 
-    Text added later, and everything after `memory rebuild`, is cut by the rule's defaults again.
-    A turn or section of up to 128 tokens is one event by any rule.
+    Text added later uses the default parameters, and `memory rebuild` returns all text to them.
+    A turn or section of up to 128 tokens is always one event.
     """
     from memagent.memory.segmentation.scorer import AbsentScorer
 
     flags = {"scorer": scorer, "url": url}
     with options.open_workspace(namespace=namespace, store=store, **flags) as workspace:
         model = workspace.scorer
-        at_hand = model if score else AbsentScorer(model.id)
-        rule = SurprisingSentences(at_hand, gamma, tau, head, least, most, paragraph)
+        chosen = model if score else AbsentScorer(model.id)
+        rule = SurprisingSentences(chosen, gamma, tau, head, least, most, paragraph)
         memory = workspace.memory()
         source = memory.sources.get(name) if name is not None else None
         before = _count(memory, source)
@@ -253,19 +267,19 @@ def resegment(
             say(
                 f"no surprise is stored for {sum(left.values()):,} spans of {names}"
                 + (", …" if len(left) > 8 else "")
-                + ", which stay as they are: add --score to have them scored"
+                + ", which are unchanged: add --score to score them"
             )
             raise typer.Exit(1)
 
 
 def _count(memory: Namespace, source: Source | None) -> int:
-    """Events of a source, or of all."""
+    """Number of events of a source, or of the whole namespace."""
     return memory.events.count_after() if source is None else len(memory.events.of(source.id))
 
 
 @app.command()
 def check(store: options.StorePath = None) -> None:
-    """SQLite's own check of the whole file."""
+    """Check the integrity of the store's file with SQLite."""
     with options.open_workspace(store=store) as workspace:
         result = workspace.store.integrity()
         if result != "ok":

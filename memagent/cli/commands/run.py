@@ -35,7 +35,7 @@ OutOption = Annotated[
     typer.Option("--out", "-o", help="File to write the results to.", show_default="stdout"),
 ]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Skip the rows whose results --out already holds.")
+    bool, typer.Option("--resume", help="Skip rows that already have a result in --out.")
 ]
 ConcurrencyOption = Annotated[
     int,

@@ -1,4 +1,4 @@
-"""`memagent search`: the events that a question recalls, without an answer."""
+"""`memagent search`: show the events that a query recalls, without an answer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ __all__ = ["search"]
 
 
 def search(
-    query: Annotated[str | None, typer.Argument(help="The query; - or nothing: stdin.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Most events to show.")] = 10,
+    query: Annotated[
+        str | None, typer.Argument(help="The query; stdin if it is - or missing.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Show at most N events.", metavar="N")
+    ] = 10,
     source: Annotated[
-        list[str] | None, typer.Option("--source", help="Only from this document or session.")
+        list[str] | None,
+        typer.Option("--source", help="Search only this document or session; repeatable."),
     ] = None,
     since: options.Since = None,
     until: options.Until = None,
     as_of: options.AsOf = None,
     json: options.Json = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Ranks, why, tokens, what was left out.")
+        bool,
+        typer.Option("--explain", help="Show ranks, reasons and tokens, and what was left out."),
     ] = False,
     namespace: options.NamespaceName = None,
     budget: options.Budget = None,

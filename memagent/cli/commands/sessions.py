@@ -1,4 +1,4 @@
-"""`memagent sessions`: the conversations that are stored."""
+"""`memagent sessions`: list and show stored conversations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memagent.cli.render.output import console, print_json, say, write
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Conversations: list, show.", no_args_is_help=True)
+app = typer.Typer(help="List and show stored conversations.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -21,7 +21,7 @@ def list_sessions(
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """Every session of the namespace, newest first."""
+    """List the sessions of the namespace, newest first."""
     with options.open_memory(namespace=namespace, store=store) as opened:
         memory = opened.namespace
         rows = [
@@ -38,7 +38,7 @@ def list_sessions(
             print_json(rows)
             return
         if not rows:
-            say(f"no session in the namespace {memory.namespace!r}: memagent chat begins one")
+            say(f"no session in the namespace {memory.namespace!r}: start one with memagent chat")
         for row in rows:
             when = str(row["updated"])[:16].replace("T", " ")
             console().print(f"{row['name']}  {row['turns']} turns  {when}", markup=False)
@@ -51,7 +51,7 @@ def show(
     namespace: options.NamespaceName = None,
     store: options.StorePath = None,
 ) -> None:
-    """All turns of a session, word for word."""
+    """Show all turns of a session, word for word."""
     with options.open_workspace(namespace=namespace, store=store) as workspace:
         memory = workspace.memory()
         spans = memory.spans.of(memory.sources.get(name, "session").id)

@@ -1,1 +1,1 @@
-"""Document formats, one a file."""
+"""Document formats, one per file."""

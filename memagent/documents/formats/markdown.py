@@ -1,7 +1,7 @@
 """Markdown: a piece is the text under a heading; its section is the path of headings to it.
 
 Follows CommonMark's rules for ATX and setext headings; a `#` in fenced code, in a comment or in
-front matter is no heading. The text is unchanged, markup included. Knows nothing of files.
+front matter is not a heading. The text is unchanged, markup included. Knows nothing of files.
 """
 
 from __future__ import annotations

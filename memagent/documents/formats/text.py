@@ -1,4 +1,4 @@
-"""Plain text, and every textual format without a reader of its own; a piece is paragraphs."""
+"""Plain text, and text formats without their own reader; a piece is one or more paragraphs."""
 
 from __future__ import annotations
 

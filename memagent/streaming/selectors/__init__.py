@@ -1,1 +1,1 @@
-"""Ways to select far pages, one a file."""
+"""Ways to select far pages, one per file."""

@@ -114,7 +114,7 @@ class Selector(ABC):
 
 
 class PageSelector(Selector):
-    """Chooses the pages with the highest scores, each as a group of its own."""
+    """Chooses the pages with the highest scores, each as its own group."""
 
     @abstractmethod
     def score(self, far: Far, q: Tensor, seen: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class Representative(Selector):
     needs: ClassVar[frozenset[str]] = frozenset({"event"})
 
     def choose(self, far: Far, q: Tensor, carry: PageRanges | None) -> PageRanges:
-        """The chosen events, each as a group of its own."""
+        """The chosen events, each as its own group."""
         rows = []
         for row, events in enumerate(far.events):
             last = [] if carry is None else [r[:2] for r in carry.token_ranges(far.page, row)]

@@ -196,7 +196,7 @@ def _check_document(world: _World, namespace: str, path: Path, lines: Sequence[s
 
 
 def _phase(store: Store, source_id: int) -> str:
-    """What remained to be done for a document whose text is complete."""
+    """The next phase for a document with complete text."""
     if store.row(
         "SELECT 1 FROM spans WHERE source_id = ? AND segmenter IS NULL LIMIT 1", source_id
     ):

@@ -96,7 +96,7 @@ def compare_rebuilt(
 
 
 def count_leaks(path: Path, index: Path, embedder: Embedder, namespaces: Mapping[str, str]) -> int:
-    """Recalled events that contain another namespace's word, or lie in another namespace."""
+    """Number of recalled events that belong to another namespace or contain its word."""
     store = Store(path)
     row = store.row(
         """SELECT count(*) AS n FROM events e JOIN sources s ON s.id = e.source_id

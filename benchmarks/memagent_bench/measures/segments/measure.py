@@ -1,4 +1,4 @@
-"""All of `memagent bench segments` in one report: boundaries against those of people and chance.
+"""Run `memagent bench segments`: compare boundaries with human ones and with chance.
 
 Every method is scored on the same documents. The only knowledge it gets of the set, the mean size
 of an event, comes from other documents.
