@@ -11,25 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 __all__ = [
-    "Answer",
-    "Chunk",
-    "Citation",
-    "Event",
-    "EventReader",
-    "Interval",
-    "Kind",
-    "Message",
-    "Piece",
-    "Point",
-    "Request",
-    "Role",
-    "Scope",
-    "Source",
-    "Span",
-    "State",
-    "ToolCall",
+    "Answer", "Chunk", "Citation", "Event", "EventReader", "Interval", "Kind", "Message",
+    "Piece", "Point", "Request", "Role", "Scope", "Source", "Span", "State", "ToolCall",
     "Usage",
-]
+]  # fmt: skip
 
 Kind = Literal["document", "session"]
 Role = Literal["user", "assistant", "tool"]
