@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from memagent.engines.base import Capabilities, Engine
 from memagent.engines.pocket.nearest_sentences import Nearest
-from memagent.engines.pocket.question_intent import Turn, turn_of
+from memagent.engines.pocket.question_intent import Turn, classify_turn
 from memagent.engines.pocket.reader import Found, Reader
 from memagent.memory.index.embedder import BUNDLED, Embedder
 from memagent.memory.segmentation.sentences import estimate_tokens, sentences_around
@@ -72,7 +72,7 @@ class PocketEngine(Engine):
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Answer, quote, acknowledge a statement, or say that nothing fits."""
-        turn = turn_of(request.question, asked=request.asked)
+        turn = classify_turn(request.question, asked=request.asked)
         if turn in (Turn.STATEMENT, Turn.WRITING):
             said = ACKNOWLEDGED if turn is Turn.STATEMENT else CANNOT_WRITE
             yield Chunk(said, finish="stop", usage=Usage())
@@ -107,7 +107,7 @@ class PocketEngine(Engine):
                 break
             if best is not None and span.score < best.score - self.near:
                 break
-            if _says_nothing(evidence[span.text], _around(texts, span)):
+            if _answers_nothing(evidence[span.text], _around(texts, span)):
                 continue
             span = self._in_force(question, evidence, span) or span
             best = best or span
@@ -146,7 +146,7 @@ class PocketEngine(Engine):
         """Sentences near to what is asked for."""
         texts = [event.text for event in evidence]
         ranked = self.nearest.rank(
-            question, texts, lambda place, sentence: _says_nothing(evidence[place], sentence)
+            question, texts, lambda place, sentence: _answers_nothing(evidence[place], sentence)
         )
         said = {
             _line(texts[found.text][found.start : found.end]): found.text + 1
@@ -164,8 +164,8 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _says_nothing(event: Event, sentence: str) -> bool:
+def _answers_nothing(event: Event, sentence: str) -> bool:
     """Earlier questions of a chat and headings of a document answer nothing."""
     if event.kind == "session":
-        return turn_of(sentence, asked=False) is not Turn.STATEMENT
+        return classify_turn(sentence, asked=False) is not Turn.STATEMENT
     return sentence.startswith("#") and "\n" not in sentence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-__all__ = ["Turn", "turn_of"]
+__all__ = ["Turn", "classify_turn"]
 
 _WH = r"who|whom|whose|what|when|where|which|why|how|in which|in what|on which|at what|to whom"
 _OTHER = (
@@ -30,7 +30,7 @@ class Turn(Enum):
     OTHER = auto()
 
 
-def turn_of(text: str, *, asked: bool) -> Turn:
+def classify_turn(text: str, *, asked: bool) -> Turn:
     """The kind of a turn. `asked` says that it is a question whatever its form."""
     if _WRITES.match(text):
         return Turn.WRITING

@@ -86,13 +86,13 @@ class StreamEngine(Engine):
         Question and answer come back as events of the store. Ctrl-C between two tokens is safe.
         """
         with self._lock:
-            held = self._memory_of(request.scope)
-            stream = held.stream if held is not None else self._open(None)
-            if held is not None and request.scope is not None:
-                held.catch_up(_of_turn(request.scope))
+            memory = self._memory_of(request.scope)
+            stream = memory.stream if memory is not None else self._open(None)
+            if memory is not None and request.scope is not None:
+                memory.catch_up(_is_in_turn(request.scope))
             mark = stream.mark()
             try:
-                yield from self._answer(stream, held, request)
+                yield from self._answer(stream, memory, request)
             finally:
                 stream.unwatch()
                 stream.rewind(mark)
@@ -124,20 +124,20 @@ class StreamEngine(Engine):
     def close(self) -> None:
         """Save the streams and release the model."""
         with self._lock:
-            for held in self._memories.values():
-                held.close()
+            for memory in self._memories.values():
+                memory.close()
             self._memories.clear()
 
     def _answer(
-        self, stream: Stream, held: StreamMemory | None, request: Request
+        self, stream: Stream, memory: StreamMemory | None, request: Request
     ) -> Iterator[Chunk]:
         from memagent.streaming.generate import generate
 
         turn = self._encode(self._turn(request.messages))
         hidden, pinned = list[TokenRange](), list[TokenRange]()
-        if held is not None and request.scope is not None:
-            hidden = held.hidden(request.scope.allowed)
-            pinned = held.spans(self._preferred(request), int(self.config.budget * _PINNED))
+        if memory is not None and request.scope is not None:
+            hidden = memory.hidden(request.scope.allowed)
+            pinned = memory.spans(self._preferred(request), int(self.config.budget * _PINNED))
         # The window begins with the turn: memory is reached as events, each with its own mass.
         _set_view(stream, hidden=hidden, pinned=pinned, local_from=stream.length)
         masses = stream.watch()
@@ -166,7 +166,7 @@ class StreamEngine(Engine):
         if rest := text.rstrip("\ufffd").lstrip()[len(said) :]:
             yield Chunk(rest)
         full = len(ids) == request.max_tokens and not ended
-        attention = held.attention(masses.shares()) if held is not None else ()
+        attention = memory.attention(masses.shares()) if memory is not None else ()
         yield Chunk(
             finish="length" if full else "stop",
             usage=Usage(turn.shape[1], len(ids)),
@@ -261,7 +261,7 @@ def _set_view(
     view.renew()
 
 
-def _of_turn(scope: Scope) -> Callable[[Event], bool]:
+def _is_in_turn(scope: Scope) -> Callable[[Event], bool]:
     """Says of an event whether it is part of the turn that is being answered."""
     return lambda event: event.source_id == scope.session_id and event.start >= scope.since
 
