@@ -1,4 +1,4 @@
-"""What a turn wants from an engine that cannot write, judged by its form alone."""
+"""Classify turns by their form, for an engine that cannot write."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Turn(Enum):
 
 
 def classify_turn(text: str, *, asked: bool) -> Turn:
-    """The kind of a turn. `asked` says that it is a question whatever its form."""
+    """Classify a turn. If `asked`, it is a question whatever its form."""
     if _WRITES.match(text):
         return Turn.WRITING
     if _SPAN.match(text):
