@@ -1,7 +1,6 @@
-"""Checking by machine that what an answer quotes stands in the events it was given.
+"""Check that the quotes in an answer occur in the events it was given.
 
-Knows nothing of engines: any text with markers like [2] and quotes in "quotation marks" is
-checked the same way.
+This works for any text with markers like [2] and quotes in quotation marks, from any engine.
 """
 
 from __future__ import annotations
@@ -13,33 +12,33 @@ from dataclasses import replace
 from memagent.memory.store.answers import CitationRow
 from memagent.types import Event
 
-__all__ = ["attended", "check", "locate", "with_validity"]
+__all__ = ["attention_citations", "check", "locate", "with_validity"]
 
 _MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
 _OPENERS = '"“«„'
 _QUOTE = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|«([^»\n]+)»')
 _CLOSER = re.compile(r'["”»“][\s.,;:!?)]*\Z')
 _LEAST_WORDS = 4
-# Of what got attention: the share of the most attended that is worth a citation, and how many.
+# Events with less attention than this fraction of the highest are not cited.
 _LEAST_SHARE = 0.25
 _MOST_ATTENDED = 5
 
 
 def check(text: str, events: Sequence[Event], question: str = "") -> list[CitationRow]:
-    """The citations of `text`, where `events[n - 1]` is what [n] means.
+    """The citations in `text`; the marker [n] refers to `events[n - 1]`.
 
-    A quote before a marker is looked for in the event marked, then in the others; found, its
-    exact place is cited. A marker without a quote cites its whole event. What is not found, and a
-    marker that means nothing, is unverified. A longer quote without a marker is looked for too,
-    unless it repeats the question.
+    A quote before a marker is searched for in the marked event, then in the others; if found, its
+    exact place is cited. A marker without a quote cites the whole event. A quote that is not found
+    and a marker without an event are unverified. Quotes of four words or more are checked even
+    without a marker, unless they repeat the question.
     """
     rows: list[CitationRow] = []
-    behind = 0
+    end = 0
     for marker in _MARKER.finditer(text):
-        before = text[behind : marker.start()]
+        before = text[end : marker.start()]
         for number in (int(part) for part in marker[1].split(",")):
             rows.append(_marked(number, marker[0], before, events))
-        behind = marker.end()
+        end = marker.end()
     cited = {row.claim or _slice(row, events) for row in rows}
     for match in _QUOTE.finditer(text):
         quote = next(group for group in match.groups() if group)
@@ -49,13 +48,13 @@ def check(text: str, events: Sequence[Event], question: str = "") -> list[Citati
     return list(dict.fromkeys(rows))
 
 
-def attended(
+def attention_citations(
     attention: Sequence[tuple[Event, float]], events: Sequence[Event], known: Sequence[CitationRow]
 ) -> list[CitationRow]:
-    """Citations of the events that got most attention and are not among the `known` ones.
+    """Citations of the events with the most attention, except those in `known`.
 
-    `attention` is largest first. An event among `events` keeps its number there; the others are
-    numbered behind them.
+    `attention` is sorted, largest first. Events in `events` keep their numbers; the others get the
+    numbers after them.
     """
     number = {event.id: place for place, event in enumerate(events, start=1)}
     cited = {(row.source_id, row.number) for row in known if row.verified}
@@ -70,13 +69,13 @@ def attended(
 
 
 def with_validity(rows: Sequence[CitationRow], events: Sequence[Event]) -> list[CitationRow]:
-    """The citations with the validity of the statements they cite, as recall found it."""
+    """The citations with the validity of the statements that they cite."""
     dated = [event for event in events if event.intervals and event.kind == "session"]
     return [_with_validity(row, dated) for row in rows]
 
 
 def locate(quote: str, text: str) -> tuple[int, int] | None:
-    """Where the words of `quote` stand in `text` as (start, end); white space may differ."""
+    """The (start, end) of `quote` in `text`, or None; white space may differ."""
     words = quote.split()
     if not words:
         return None
@@ -87,8 +86,7 @@ def locate(quote: str, text: str) -> tuple[int, int] | None:
 def _with_validity(row: CitationRow, events: Sequence[Event]) -> CitationRow:
     if row.start is None or row.end is None:
         return row
-    # The citation may be longer than the statement: the one that covers most of it, and more than
-    # half of it, counts.
+    # Take the statement that overlaps the citation most, if it covers more than half of it.
     most, found = (row.end - row.start) / 2, None
     for event in events:
         for valid in event.intervals if event.source_id == row.source_id else ():
@@ -117,7 +115,7 @@ def _marked(number: int, marker: str, before: str, events: Sequence[Event]) -> C
 
 
 def _quotes_at_end(before: str) -> list[str]:
-    """What may be quoted right before a marker, the longest reading first: quotes may nest."""
+    """The possible quotes right before a marker, longest first: quotes may nest."""
     closer = _CLOSER.search(before)
     if closer is None:
         return []

@@ -1,4 +1,4 @@
-"""The events of a namespace as engines with a memory of their own read them."""
+"""The events of a namespace, for engines with their own memory."""
 
 from __future__ import annotations
 

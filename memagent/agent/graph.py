@@ -1,7 +1,7 @@
-"""The life of a turn as a LangGraph graph: recall (→ further questions) → gather (→ vote)
-(→ outline) → pack → answer (→ tools → answer) → cite → remember.
+"""A turn as a LangGraph graph: recall (→ follow-up questions) → gather (→ vote) (→ outline)
+→ pack → answer (→ tools → answer) → cite → remember.
 
-The user's words are in the store before the graph starts; the answer is before it ends.
+The user's words are stored before the graph starts, and the answer before it ends.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ def refuse(question: str) -> bool:
 
 
 class Agent:
-    """Answers turns from one namespace with one engine. One engine call a turn by default.
+    """Answers turns from one namespace with one engine; by default with one call per turn.
 
-    A setting that the engine cannot follow is logged as a warning.
+    Logs a warning for each setting that the engine does not support.
     """
 
     def __init__(self, memory: Namespace, engine: Engine, settings: Settings | None = None) -> None:
         self.memory = memory
         self.engine = engine
         self.settings = settings or Settings()
-        for name, lacks in _unfollowed(self.settings, engine):
+        for name, lacks in _unsupported(self.settings, engine):
             logger.warning(
                 "%s needs %s: continuing without it (memagent doctor shows how to run one)",
                 name,
@@ -66,8 +66,8 @@ class Agent:
     ) -> Answer:
         """Answer a turn that is already stored.
 
-        `on_text` gets the answer as it streams. Ctrl-C returns what came so far, with the state
-        'partial'; a lost server raises EngineError after storing what came so far.
+        `on_text` gets the answer as it streams. On Ctrl-C the part received is returned with the
+        state 'partial'; if the server is lost, it is stored and EngineError is raised.
         """
         from memagent.agent.turn import Turn
 
@@ -88,7 +88,7 @@ class Agent:
             "answer_id": answer_id,
             "question": question.text,
             "ordinal": question.ordinal,
-            # An engine that reads the prompt has the conversation there.
+            # The conversation from here on is in the prompt.
             "since": question.start if log.start is None else log.start,
         }
         try:
@@ -107,8 +107,8 @@ class Agent:
         return self._graph
 
 
-def _unfollowed(settings: Settings, engine: Engine) -> Iterator[tuple[str, str]]:
-    """The settings that the engine cannot follow, each with what they need."""
+def _unsupported(settings: Settings, engine: Engine) -> Iterator[tuple[str, str]]:
+    """The settings that the engine does not support, each with what it needs."""
     writes = f"a model that writes, and {engine.name} only quotes"
     if not engine.capabilities.generates:
         yield from ((name, writes) for name in ("hops", "outline") if getattr(settings, name))
@@ -154,7 +154,7 @@ def _build() -> CompiledStateGraph[Any, Any, Any, Any]:
 
 
 def load_answer(memory: Namespace, answer_id: int) -> Answer:
-    """An answer as it is stored, its citations resolved to the stored text."""
+    """A stored answer, with its citations resolved to the stored text."""
     row = memory.answers.get(answer_id)
     return Answer(
         id=answer_id,
@@ -184,7 +184,7 @@ def _citations(memory: Namespace, answer_id: int) -> Iterator[Citation]:
 
 
 def _outline(memory: Namespace, answer_id: int) -> Iterator[Point]:
-    """The points of an answer's outline, with the text that is at their places now."""
+    """The points of an answer's outline, with the current text of their places."""
     points = memory.answers.outline(answer_id)
     places = [point.place for point in points]
     events = events_at(memory.store, memory.sources.namespace_id, places)

@@ -25,18 +25,18 @@ _MARKERS = re.compile(r"\s*\[\d{1,4}(?:\s*,\s*\d{1,4})*\]")
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A prompt that fits, what each part of it is, and its tokens.
+    """A prompt that fits, its parts, and its number of tokens.
 
-    `hits` are the events with a number in the order of their numbers: those that the `log` shows
-    already, then `new`, which the turn adds; `again` are the numbers of earlier ones that were
-    recalled once more. `memory` and `plan` are the versions shown, None where they stood before.
+    `hits` are the numbered events in order: first those that the `log` already shows, then `new`,
+    which this turn adds. `recalled_again` are the numbers of earlier events that this turn
+    recalled too. `memory` and `plan` are the versions shown, or None if they have not changed.
     """
 
     messages: tuple[Message, ...]
     hits: tuple[Hit, ...]
     log: Log
     new: tuple[Shown, ...]
-    again: tuple[int, ...]
+    recalled_again: tuple[int, ...]
     memory: int | None
     plan: int | None
     tokens: int
@@ -44,7 +44,7 @@ class Packed:
     @property
     def recalled(self) -> tuple[tuple[int, Hit], ...]:
         """The recalled events that are in the prompt, with their numbers."""
-        numbers = sorted([*self.again, *(shown.number for shown in self.new)])
+        numbers = sorted([*self.recalled_again, *(shown.number for shown in self.new)])
         return tuple((number, self.hits[number - 1]) for number in numbers)
 
 
@@ -58,11 +58,11 @@ def pack(
     plan: Lines | None = None,
     max_tokens: int,
 ) -> Packed:
-    """The prompt for one turn, within the engine's window less `max_tokens` for the answer.
+    """Build the prompt of one turn; it leaves `max_tokens` of the context for the answer.
 
-    Without `hits` the turn has no block of memory. What does not fit is left out in this order: the
-    log but for the newest words, the oldest of these, then the events that matched least. Raises
-    EngineError when not even the bare turn fits.
+    If `hits` is None, the turn has no memory block. If the prompt is too long, it loses first the
+    log except the newest turns, then the oldest of these, then the events with the lowest scores.
+    Raises EngineError if even the turn alone does not fit.
     """
     room = engine.context - max_tokens
 
@@ -72,11 +72,11 @@ def pack(
     log = log or Log()
     packed = build(log, hits)
     if packed.tokens > room and log.exchanges:
-        log = log.anew()
+        log = log.restarted()
         packed = build(log, hits)
-    while packed.tokens > room and log.carried:
-        sizes = [engine.count(span.text) for span in log.carried]
-        log = replace(log, carried=log.carried[_enough(packed.tokens - room, sizes) :])
+    while packed.tokens > room and log.carried_over:
+        sizes = [engine.count(span.text) for span in log.carried_over]
+        log = replace(log, carried_over=log.carried_over[_enough(packed.tokens - room, sizes) :])
         packed = build(log, hits)
     while packed.tokens > room and hits:
         over, freed = packed.tokens - room, 0
@@ -125,7 +125,7 @@ def _build(
         working if shows_memory else None,
         plan if shows_plan else None,
     )
-    messages = (Message("system", render("system.md")), *_said(log), turn)
+    messages = (Message("system", render("system.md")), *_log_messages(log), turn)
     return Packed(
         messages,
         tuple(numbered),
@@ -138,13 +138,13 @@ def _build(
     )
 
 
-def _said(log: Log) -> Iterator[Message]:
+def _log_messages(log: Log) -> Iterator[Message]:
     """The log as it was sent before, character for character."""
-    for span in log.carried:
-        # The numbers in these words are those of a log that is gone.
+    for span in log.carried_over:
+        # These words cite events by their numbers in an older log, so drop the markers.
         yield _words(replace(span, text=_MARKERS.sub("", span.text)))
     for each in log.exchanges:
-        yield _turn(each.turn.text, each.shown, each.again, each.memory, each.plan)
+        yield _turn(each.turn.text, each.shown, each.recalled_again, each.memory, each.plan)
         yield from map(_words, each.replies)
 
 

@@ -20,7 +20,7 @@ __all__ = ["answer_object", "event_object", "search_object", "turn_report"]
 
 def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
     """An answer as the JSON that schemas/answer.json describes."""
-    # The report is plain data already, and as a copy it would cost more than all the rest.
+    # Do not copy the report: it is plain data already, and large.
     value = dataclasses.asdict(dataclasses.replace(answer, explain={}))
     del value["explain"]
     return {**value, "explain": answer.explain} if explain else value
@@ -95,7 +95,7 @@ def turn_report(
 
 
 def _log(prompt: PromptState) -> dict[str, Any]:
-    """The part of the report on how the prompt continued that of the turn before."""
+    """The part of the report about the log."""
     by_recall = [event for event in prompt.events if event.origin == "recall"]
     return {
         "begun": prompt.begun,

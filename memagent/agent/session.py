@@ -157,7 +157,7 @@ class Session:
         log = read_log(self.memory, self.source, turn, self._recent(turn))
         wanted = min(settings.budget, engine.context // 2) + settings.max_tokens
         if log.exchanges and log.tokens + wanted + engine.count(turn.text) > engine.context:
-            return log.anew()
+            return log.restarted()
         return log
 
     def _recent(self, before: Span) -> tuple[Span, ...]:

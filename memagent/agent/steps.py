@@ -1,6 +1,6 @@
 """The steps of a turn, each a function from the graph's state to an update of it.
 
-Loops, which take further calls of the engine before it answers, are in the folder of that name.
+The optional steps, which take more calls of the engine, are in the folder `strategies`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Literal
 
 from langgraph.runtime import Runtime
 
-from memagent.agent.citations import attended, check, with_validity
+from memagent.agent.citations import attention_citations, check, with_validity
 from memagent.agent.reports import turn_report
-from memagent.agent.strategies.follow_up import goes_on, share
-from memagent.agent.strategies.outline import wanted
+from memagent.agent.strategies.follow_up import may_follow_up, merge
+from memagent.agent.strategies.outline import wants_outline
 from memagent.agent.strategies.repetition import runs_in_a_circle
-from memagent.agent.strategies.vote import says_nothing, votes
+from memagent.agent.strategies.vote import is_refusal, votes
 from memagent.agent.tools import TOOLS, ToolBox
 from memagent.agent.turn import Turn, TurnState
 from memagent.errors import EngineError
@@ -50,7 +50,7 @@ _SENTENCE_ENDS = ".!?\n。！？"
 
 
 def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """Find events for the turn's words; the chunks of a vote have a budget each."""
+    """Find events for the turn's words; each chunk of a vote has its own budget."""
     turn = runtime.context
     budget = turn.budget * max(votes(turn), 1)
     return {
@@ -64,29 +64,29 @@ def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
 
 def after_recall(state: TurnState, runtime: Runtime[Turn]) -> Literal["follow_up", "gather"]:
-    """Further questions first, as many as the settings allow."""
-    return "follow_up" if goes_on(state, runtime.context) else "gather"
+    """Look up follow-up questions first, if the settings allow more."""
+    return "follow_up" if may_follow_up(state, runtime.context) else "gather"
 
 
 def gather(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """One recall of all that was found, under one budget."""
+    """Merge everything that was found into one recall under one budget."""
     found = state["found"]
     trace = tuple({"step": "follow_up", "question": asked} for asked in state["questions"])
-    return {"recalled": share(found, found[0].budget), "trace": (*state["trace"], *trace)}
+    return {"recalled": merge(found, found[0].budget), "trace": (*state["trace"], *trace)}
 
 
 def after_gathering(state: TurnState, runtime: Runtime[Turn]) -> Literal["vote", "outline", "pack"]:
-    """A vote of chunks, an outline, or the prompt at once."""
+    """Go on with a vote, an outline or the prompt."""
     return "vote" if votes(runtime.context) else after_vote(state, runtime)
 
 
 def after_vote(state: TurnState, runtime: Runtime[Turn]) -> Literal["outline", "pack"]:
-    """An outline first, if it is wanted."""
-    return "outline" if wanted(runtime.context) else "pack"
+    """Go on with an outline, if the settings ask for one, or the prompt."""
+    return "outline" if wants_outline(runtime.context) else "pack"
 
 
 def pack(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """The prompt of the answer."""
+    """Build the prompt of the answer."""
     turn = runtime.context
     hits = state["recalled"].chosen
     packed = turn.pack(state["question"], hits)
@@ -101,9 +101,9 @@ def pack(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
 
 def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """One call of the engine, streamed. Ctrl-C and a lost server keep the part that came."""
+    """Call the engine and stream the answer. On Ctrl-C or a lost server, keep what has arrived."""
     turn = runtime.context
-    # A vote has read the prompt without tools, and the server need not read it again.
+    # The vote used the prompt without tools; keep it the same, for the server's prefix cache.
     may_call = turn.engine.capabilities.tools and state["rounds"] < MAX_ROUNDS and not votes(turn)
     tools = TOOLS if may_call else ()
     request = Request(
@@ -132,8 +132,8 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                 if _circles(turn, chunk.text, parts):
                     logger.warning("the answer was stopped: it repeated itself")
                     update["trace"] = (*state["trace"], {"step": "repetition"})
-                    said = turn.engine.count("".join(parts))
-                    update["usage"] = state["usage"] + Usage(state["packed"].tokens, said)
+                    written = turn.engine.count("".join(parts))
+                    update["usage"] = state["usage"] + Usage(state["packed"].tokens, written)
                     break
                 if chunk.attention:
                     update["attention"] = chunk.attention
@@ -146,13 +146,13 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     except EngineError as error:
         update.update({"state": "partial", "calls": (), "error": error})
     update["text"] = state["text"] + "".join(parts)
-    if says_nothing(update["text"]):
+    if is_refusal(update["text"]):
         update["answered"] = False
     return update
 
 
 def _circles(turn: Turn, piece: str, parts: list[str]) -> bool:
-    """Whether an answer that a model writes runs in a circle; looked at where a sentence ends."""
+    """Whether a generated answer is in a loop; checked at the end of each sentence."""
     ends = any(mark in piece for mark in _SENTENCE_ENDS)
     return ends and turn.engine.capabilities.generates and runs_in_a_circle("".join(parts))
 
@@ -181,7 +181,7 @@ def use_tools(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
 
 def after_answer(state: TurnState) -> Literal["use_tools", "cite"]:
-    """Tools first, if the model called any."""
+    """Run the tools first, if the model called any."""
     return "use_tools" if state["calls"] else "cite"
 
 
@@ -194,7 +194,7 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     events = [hit.event for hit in state["hits"]]
     rows = check(text, events, state["question"])
     quotes = any(row.verified for row in rows)
-    rows += attended(state["attention"], events, rows)
+    rows += attention_citations(state["attention"], events, rows)
     chosen = _chosen(state, turn)
     prompt = _prompt_state(state)
     record = AnswerRecord(
@@ -207,8 +207,8 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         prompt=prompt,
         usage={"prompt": state["usage"].prompt, "completion": state["usage"].completion},
         explain=turn_report(state, turn, chosen, prompt),
-        # An answer that quotes memory is not segmented again: its source already is. Single
-        # questions and their answers are never recalled.
+        # An answer that quotes memory is not segmented: its source already is. Single questions
+        # and their answers are never recalled.
         segment=turn.engine.capabilities.generates and not quotes and not turn.asked,
     )
     turn.memory.answers.finish(state["answer_id"], record)
@@ -216,7 +216,7 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
 
 def _chosen(state: TurnState, turn: Turn) -> list[tuple[int, Hit]]:
-    """The events that the answer could rest on, with their numbers."""
+    """The events that the answer can be based on, with their numbers."""
     packed = state["packed"]
     if turn.engine.capabilities.attention:
         return list(enumerate(state["hits"], start=1))
@@ -232,14 +232,14 @@ def _outline(state: TurnState, chosen: Sequence[tuple[int, Hit]]) -> list[Outlin
 
 
 def _prompt_state(state: TurnState) -> PromptState:
-    """What the next turn needs to begin its prompt as this one did."""
+    """What the next turn needs to start its prompt with the same prefix."""
     packed = state["packed"]
     exchanges = packed.log.exchanges
     return PromptState(
         begun=exchanges[0].turn.ordinal if exchanges else state["ordinal"],
-        carried=len(packed.log.carried),
+        carried=len(packed.log.carried_over),
         tokens=packed.tokens + state["usage"].completion,
-        recalled_again=packed.again,
+        recalled_again=packed.recalled_again,
         memory=packed.memory,
         plan=packed.plan,
         events=(

@@ -1,6 +1,6 @@
 """Ask a model for output that must parse, and retry a few times with the reason for the rejection.
 
-After the last attempt the caller gets the reason and goes on without the output.
+After the last attempt the caller gets the reason and continues without the output.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["ATTEMPTS", "Outcome", "Unusable", "ask"]
 
 ATTEMPTS = 3
 
-# Characters of the reason that the model is told.
+# Longest reason in a prompt, in characters.
 _REASON = 160
 
 _T = TypeVar("_T")

@@ -1,4 +1,4 @@
-"""Tools that a model may call in its turn, and what each does to the memory."""
+"""The tools that a model may call during a turn."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TOOLS: tuple[dict[str, Any], ...] = (
 
 
 class ToolBox:
-    """The tools bound to one turn. `confirm` asks the user; without a user it says no."""
+    """The tools bound to one turn. `confirm` asks the user; without a user it returns False."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class ToolBox:
         self.confirm = confirm
 
     def run(self, call: ToolCall, hits: tuple[Hit, ...]) -> tuple[str, tuple[Hit, ...]]:
-        """The result to tell the model, and the numbered events with any that were added."""
+        """Run a tool; return the result for the model, and the numbered events with new ones."""
         arguments = call.arguments
         if call.name == "search_memory" and isinstance(arguments.get("query"), str):
             return self._search(arguments["query"], hits)

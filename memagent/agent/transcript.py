@@ -1,9 +1,9 @@
 """The prompt of a conversation as a log, so that a server's prefix cache serves it.
 
-A server keeps what it computed for a prompt, and does not do it again for a prompt that begins the
-same way. So each turn only appends: its words, the events that the log does not show yet, working
-memory where it changed. Nothing before them is altered. Where the next turn might not fit, the log
-is begun anew with the words of the newest turns. Knows nothing of engines and of recall.
+A server caches what it computed for a prompt and reuses it for prompts with the same prefix. So
+each turn only appends: its words, the events that the log does not show yet, and working memory if
+it changed. Earlier text is never altered. If the next turn might not fit, the log restarts with the
+words of the newest turns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Exchange", "Lines", "Log", "Shown", "read_log"]
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Working memory or plan: the lines, and the version that they are of."""
+    """The lines of the working memory or the plan, and their version."""
 
     lines: tuple[str, ...] = ()
     version: int = 0
@@ -30,7 +30,7 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An event as it stands in a prompt: its number, and what is to be known of it."""
+    """An event as a prompt shows it: with its number and a note."""
 
     number: int
     event: Event
@@ -39,17 +39,17 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A turn and what followed it, as they stand in the prompts after it.
+    """A turn and its replies, as later prompts show them.
 
-    `shown` are the events before the turn's words, and `again` the numbers of
-    earlier ones that were recalled for it as well. `looked_up` were found by tools: they have
-    numbers and are not repeated. `memory` and `plan` are None where they were not shown.
+    `shown` are the events placed before the turn's words; `recalled_again` are the numbers of
+    earlier events that this turn recalled too. `looked_up` were found by tools: they have numbers
+    and are not repeated. `memory` and `plan` are None if they were not shown.
     """
 
     turn: Span
     replies: tuple[Span, ...]
     shown: tuple[Shown, ...] = ()
-    again: tuple[int, ...] = ()
+    recalled_again: tuple[int, ...] = ()
     looked_up: tuple[Event, ...] = ()
     memory: Lines | None = None
     plan: Lines | None = None
@@ -57,13 +57,13 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What the next prompt begins with: words alone of `carried` turns, then the `exchanges`.
+    """The start of the next prompt: the words of the `carried_over` turns, then the `exchanges`.
 
-    `recent` are the turns whose words a new log would carry, and `tokens` what the newest prompt
-    and its answer took.
+    `recent` are the turns whose words a restarted log would begin with; `tokens` is the size of the
+    newest prompt and its answer.
     """
 
-    carried: tuple[Span, ...] = ()
+    carried_over: tuple[Span, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
     recent: tuple[Span, ...] = ()
     tokens: int = 0
@@ -76,36 +76,36 @@ class Log:
     @property
     def turns(self) -> int:
         """Turns and answers in the log."""
-        return len(self.carried) + sum(1 + len(each.replies) for each in self.exchanges)
+        return len(self.carried_over) + sum(1 + len(each.replies) for each in self.exchanges)
 
     @property
     def start(self) -> int | None:
-        """Where the conversation begins that stands in the log, in characters of its session."""
-        if self.carried:
-            return self.carried[0].start
+        """The offset in the session, in characters, at which the log begins."""
+        if self.carried_over:
+            return self.carried_over[0].start
         return self.exchanges[0].turn.start if self.exchanges else None
 
     @property
     def memory(self) -> Lines:
-        """Working memory as it was shown last."""
+        """The working memory that was shown last."""
         return next((e.memory for e in reversed(self.exchanges) if e.memory), Lines())
 
     @property
     def plan(self) -> Lines:
-        """The plan as it was shown last."""
+        """The plan that was shown last."""
         return next((e.plan for e in reversed(self.exchanges) if e.plan), Lines())
 
-    def anew(self) -> Log:
-        """The log begun anew."""
-        return Log(carried=self.recent, recent=self.recent)
+    def restarted(self) -> Log:
+        """A new log that starts with the words of the newest turns."""
+        return Log(carried_over=self.recent, recent=self.recent)
 
 
 def read_log(memory: Namespace, session: Source, before: Span, recent: Sequence[Span]) -> Log:
-    """The log as the newest answer before a turn left it; empty where none left one."""
+    """The log after the newest answer before a turn; a new log if there is none."""
     newest = _last_turn(memory, session, before)
     state = memory.answers.prompt_states([newest.id]).get(newest.id) if newest else None
     if state is None:
-        return Log(carried=tuple(recent), recent=tuple(recent))
+        return Log(carried_over=tuple(recent), recent=tuple(recent))
     needed = before.ordinal - state.begun + state.carried
     spans = [
         span

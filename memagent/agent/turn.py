@@ -1,6 +1,6 @@
-"""What the steps of a turn work with, and the state that they hand on.
+"""The context of a turn, and the state that its steps pass on.
 
-The state holds ids and the current turn only; the transcript lives in the store.
+The state holds only ids and the current turn; the transcript is in the store.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Turn", "TurnState"]
 
 @dataclass(frozen=True)
 class Turn:
-    """What the steps work with: fixed for one turn, never part of the state."""
+    """The context of the steps: fixed for one turn, and not part of the state."""
 
     memory: Namespace
     engine: Engine
@@ -40,17 +40,17 @@ class Turn:
 
     @property
     def budget(self) -> int:
-        """Tokens of recalled text in one prompt."""
+        """Most tokens of recalled text in one prompt."""
         return min(self.settings.budget, self.engine.context // 2)
 
     def find(self, question: str, budget: int, since: int) -> Recalled:
-        """Recall for this turn; text from offset `since` of the session on is in the prompt."""
+        """Recall for this turn, without text of the session from `since` on: the prompt has it."""
 
         def in_prompt(event: Event) -> bool:
             return event.source_id == self.session.id and event.start >= since
 
-        # The tokens of events are estimated: asking a server to count each would cost a request
-        # each, and the packed prompt as a whole is counted exactly before it is sent.
+        # Event sizes are estimates: exact ones would take a request to the server per event. The
+        # packed prompt is counted exactly.
         return self.memory.recall(
             question,
             budget=budget,
@@ -60,7 +60,7 @@ class Turn:
         )
 
     def pack(self, question: str, hits: tuple[Hit, ...]) -> Packed:
-        """The prompt of an answer: the log, and what the turn adds to it."""
+        """Build the prompt of an answer: the log, and what this turn adds."""
         return self._packed(
             question, hits, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
         )
@@ -75,7 +75,7 @@ class Turn:
         schema: dict[str, Any] | None = None,
         seed: int | None = None,
     ) -> tuple[str, Usage]:
-        """What the engine writes for the agent itself, with these events in view; what it took."""
+        """Have the engine write for the agent itself, given these events; also the tokens used."""
         packed = self._packed(text, hits, max_tokens)
         attends = self.engine.capabilities.attention
         evidence = (hits or ()) if attends else packed.hits
@@ -94,14 +94,14 @@ class Turn:
         return written.text, written.usage or Usage()
 
     def scope(self, since: int) -> Scope | None:
-        """The memory of this turn for an engine that attends to it itself, None for others."""
+        """The memory of this turn for an engine that attends to it directly, None for others."""
         if not self.engine.capabilities.attention:
             return None
         allowed = frozenset(self.memory.events.allowed(self.where)) if self.where else None
         return Scope(NamespaceEvents(self.memory), self.session.id, since, allowed)
 
     def _lines(self, kind: Literal["memory", "plan"]) -> Lines:
-        """What goes into a prompt of working memory or plan, as of the turn's moment."""
+        """The lines of working memory or plan for the prompt, as of the time of the turn."""
         found = Working(self.memory.store, self.session.id, kind).newest(at=self.where.as_of)
         if found is None:
             return Lines()
@@ -116,7 +116,7 @@ class Turn:
         working: Lines | None = None,
         plan: Lines | None = None,
     ) -> Packed:
-        # What an engine attends to by itself is not written into its prompt, and its window moves
+        # An engine with attention to memory needs no events in the prompt, and its window moves
         # with the answer.
         if self.engine.capabilities.attention:
             hits, max_tokens = (None if hits is None else ()), 0
@@ -126,7 +126,7 @@ class Turn:
 
 
 class TurnState(TypedDict, total=False):
-    """The state of the graph. `trace` has an entry for every step that a loop took."""
+    """The state of the graph. `trace` has an entry for each optional step taken."""
 
     answer_id: int
     question: str

@@ -114,32 +114,13 @@ class Workspace:
         """The engine; `auto` logs which one it chose and why."""
         with self._lock:
             if self._engine is None:
-                from memagent.engines.pocket.engine import PocketEngine
-                from memagent.engines.registry import choose
+                from memagent.engines.registry import EngineContext, choose
 
-                settings = self.settings
-                self._engine, reason = choose(
-                    settings.engine,
-                    pocket=lambda: PocketEngine(self.embedder),
-                    stream=self._stream,
-                    state_dir=settings.state_dir,
-                    url=settings.url,
-                    model=settings.model,
-                    api_key=settings.api_key,
-                    context=settings.context,
-                    timeout=settings.timeout,
-                    script=settings.script,
-                )
-                if settings.engine == "auto":
+                self._engine, reason = choose(EngineContext(self.settings, self.embedder))
+                if self.settings.engine == "auto":
                     self.engine_choice = reason
                     logger.info(reason)
             return self._engine
-
-    def _stream(self) -> Engine:
-        from memagent.engines.stream.engine import StreamEngine
-
-        settings = self.settings
-        return StreamEngine.load(settings.model, budget=settings.budget, context=settings.context)
 
     def agent(self, namespace: str | None = None) -> Agent:
         """An agent over a namespace."""

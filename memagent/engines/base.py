@@ -1,4 +1,4 @@
-"""The interface of every backbone; knows nothing of stores, sessions or the command line."""
+"""The interface of all engines."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Capabilities:
 
     generates: writes new text (an extractive engine only quotes);
     prompt_logprobs: `logprobs` works; attention: reports attention mass per event;
-    structured: can be bound to a JSON schema; tools: can call tools; uncertainty: tells the entropy
-    of an answer's first token.
+    structured: can follow a JSON schema; tools: can call tools; uncertainty: reports the entropy
+    of an answer's first token, in nats.
     """
 
     generates: bool = True
@@ -31,7 +31,7 @@ class Capabilities:
 
 
 class Engine(ABC):
-    """A backbone. `context` is the number of tokens that prompt and answer share."""
+    """A language model or reader. `context` is the maximum of prompt plus answer in tokens."""
 
     name: str
     model: str
@@ -40,16 +40,16 @@ class Engine(ABC):
 
     @abstractmethod
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """Yield the answer as it comes; closing the iterator stops the generation.
+        """Yield the answer as it is generated; closing the iterator stops it.
 
-        Raises EngineError when the server is down, slow or refuses the request.
+        Raises EngineError if the server is down, too slow or refuses the request.
         """
 
     def complete(
         self, request: Request, on_text: Callable[[str], None] = lambda text: None
     ) -> Chunk:
-        """The whole answer as one chunk with its usage and uncertainty; `on_text` gets it as it
-        comes. Raises as `stream` does."""
+        """The whole answer as one chunk with its usage and uncertainty; `on_text` gets the parts as
+        they arrive. Raises as `stream` does."""
         text: list[str] = []
         used, uncertainty = Usage(), None
         with closing(self.stream(request)) as chunks:  # type: ignore[type-var]
@@ -65,12 +65,12 @@ class Engine(ABC):
         """Number of tokens of `text` under this engine's tokenizer."""
 
     def count_prompt(self, messages: Sequence[Message]) -> int:
-        """Tokens of a whole prompt; engines with a chat template count it exactly."""
+        """Tokens of a prompt: an estimate, unless the engine overrides this."""
         return sum(self.count(message.content) + 4 for message in messages)
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """Natural-log probability of each token given those before it; the first is 0.0."""
-        raise NotImplementedError(f"engine {self.name} gives no prompt log-probabilities")
+        raise NotImplementedError(f"engine {self.name} does not return prompt log-probabilities")
 
     def close(self) -> None:
         """Release what the engine holds; safe to call twice."""

@@ -23,8 +23,8 @@ _KEYS = {*_KINDS, "arguments", "match", "delay", "uncertainty"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A reply, the questions it is for (a regular expression), seconds before each word, and the
-    uncertainty of its first token in nats."""
+    """A reply, a regular expression for the questions it answers, the delay before each word in
+    seconds, and the uncertainty of its first token in nats."""
 
     reply: Reply
     match: str | None = None
@@ -36,9 +36,9 @@ class ScriptedEngine(Engine):
     """Answers from `replies` word by word and keeps the `requests` it saw.
 
     A reply is a text, a tuple of tool calls, or an exception to raise. `replies` is a function
-    of the request, or a sequence: its lines whose `match` is found in the question come first,
-    else those without a `match`; each is used once in order and the last one repeats. Where
-    none is left to choose, and without replies, it quotes the first evidence as [1].
+    of the request, or a sequence. In a sequence, lines whose `match` is found in the question are
+    preferred to lines without a `match`; each is used once, in order, and the last one repeats. If
+    no line is suitable, the engine quotes the first event as [1].
     """
 
     name = "scripted"
@@ -63,9 +63,9 @@ class ScriptedEngine(Engine):
         """A script in JSON Lines, one reply a line.
 
         {"text": ...}, {"tool": name, "arguments": {...}} or {"error": message}; each may have
-        "match": a regular expression on the question, "delay": seconds before each word, and
-        "uncertainty": nats, told where they are asked for. A schema is answered with whatever
-        the script says. Raises InputError naming the line.
+        "match": a regular expression for the question, "delay": seconds before each word, and
+        "uncertainty": nats, reported on request. Schemas are ignored. Raises InputError naming
+        the line.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -100,8 +100,8 @@ class ScriptedEngine(Engine):
 
     def _next(self, request: Request) -> Line:
         if self._function is not None:
-            said = self._function(request)
-            return said if isinstance(said, Line) else Line(said)
+            reply = self._function(request)
+            return reply if isinstance(reply, Line) else Line(reply)
         numbered = list(enumerate(self._lines))
         matching = [n for n, line in numbered if line.match and _fits(line.match, request)]
         choice = matching or [n for n, line in numbered if not line.match]
@@ -136,7 +136,7 @@ def _line(row: str, place: str) -> Line:
     numbers = {"delay": "seconds", "uncertainty": "nats"}
     for name, unit in numbers.items():
         value = fields.get(name, 0.0)
-        # Not `value < 0`: JSON in Python knows NaN.
+        # Not `value < 0`: Python's JSON allows NaN.
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise InputError(f'{place}: "{name}" is a number of {unit}, not {value!r}')
     try:

@@ -1,4 +1,4 @@
-"""The folders of the bundled models. Knows nothing of how they are loaded."""
+"""The folders of the bundled models."""
 
 from __future__ import annotations
 

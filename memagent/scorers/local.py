@@ -1,6 +1,6 @@
-"""The surprise of text by a causal language model of Transformers, the pocket one by default.
+"""Score surprise with a causal language model of Transformers, by default the bundled one.
 
-Knows nothing of events or stores. The model is loaded at the first text.
+The model is loaded on first use.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ModelSurprise:
         self._lock = threading.RLock()
 
     def score(self, texts: Sequence[str]) -> list[Surprise]:
-        """One text after the other, so that no text's figures depend on its company."""
+        """Score texts one by one, so that no score depends on the other texts in the batch."""
         with self._lock:
             return [self._score(text) for text in texts]
 
@@ -50,7 +50,7 @@ class ModelSurprise:
         return Surprise(offsets, in_windows(ids, self.window, 1, self._nats))
 
     def _nats(self, group: Sequence[tuple[Any, int]]) -> list[Any]:
-        """-log p of the tokens of each window from the given place on."""
+        """-log p of the tokens of each window from the given position on."""
         import numpy as np
         import torch
 
@@ -64,7 +64,7 @@ class ModelSurprise:
             wanted[row, new : len(ids)] = True
         rows = rows.to(model.device)
         with torch.inference_mode(), fast_products(model.device.type):
-            # The padding stands behind the text, where a causal model does not see it from.
+            # The padding follows the text, so a causal model does not attend to it.
             states = model.model(input_ids=rows[:, :-1], use_cache=False).last_hidden_state
             chosen = states[wanted.to(states.device)]
             targets = rows[:, 1:][wanted.to(rows.device)]
@@ -82,7 +82,7 @@ class ModelSurprise:
 
     @property
     def window(self) -> int:
-        """Tokens of a window, the opening one among them."""
+        """Tokens per window, including the opening token."""
         return min(WINDOW, int(self._loaded[0].config.max_position_embeddings))
 
     @cached_property

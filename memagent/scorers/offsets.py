@@ -1,7 +1,7 @@
-"""Which characters of a text its tokens stand for, from how a vocabulary writes them.
+"""Find the character range of each token in a text, from the tokens' spelling in a vocabulary.
 
-Knows the two ways of the vocabularies in use: an alphabet of one character a byte (GPT-2, Llama 3,
-Qwen), and pieces with \u2581 for a space and <0x0A> for a byte (SentencePiece). Knows no model.
+Two spellings are supported: an alphabet with one character per byte (GPT-2, Llama 3,
+Qwen), and pieces with \u2581 for a space and <0x0A> for a byte (SentencePiece).
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["ranges"]
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_ANCHOR = 8  # bytes in which text and tokens agree again
-_FAR = 64  # bytes that both may differ in, together, before they do
+_ANCHOR = 8  # bytes that must match to resynchronize
+_FAR = 64  # most differing bytes, of text and tokens together, before that
 
 
 def ranges(text: str, written: Sequence[str]) -> np.ndarray:
     """The character range of each token, int64 [n, 2], in order.
 
-    A token that is a part of a character has that character's range. Where the tokenizer changed
-    the text before it cut it, the tokens of what was changed share the range of what stood there;
-    one that stands for nothing in the text (an added space) has an empty range.
+    A token for part of a character has the range of that character. If the tokenizer normalized a
+    stretch of the text, its tokens share the range of the original stretch. A token without
+    counterpart in the text (an added space) has an empty range.
     """
     import numpy as np
 
     data = text.encode("utf-8", "surrogatepass")
     lows, highs = _bytes(data, written)
-    # The character that each byte belongs to; the place behind the last byte to none.
+    # The character that each byte belongs to; one more entry for the end of the text.
     lengths = [len(character.encode("utf-8", "surrogatepass")) for character in text]
     character = np.repeat(np.arange(len(text) + 1), [*lengths, 1])
     starts = character[lows]
@@ -42,7 +42,7 @@ def ranges(text: str, written: Sequence[str]) -> np.ndarray:
 
 
 def _bytes(data: bytes, written: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The byte ranges, by the way of writing that agrees with the text in most bytes."""
+    """The byte ranges, by the spelling that matches the most bytes of the text."""
     import numpy as np
 
     best: tuple[list[bytes], list[_Stretch]] = ([], [])
@@ -56,7 +56,7 @@ def _bytes(data: bytes, written: Sequence[str]) -> tuple[np.ndarray, np.ndarray]
         if agreed == len(data):
             break
     parts, stretches = best
-    # The text's bytes behind every byte of the tokens', and the place behind them all.
+    # The text's byte range for each byte of the tokens, and the end of the text.
     places = [_places(one) for one in stretches]
     low = np.concatenate([*(one for one, _ in places), [len(data)]]).astype(np.int64)
     high = np.concatenate([*(one for _, one in places), [len(data)]]).astype(np.int64)
@@ -77,7 +77,7 @@ class _Stretch:
 
 
 def _places(stretch: _Stretch) -> tuple[np.ndarray, np.ndarray]:
-    """Where the range of each byte of a stretch begins and ends in the text."""
+    """The start and end in the text of each byte of a stretch."""
     import numpy as np
 
     if stretch.equal:
@@ -86,7 +86,7 @@ def _places(stretch: _Stretch) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _stretches(own: bytes, text: bytes) -> Iterator[_Stretch]:
-    """The tokens' bytes beside the text's, in turns alike and not."""
+    """Align the tokens' bytes with the text's: stretches alternately equal and different."""
     i = j = 0
     while True:
         length = _alike(own, text, i, j)
@@ -100,7 +100,7 @@ def _stretches(own: bytes, text: bytes) -> Iterator[_Stretch]:
 
 
 def _alike(own: bytes, text: bytes, i: int, j: int) -> int:
-    """How many bytes from these places on are the same."""
+    """The number of equal bytes from these positions on."""
     if own[i:] == text[j:]:
         return len(own) - i
     most = min(len(own) - i, len(text) - j)
@@ -108,7 +108,7 @@ def _alike(own: bytes, text: bytes, i: int, j: int) -> int:
 
 
 def _apart(own: bytes, text: bytes, i: int, j: int) -> tuple[int, int]:
-    """How many bytes of each are passed over until both agree again; all if they never do."""
+    """The bytes of each to skip until both match again; all if they never do."""
     for total in range(1, _FAR):
         for more in range(total + 1):
             a = own[i + more : i + more + _ANCHOR]

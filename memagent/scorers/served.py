@@ -1,6 +1,6 @@
-"""The surprise of text under the model of a server that gives prompt log-probabilities, as vLLM.
+"""Score surprise with the model of a server that returns prompt log-probabilities, such as vLLM.
 
-Knows nothing of events, stores or engines. The server is first asked when a text is scored.
+The server is first contacted when a text is scored.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NamedModel", "ServedModel", "ServedSurprise", "TokenAccess"]
 
-# How vocabularies name their opening token. Asked for where the tokenizer adds none by itself,
-# which does not mean that the model was trained without.
+# Common names of the opening token. Tried if the tokenizer does not add one itself: the model may
+# still have been trained with it.
 _OPENINGS = (
     "<|bos|>",
     "<s>",
@@ -30,7 +30,7 @@ _OPENINGS = (
     "<|startoftext|>",
     "<\uff5cbegin\u2581of\u2581sentence\uff5c>",
 )
-# Cut differently by any two vocabularies.
+# Any two vocabularies tokenize this text differently.
 _PROBE = "In 1984, Zürich's 3 harbours re-opened:\n\tfor i in range(10): 記憶は消えない 🛶\u00a0…"
 
 
@@ -53,7 +53,7 @@ class NamedModel(Protocol):
 
 @runtime_checkable
 class ServedModel(Protocol):
-    """What is needed of the engine of a server; `root` is where the server has the model from."""
+    """The parts of a server's engine that scoring needs."""
 
     name: str
     model: str
@@ -62,7 +62,7 @@ class ServedModel(Protocol):
 
     @property
     def root(self) -> str:
-        """Where the server has the model from, as it says."""
+        """The path or repository of the model, as reported by the server."""
 
     @property
     def tokens(self) -> TokenAccess:
@@ -72,9 +72,9 @@ class ServedModel(Protocol):
 class ServedSurprise:
     """Log-probabilities of a text read in overlapping windows by the model of a server.
 
-    Every window begins with the model's opening token, if it has one; else the first token of a
-    text has no surprise. engine: gives the engine of the server when it is first needed.
-    window: tokens at most; fewer where the server has less room. Safe to use from several
+    Every window begins with the model's opening token, if it has one; otherwise the first token of
+    a text has no surprise. engine: returns the engine of the server, called on first use. window:
+    maximum number of tokens; fewer if the server's context is smaller. Safe to use from several
     threads. Raises EngineError, and UsageError for an engine without prompt log-probabilities.
     """
 
@@ -88,18 +88,18 @@ class ServedSurprise:
 
     @property
     def id(self) -> str:
-        """The model's name, and a digest of all that a server tells of it: where it has the model
-        from and how it cuts text. Other weights under the same name are not noticed."""
+        """The model's name, and a digest of what the server reports about it: its path and how it
+        tokenizes a sample. Different weights under the same name are not detected."""
         self._connected()
         return self._id
 
     @property
     def window(self) -> int:
-        """Tokens of a window, the opening one among them; one is left for an answer."""
+        """Tokens per window, including the opening token; one token is left for the answer."""
         return min(self._most, self._connected().context - 1)
 
     def score(self, texts: Sequence[str]) -> list[Surprise]:
-        """One text after the other, so that no text's figures depend on its company."""
+        """Score texts one by one, so that no score depends on the other texts in the batch."""
         return [self._score(text) for text in texts]
 
     def _score(self, text: str) -> Surprise:
@@ -111,7 +111,7 @@ class ServedSurprise:
         return Surprise(ranges(text, written), nats)
 
     def _costs(self, group: Sequence[tuple[np.ndarray, int]]) -> list[np.ndarray]:
-        """-log p of the tokens of each window from the given place on, in one request."""
+        """-log p of the tokens of each window from the given position on, in one request."""
         import numpy as np
 
         prompts = [[*self._opening, *ids.tolist()] for ids, _ in group]
@@ -140,12 +140,12 @@ class ServedSurprise:
     def _named(self, engine: ServedModel) -> str:
         cut, _ = engine.tokens.read(_PROBE)
         window = min(self._most, engine.context - 1)
-        told = repr((engine.model, engine.root, self._opening, cut, window))
-        return f"served-{engine.model}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        reported = repr((engine.model, engine.root, self._opening, cut, window))
+        return f"served-{engine.model}-{hashlib.sha256(reported.encode()).hexdigest()[:12]}"
 
 
 def _opening(engine: ServedModel) -> list[int]:
-    """The model's opening token, [] where there is none to be found."""
+    """The model's opening token, or [] if none is found."""
     added, _ = engine.tokens.read("", special=True)
     if added:
         return added[:1]

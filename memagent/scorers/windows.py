@@ -1,4 +1,4 @@
-"""A text's tokens in overlapping windows, each token scored once. Knows no model."""
+"""Score the tokens of a text in overlapping windows, each token once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 __all__ = ["AT_ONCE", "WINDOW", "Costs", "in_windows"]
 
-WINDOW = 512  # tokens, the opening one among them
+WINDOW = 512  # tokens, including the opening token
 AT_ONCE = 8  # windows
 
 Costs = Callable[[Sequence[tuple["np.ndarray", int]]], Sequence["np.ndarray"]]
-"""-log p of the tokens of each window from the given place on."""
+"""-log p of the tokens of each window from the given position on."""
 
 
 def in_windows(ids: np.ndarray, window: int, opening: int, costs: Costs) -> np.ndarray:
     """-log p, float32 [n], of the tokens `ids`, int64 [n], read in windows of `window` tokens.
 
-    `opening` of these come before each window's own. Every window scores the tokens that the one
-    before it did not reach: behind the first window each has a quarter of a window before it at
-    least. `AT_ONCE` windows are given to `costs` at a time.
+    `opening` of the tokens in a window are opening tokens. Each window scores the tokens that the
+    previous one did not reach; after the first window, each token has at least a quarter of a
+    window of context. `costs` gets `AT_ONCE` windows at a time.
     """
     import numpy as np
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memagent.engines.pocket.question_intent import Turn, turn_of
+from memagent.engines.pocket.question_intent import Turn, classify_turn
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ from memagent.engines.pocket.question_intent import Turn, turn_of
     ],
 )
 def test_turns_are_known_by_their_form(text: str, kind: Turn) -> None:
-    assert turn_of(text, asked=False) is kind
+    assert classify_turn(text, asked=False) is kind
 
 
 def test_what_is_asked_is_a_question_whatever_its_form() -> None:
-    assert turn_of("gate code", asked=True) is Turn.SPAN
-    assert turn_of("Write a poem", asked=True) is Turn.WRITING
+    assert classify_turn("gate code", asked=True) is Turn.SPAN
+    assert classify_turn("Write a poem", asked=True) is Turn.WRITING

@@ -17,11 +17,15 @@ from memagent.engines import registry as auto
 from memagent.engines.base import Engine
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import EngineError, UsageError
+from memagent.memory.index.embedder import Embedder
 from memagent.serving.record import began
+from memagent.settings import ENGINES, Settings
 from tests.engines.loopback import Loopback, reply, silence
 
 POCKET = ScriptedEngine(["pocket"])
+POCKET.name = "pocket"
 STREAM = ScriptedEngine(["stream"])
+EMBEDDER = Embedder("minilm")
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +34,17 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auto, "LOCAL_SERVERS", (f"http://127.0.0.1:{free_port()}",))
 
 
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A state folder of its own, and no engine that loads a model."""
+    monkeypatch.setenv("MEMAGENT_STATE", str(tmp_path))
+    monkeypatch.setitem(auto.ENGINES, "pocket", lambda context: (POCKET, "asked for"))
+    monkeypatch.setitem(auto.ENGINES, "stream", lambda context: (STREAM, "asked for"))
+
+
 @pytest.fixture
 def server() -> Iterator[Loopback]:
-    with Loopback(max_model_len=256) as running:
+    with Loopback(max_model_len=512) as running:
         yield running
 
 
@@ -49,13 +61,8 @@ def dead_pid() -> int:
 
 
 def choose(tmp_path: Path, engine: str = "auto", **settings: Any) -> tuple[Engine, str]:
-    chosen, reason = auto.choose(
-        engine,
-        pocket=lambda: POCKET,
-        stream=lambda: STREAM,
-        state_dir=tmp_path,
-        **settings,
-    )
+    context = auto.EngineContext(Settings(engine=engine, **settings), EMBEDDER)
+    chosen, reason = auto.choose(context)
     chosen.close()
     assert "\n" not in reason
     return chosen, reason
@@ -93,9 +100,9 @@ def test_pocket_asked_for_looks_for_no_server(
 def test_a_url_in_the_settings_comes_first(tmp_path: Path, server: Loopback, engine: str) -> None:
     with Loopback() as started:
         record(tmp_path, started.url, os.getpid())
-        chosen, reason = choose(tmp_path, engine, url=server.url, context=100)
+        chosen, reason = choose(tmp_path, engine, url=server.url, context=300)
         assert started.seen == []
-    assert (chosen.name, chosen.model, chosen.context) == ("vllm", "toy", 100)
+    assert (chosen.name, chosen.model, chosen.context) == ("vllm", "toy", 300)
     assert reason == f"engine: vllm (toy at {server.url}, the settings)"
 
 
@@ -199,5 +206,9 @@ def test_scripted_takes_the_script(tmp_path: Path) -> None:
 
 
 def test_an_unknown_engine_is_named_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="choose one of auto, pocket, scripted, stream, vllm"):
+    with pytest.raises(UsageError, match="must be one of auto, pocket, scripted, stream, vllm"):
         choose(tmp_path, "gpt")
+
+
+def test_the_table_and_the_settings_name_the_same_engines() -> None:
+    assert tuple(auto.ENGINES) == ENGINES

@@ -45,6 +45,7 @@ def test_the_answer_is_stopped_and_kept(
     assert answer.usage.completion > 0
     assert answer.explain["trace"] == [{"step": "repetition"}]
     assert caplog.messages == ["the answer was stopped: it repeated itself"]
+    caplog.clear()
 
 
 def test_a_user_who_repeats_stops_nothing(memory: Namespace) -> None:

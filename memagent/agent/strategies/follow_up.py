@@ -1,9 +1,8 @@
-"""Successive Prompting: the evidence for one question is looked up by several simple ones.
+"""Successive Prompting: look up the evidence for a question with several simple questions.
 
 Dua et al., "Successive Prompting for Decomposing Complex Questions",
-https://arxiv.org/abs/2212.04092. The simple questions are written one at a time, each with what
-the ones before it found in view; they are not answered by themselves. Ends at the latest after as
-many questions as the setting `hops` says.
+https://arxiv.org/abs/2212.04092. The model writes the simple questions one at a time and sees what
+the earlier ones found; it does not answer them separately. The setting `hops` is their maximum.
 """
 
 from __future__ import annotations
@@ -20,37 +19,36 @@ from memagent.memory.recall.selection import Hit, Recalled, choose
 from memagent.memory.segmentation.sentences import estimate_tokens
 from memagent.prompts.load import render
 
-__all__ = ["follow_up", "goes_on", "share"]
+__all__ = ["follow_up", "may_follow_up", "merge"]
 
-# Tokens for a question to look up, or for the word that nothing is missing; longest such question
-# in characters, and tokens of events in view when it is written.
+# Tokens the model may write, the longest question in characters, and the tokens of events shown.
 _NEXT_QUESTION = 96
 _LONGEST = 300
 _IN_VIEW = 1000
 _MARKS = ("?", "？", "؟")
 
 
-def goes_on(state: TurnState, turn: Turn) -> bool:
-    """Whether one more question may be written."""
+def may_follow_up(state: TurnState, turn: Turn) -> bool:
+    """Whether the model may write one more question."""
     allowed = turn.settings.hops if turn.engine.capabilities.generates else 0
     return not state["enough"] and len(state["questions"]) < allowed
 
 
 def follow_up(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """Have the engine write one more question and recall for it.
+    """Have the engine write one more question, and recall events for it.
 
-    What it writes ends the rounds where it is no new, short question.
+    If it does not write a new, short question, the search is over.
     """
     turn = runtime.context
     found, asked = state["found"], state["questions"]
     budget = found[0].budget
     prompt = render("next_question.md.j2", question=state["question"], asked=asked)
-    hits = share(found, min(budget, _IN_VIEW)).chosen
+    hits = merge(found, min(budget, _IN_VIEW)).chosen
     written, used = turn.side_call(prompt, hits, state["since"], max_tokens=_NEXT_QUESTION)
     usage = state["usage"] + used
     following = _question(written)
     before = [state["question"], *asked]
-    # Weak models say parts of the instruction again, its example above all.
+    # Weak models repeat parts of the instructions, most often the example.
     if following is None or following in prompt or _words(following) in map(_words, before):
         return {"enough": True, "usage": usage}
     return {
@@ -60,8 +58,8 @@ def follow_up(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     }
 
 
-def share(found: Sequence[Recalled], budget: int) -> Recalled:
-    """One recall of several under one budget, which each spends on its next best event in turn."""
+def merge(found: Sequence[Recalled], budget: int) -> Recalled:
+    """Merge several recalls under one budget, by taking the next best event of each in turn."""
     if len(found) == 1 and budget == found[0].budget:
         return found[0]
     ranked = [(*each.best, *each.left_out) for each in found]
@@ -83,10 +81,10 @@ def share(found: Sequence[Recalled], budget: int) -> Recalled:
     )
 
 
-def _question(said: str) -> str | None:
-    """The first line that asks, without list mark and quotes; None where there is none or it is
-    too long."""
-    lines = (line.strip(" \t-*\"'“”„") for line in said.splitlines())
+def _question(text: str) -> str | None:
+    """The first line that ends in a question mark, without list marker and quotes; None if there is
+    none or it is too long."""
+    lines = (line.strip(" \t-*\"'“”„") for line in text.splitlines())
     first = next((line for line in lines if line.endswith(_MARKS)), None)
     return first if first is not None and len(first) <= _LONGEST else None
 

@@ -1,11 +1,10 @@
-"""An outline before the answer: sentences are highlighted, and the answer is made of them alone.
+"""Outline: the model first marks the sentences that the answer must be based on.
 
-The engine marks ranges of the recalled sentences under headings; what it marks is taken from the
-store, so that no word of the evidence is the engine's. The two halves are those of "Highlight &
-Summarize" (Cherubin and Paverd, https://arxiv.org/abs/2508.02872), the form of the first one
-follows "Enhancing LLM's Cognition via Structurization" (Liu et al.,
-https://arxiv.org/abs/2407.16434). At most three calls; where none can be used, the answer is made
-of all that was recalled.
+The model marks ranges of the recalled sentences under headings. Their text is copied from the
+store, so the evidence is always verbatim. The two steps are those of "Highlight & Summarize"
+(Cherubin and Paverd, https://arxiv.org/abs/2508.02872); the headings follow "Enhancing LLM's
+Cognition via Structurization" (Liu et al., https://arxiv.org/abs/2407.16434). This takes up to
+three calls; if no output is valid, the answer uses all recalled events.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from memagent.memory.segmentation.sentences import estimate_tokens, sentences
 from memagent.prompts.load import render
 from memagent.types import Event, Usage
 
-__all__ = ["Mark", "outline", "read_marks", "wanted"]
+__all__ = ["Mark", "outline", "read_marks", "wants_outline"]
 
 _MOST = 8  # points
 _HEADING = 80  # characters
-# Tokens that JSON of so many points can take, a token a character at worst but for the headings.
+# Enough for the JSON of an outline of that size.
 _MAX_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A heading over the sentences [first, last], counted from 1 over all that was recalled."""
+    """A heading for the sentences first to last (inclusive, counted from 1)."""
 
     heading: str
     first: int
@@ -43,7 +42,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    """A sentence of a recalled event, by its characters in it."""
+    """A sentence of a recalled event, with its offsets in the event."""
 
     hit: Hit
     start: int
@@ -54,13 +53,13 @@ class _Sentence:
         return " ".join(self.hit.event.text[self.start : self.end].split())
 
 
-def wanted(turn: Turn) -> bool:
+def wants_outline(turn: Turn) -> bool:
     """Whether the settings ask for an outline and the engine can write one."""
     return turn.settings.outline and turn.engine.capabilities.generates
 
 
 def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """Narrow what was recalled to the sentences that the engine marks."""
+    """Keep only the recalled sentences that the engine marks."""
     turn, recalled = runtime.context, state["recalled"]
     numbered = [sentence for hit in recalled.chosen for sentence in _sentences(hit)]
     if not numbered:
@@ -106,7 +105,7 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
 
 
 def read_marks(text: str, count: int) -> tuple[list[Mark], str]:
-    """The marks of an outline over `count` sentences, and what is wrong with it, if anything."""
+    """The marks of an outline of `count` sentences, and the reason to reject it or ""."""
     begin, end = text.find("{"), text.rfind("}")
     try:
         found = json.loads(text[begin : end + 1])["points"]
@@ -145,7 +144,7 @@ def _prompt(question: str, numbered: Sequence[_Sentence], wrong: str) -> str:
 
 
 def _highlighted(mark: Mark, numbered: Sequence[_Sentence]) -> list[Hit]:
-    """The marked stretch of each event that it touches, as an event of its own."""
+    """The marked part of each event, as an event."""
     marked: dict[int, list[_Sentence]] = {}
     for sentence in numbered[mark.first - 1 : mark.last]:
         marked.setdefault(sentence.hit.event.id, []).append(sentence)

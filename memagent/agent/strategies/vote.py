@@ -1,11 +1,11 @@
-"""A vote of chunks: each answers by itself, and the least uncertain one is heard.
+"""Answer chunks of recalled events independently and keep the most confident answer.
 
 Ben-Kish et al., "Overflow Prevention Enhances Long-Context Recurrent LLMs" (OPRM),
 https://arxiv.org/abs/2505.07793: a context is cut into chunks, each is read alone with the
-question, and the answer is decoded from the one whose first token has the least entropy; chunks
-that say that they hold no answer drop out. Here the context is `votes` times the budget of recalled
-events. Each chunk's prompt is the one that would be sent if it won, so a server's prefix cache
-answers from what the vote has read. One call a chunk and never more.
+question, and the answer is decoded from the chunk with the lowest entropy of the first token;
+chunks whose answer is a refusal are dropped. Here the context is `votes` times the budget of
+recalled events. Each chunk is read with the prompt of the final answer, so a server's prefix cache
+can reuse the winner's. This takes one call per chunk.
 """
 
 from __future__ import annotations
@@ -20,33 +20,35 @@ from memagent.agent.turn import Turn, TurnState
 from memagent.memory.recall.selection import Hit
 from memagent.types import Chunk, Request, Usage
 
-__all__ = ["chunks", "says_nothing", "vote", "votes"]
+__all__ = ["chunks", "is_refusal", "vote", "votes"]
 
-# Enough to see whether an answer begins by saying that there is none.
+# Tokens: enough to recognize a refusal.
 _FIRST_WORDS = 8
 _NOTHING = "not in memory"
 
 
 def votes(turn: Turn) -> int:
-    """How many chunks vote; 0 where the settings or the engine have none."""
+    """The number of chunks; 0 if the settings or the engine do not allow a vote."""
     wanted = turn.settings.votes
     return wanted if wanted > 1 and turn.engine.capabilities.uncertainty else 0
 
 
 def vote(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """Keep of what was recalled the chunk whose answer begins least uncertain."""
+    """Keep only the recalled events of the chunk with the most confident answer."""
     turn = runtime.context
     recalled = state["recalled"]
     groups = chunks(recalled.chosen, turn.budget)
     if len(groups) < 2:
         return {}
-    heard = _hear(turn, state, groups)
+    beginnings = _first_words(turn, state, groups)
     used = state["usage"]
-    for each in heard:
+    for each in beginnings:
         used += each.usage or Usage()
-    uncertain = [float("inf") if each.uncertainty is None else each.uncertainty for each in heard]
-    answers = [not says_nothing(each.text) for each in heard]
-    # Where no chunk holds an answer, what matched the question best is asked once more.
+    uncertain = [
+        float("inf") if each.uncertainty is None else each.uncertainty for each in beginnings
+    ]
+    answers = [not is_refusal(each.text) for each in beginnings]
+    # If every chunk refuses, take the one with the best match.
     candidates = [n for n, has in enumerate(answers) if has]
     best = max(range(len(groups)), key=lambda n: max(hit.score for hit in groups[n]))
     winner = min(candidates, key=lambda n: uncertain[n]) if candidates else best
@@ -88,13 +90,13 @@ def chunks(hits: Sequence[Hit], budget: int) -> list[list[Hit]]:
     return groups
 
 
-def says_nothing(text: str) -> bool:
-    """Whether an answer begins by saying that memory does not hold it."""
+def is_refusal(text: str) -> bool:
+    """Whether an answer begins by saying that it is not in memory."""
     return text.lstrip(" \n\"'“*").casefold().startswith(_NOTHING)
 
 
-def _hear(turn: Turn, state: TurnState, groups: Sequence[Sequence[Hit]]) -> list[Chunk]:
-    """How the answer of each chunk begins."""
+def _first_words(turn: Turn, state: TurnState, groups: Sequence[Sequence[Hit]]) -> list[Chunk]:
+    """The first tokens of the answer from each chunk."""
     prompts = [turn.pack(state["question"], tuple(group)) for group in groups]
     requests = [
         Request(
@@ -113,5 +115,5 @@ def _hear(turn: Turn, state: TurnState, groups: Sequence[Sequence[Hit]]) -> list
     try:
         return list(pool.map(turn.engine.complete, requests))
     finally:
-        # Ctrl-C does not wait for the few words that are still to come.
+        # Do not wait for the remaining calls on Ctrl-C.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,6 @@
-"""The engine behind a URL: vLLM, or any other OpenAI-compatible server.
+"""The engine for vLLM and other OpenAI-compatible servers.
 
-Knows what a server can count, score and stream; the protocol's words, the connection and its
-failures are in openai_wire, openai_server and openai_errors.
+The protocol, the connection and its failures are in `wire`, `server` and `errors`.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ if TYPE_CHECKING:
 
 __all__ = ["VllmEngine"]
 
-# Context of a server that says nothing of it; what Ollama gives a model unless told otherwise.
+# For servers that do not report their context; the default of Ollama.
 _DEFAULT_CONTEXT = 4096
 
 
 class VllmEngine(Engine):
     """A model on an OpenAI-compatible server.
 
-    url: with or without a trailing /v1. model: a name the server lists; None takes its first.
-    context: tokens that prompt and answer share; None takes what the server says. timeout:
-    seconds without a byte from the server.
+    url: with or without a trailing /v1. model: a name the server lists, by default the first.
+    context: maximum of prompt plus answer in tokens, by default what the server reports.
+    timeout: seconds without a byte from the server.
 
-    Nothing is sent before `connect`, which `stream`, `count`, `count_prompt` and `logprobs` call
-    when it was not; `model`, `context` and `capabilities` are what the server says after it.
+    Nothing is sent before `connect`, which the other methods call if needed. After it, `model`,
+    `context` and `capabilities` are those of the server.
     """
 
     name = "vllm"
@@ -70,9 +69,9 @@ class VllmEngine(Engine):
         self._tokens = ServedTokens(self._server, self.model, is_vllm=False)
 
     def connect(self) -> VllmEngine:
-        """Ask the server for its models, its context and what it can do; returns itself.
+        """Ask the server for its models, context and capabilities; return self.
 
-        Raises EngineError when it does not answer or does not serve the model asked for.
+        Raises EngineError if it does not answer or does not serve the requested model.
         """
         if self._connected:
             return self
@@ -100,17 +99,17 @@ class VllmEngine(Engine):
 
     @property
     def root(self) -> str:
-        """Where the server has the model from, as it says."""
+        """The path or repository of the model, as reported by the server."""
         return self.connect()._root
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer as the server writes it; closing the iterator stops the server.
 
         A model without a chat template gets the prompt as plain text; a server that refuses
-        tools, a schema or log-probabilities gets the request without them. All is remembered,
-        and `capabilities` says so from then on. A request with a schema goes without tools.
-        The uncertainty counts all but the 20 likeliest tokens as one. Raises EngineError, and
-        ServerDownError where the server is gone; chunks that came before it stay valid.
+        tools, a schema or log-probabilities gets the request without them. Both are remembered,
+        and `capabilities` is updated. A request with a schema is sent without tools. The
+        uncertainty counts all but the 20 likeliest tokens as one. Raises EngineError, and
+        ServerDownError if the server is gone; chunks received before that stay valid.
         """
         self.connect()
         ended = False
@@ -127,23 +126,23 @@ class VllmEngine(Engine):
     def count(self, text: str) -> int:
         """Tokens of `text` without special tokens: exact on vLLM and llama.cpp.
 
-        Elsewhere an estimate on the safe side, see openai_tokens.py. Raises EngineError.
+        For other servers a cautious estimate, see `tokens`. Raises EngineError.
         """
         return self.tokens.count(text)
 
     def count_prompt(self, messages: Sequence[Message]) -> int:
-        """Tokens of the prompt as the server will build it: exact on vLLM."""
+        """Tokens of the whole prompt: exact on vLLM."""
         self.connect()
         if not self._is_vllm:
             return super().count_prompt(messages)
         count = self.tokens.count_chat(chat_messages(messages))
-        # Refused: the model has no chat template and will be given the plain prompt.
+        # None: the model has no chat template, so it gets the plain prompt.
         return self.count(plain_prompt(messages)) + 1 if count is None else count
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """Natural-log probability of each token given those before it; the first is 0.0.
 
-        At most `context` - 1 tokens. Raises EngineError; NotImplementedError off vLLM.
+        At most `context` - 1 tokens. Raises EngineError, and NotImplementedError if it is not vLLM.
         """
         self.connect()
         if not self._is_vllm:
@@ -151,7 +150,7 @@ class VllmEngine(Engine):
         return self.tokens.logprobs([tokens])[0]
 
     def close(self) -> None:
-        """Close the connections to the server; the server runs on."""
+        """Close the connections to the server; the server keeps running."""
         self._server.close()
 
     def _served(self) -> dict[str, dict[str, Any]]:
@@ -172,7 +171,7 @@ class VllmEngine(Engine):
     def _shared_context(self, served: dict[str, Any]) -> int:
         length = served.get("max_model_len")
         if not isinstance(length, int) and self._wanted_context is None:
-            # llama.cpp says it here; other servers have no such page.
+            # llama.cpp reports it here; other servers have no such page.
             settings = self._server.probe("/props").get("default_generation_settings")
             length = settings.get("n_ctx") if isinstance(settings, dict) else None
         if not isinstance(length, int):
@@ -201,7 +200,7 @@ class VllmEngine(Engine):
                 self._take(less)
 
     def _take(self, form: Form) -> None:
-        """Ask in this form from now on."""
+        """Use this form from now on."""
         self._form = form
         self.capabilities = replace(
             self.capabilities,

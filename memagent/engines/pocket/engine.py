@@ -1,8 +1,8 @@
-"""The default of a fresh machine: an extractive reader that answers by quoting.
+"""The engine that needs no server: an extractive reader that answers by quoting.
 
-A question gets the span that answers it, the sentence it stands in and the chance that it is
-right, or the plain word that memory holds no answer. It writes nothing of its own, and says so.
-Where the answer stands in a statement that a newer one superseded, the newer one is read instead.
+A question gets the span that answers it, its sentence and the probability that it is correct, or
+the reply that memory has no answer. The engine does not write text. If a newer statement superseded
+the one with the answer, the newer one is read instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from memagent.engines.base import Capabilities, Engine
 from memagent.engines.pocket.nearest_sentences import Nearest
-from memagent.engines.pocket.question_intent import Turn, turn_of
+from memagent.engines.pocket.question_intent import Turn, classify_turn
 from memagent.engines.pocket.reader import Found, Reader
 from memagent.memory.index.embedder import BUNDLED, Embedder
 from memagent.memory.index.encoder import Encoder
@@ -30,9 +30,9 @@ CANNOT_WRITE = (
     "and writes nothing of its own. For that, run a language model (memagent doctor shows how)."
 )
 
-# Spans looked at in each event: the best may lie in an earlier question, which answers nothing.
+# Spans considered in each event: the best may be in an earlier question.
 _PER_EVENT = 3
-# A question about the past may mean what was superseded since.
+# A question about the past may refer to a superseded statement.
 _PAST = re.compile(
     r"\b(?:was|were|did|had|used to|previous(?:ly)?|former(?:ly)?|old|before|earlier|originally"
     r"|first|initially|ago|until|past|back then|at the time|in (?:19|20)\d\d)\b",
@@ -42,7 +42,7 @@ _PAST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Quote:
-    """A sentence of evidence[number - 1], and the words in it that answer where they are known."""
+    """A sentence of evidence[number - 1], and the answer in it if it is known."""
 
     number: int
     sentence: str
@@ -50,8 +50,8 @@ class _Quote:
 
 
 class PocketEngine(Engine):
-    """Answers from the recalled events alone. Up to `most` answers are given, where the others'
-    scores are within `near` of the best."""
+    """Answers only from the recalled events. Gives up to `most` answers whose scores are within
+    `near` of the best."""
 
     name = "pocket"
     model = "span reader on MiniLM, extractive"
@@ -67,17 +67,17 @@ class PocketEngine(Engine):
         most: int = 3,
     ) -> None:
         self.nearest = Nearest(embedder)
-        # The reader has the bundled encoder, whose files need not be looked at twice.
+        # The reader uses the bundled encoder: share it if possible.
         self.reader = reader or Reader(embedder=embedder if _is_bundled(embedder) else None)
         self.near = near
         self.most = most
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Answer, quote, acknowledge a statement, or say that nothing fits."""
-        turn = turn_of(request.question, asked=request.asked)
+        turn = classify_turn(request.question, asked=request.asked)
         if turn in (Turn.STATEMENT, Turn.WRITING):
-            said = ACKNOWLEDGED if turn is Turn.STATEMENT else CANNOT_WRITE
-            yield Chunk(said, finish="stop", usage=Usage())
+            reply = ACKNOWLEDGED if turn is Turn.STATEMENT else CANNOT_WRITE
+            yield Chunk(reply, finish="stop", usage=Usage())
             return
         confidence = None
         if turn is Turn.SPAN:
@@ -94,13 +94,13 @@ class PocketEngine(Engine):
         yield Chunk(finish="stop", usage=Usage(), found=True, confidence=confidence)
 
     def count(self, text: str) -> int:
-        """Tokens, estimated: the reader has no window to fill."""
+        """An estimate: the reader has no context limit."""
         return estimate_tokens(text)
 
     def _answers(
         self, question: str, evidence: tuple[Event, ...]
     ) -> tuple[list[_Quote], float | None]:
-        """Spans that answer, the likeliest first, and how likely that one is."""
+        """Answers, the most likely first, and its probability."""
         texts = [event.text for event in evidence]
         quotes: list[_Quote] = []
         best: Found | None = None
@@ -109,7 +109,7 @@ class PocketEngine(Engine):
                 break
             if best is not None and span.score < best.score - self.near:
                 break
-            if _says_nothing(evidence[span.text], _around(texts, span)):
+            if _answers_nothing(evidence[span.text], _around(texts, span)):
                 continue
             span = self._in_force(question, evidence, span) or span
             best = best or span
@@ -122,8 +122,8 @@ class PocketEngine(Engine):
         return quotes, best.confidence if best else None
 
     def _in_force(self, question: str, evidence: tuple[Event, ...], span: Found) -> Found | None:
-        """What answers in the statement that superseded the one with this span; None where none
-        did, or the question is about the past."""
+        """The answer in the statement that superseded the one with this span; None if there is
+        none, or if the question is about the past."""
         if _PAST.search(question):
             return None
         at = evidence[span.text].start
@@ -145,16 +145,16 @@ class PocketEngine(Engine):
         )
 
     def _quotes(self, question: str, evidence: tuple[Event, ...]) -> list[_Quote]:
-        """Sentences near to what is asked for."""
+        """The sentences most similar to the question."""
         texts = [event.text for event in evidence]
         ranked = self.nearest.rank(
-            question, texts, lambda place, sentence: _says_nothing(evidence[place], sentence)
+            question, texts, lambda place, sentence: _answers_nothing(evidence[place], sentence)
         )
-        said = {
+        numbers = {
             _line(texts[found.text][found.start : found.end]): found.text + 1
             for found in reversed(self.nearest.worth_quoting(ranked))
         }
-        return [_Quote(number, text) for text, number in reversed(said.items())][: self.most]
+        return [_Quote(number, text) for text, number in reversed(numbers.items())][: self.most]
 
 
 def _is_bundled(embedder: Encoder) -> TypeGuard[Embedder]:
@@ -170,8 +170,8 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _says_nothing(event: Event, sentence: str) -> bool:
-    """Earlier questions of a chat and headings of a document answer nothing."""
+def _answers_nothing(event: Event, sentence: str) -> bool:
+    """Whether a sentence is a question in a chat or a heading in a document."""
     if event.kind == "session":
-        return turn_of(sentence, asked=False) is not Turn.STATEMENT
+        return classify_turn(sentence, asked=False) is not Turn.STATEMENT
     return sentence.startswith("#") and "\n" not in sentence

@@ -1,11 +1,11 @@
-"""What a turn wants from an engine that cannot write, judged by its form alone."""
+"""Classify turns by their form, for an engine that cannot write."""
 
 from __future__ import annotations
 
 import re
 from enum import Enum, auto
 
-__all__ = ["Turn", "turn_of"]
+__all__ = ["Turn", "classify_turn"]
 
 _WH = r"who|whom|whose|what|when|where|which|why|how|in which|in what|on which|at what|to whom"
 _OTHER = (
@@ -30,8 +30,8 @@ class Turn(Enum):
     OTHER = auto()
 
 
-def turn_of(text: str, *, asked: bool) -> Turn:
-    """The kind of a turn. `asked` says that it is a question whatever its form."""
+def classify_turn(text: str, *, asked: bool) -> Turn:
+    """Classify a turn. If `asked`, it is a question whatever its form."""
     if _WRITES.match(text):
         return Turn.WRITING
     if _SPAN.match(text):

@@ -87,7 +87,7 @@ def load_network(folder: Path, embedder: Embedder) -> tuple[SpanNetwork, Meaning
         changed: dict[str, Tensor] = load_file(folder / _WEIGHTS)
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise InputError(
-            f"the reader in {folder} cannot be loaded ({error}): install memagent anew"
+            f"the reader in {folder} cannot be loaded ({error}): reinstall memagent"
         ) from error
     if meaning.base != embedder.id:
         raise InputError(
@@ -99,5 +99,5 @@ def load_network(folder: Path, embedder: Embedder) -> tuple[SpanNetwork, Meaning
         {name: value.float() for name, value in changed.items()}, strict=False
     )
     if unknown or not all(name.startswith("encoder.embeddings.") for name in missing):
-        raise InputError(f"the reader in {folder} lacks weights: install memagent anew")
+        raise InputError(f"the reader in {folder} lacks weights: reinstall memagent")
     return network.eval(), meaning

@@ -1,8 +1,8 @@
-"""Any RoPE model of Transformers in this process, attending to all of a namespace's memory.
+"""Run a Transformers model with RoPE in this process, with attention to a namespace's memory.
 
-Stored events are not written into the prompt: the model has read them, their keys and values are
-pages, and each answer attends to those that recall or the model's own keys find. What it attended
-to is reported by event. Knows nothing of how pages are kept or chosen.
+Stored events are not written into the prompt. The model has read them, and their keys and values
+are cached in pages; each answer attends to the pages that recall or the model's own keys find. The
+attention is reported per event.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamEngine"]
 
 TokenRange = tuple[int, int]
-# Of the recalled tokens, the share that may be taken by what the store's own recall found.
+# Share of the recalled tokens that is reserved for events found by the store's recall.
 _PINNED = 0.6
 # The newest events of the conversation that a turn attends to before all others.
 _NEWEST = 8
@@ -37,7 +37,7 @@ _USER, _ASSISTANT = "\nuser:", "\nassistant:"
 
 
 class StreamEngine(Engine):
-    """One model, and for each namespace a stream of its memory. One answer at a time."""
+    """One model, with a stream for the memory of each namespace. One answer at a time."""
 
     name = "stream"
     capabilities = Capabilities(generates=True, prompt_logprobs=True, attention=True)
@@ -54,7 +54,7 @@ class StreamEngine(Engine):
         """`budget` tokens of memory in reach of a query at most, and half of the window."""
         from memagent.streaming.binding import fingerprint, layers_of
 
-        layers_of(model)  # what cannot be run is refused before anything is asked of it
+        layers_of(model)  # raises for unsupported models
         self.llm = model
         self.tokenizer = tokenizer
         self.model = name
@@ -67,9 +67,9 @@ class StreamEngine(Engine):
 
     @classmethod
     def load(cls, model: str | None, *, budget: int, context: int | None = None) -> StreamEngine:
-        """The engine over a model folder or a name that Transformers knows.
+        """Load the engine from a model folder or a name that Transformers knows.
 
-        UsageError without a name; EngineError where it cannot be loaded.
+        Raises UsageError without a name, and EngineError if it cannot be loaded.
         """
         if model is None:
             raise UsageError(
@@ -81,18 +81,18 @@ class StreamEngine(Engine):
         return cls(llm, tokenizer, Path(model).name or model, budget=budget, context=context)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """Read what is new in memory, then the turn, and answer; the turn leaves no trace here.
+        """Read new events, then the turn, and answer; afterwards the turn is removed.
 
-        Question and answer come back as events of the store. Ctrl-C between two tokens is safe.
+        Question and answer are read later, as events. Ctrl-C between two tokens is safe.
         """
         with self._lock:
-            held = self._memory_of(request.scope)
-            stream = held.stream if held is not None else self._open(None)
-            if held is not None and request.scope is not None:
-                held.catch_up(_of_turn(request.scope))
+            memory = self._memory_of(request.scope)
+            stream = memory.stream if memory is not None else self._open(None)
+            if memory is not None and request.scope is not None:
+                memory.catch_up(_is_in_turn(request.scope))
             mark = stream.mark()
             try:
-                yield from self._answer(stream, held, request)
+                yield from self._answer(stream, memory, request)
             finally:
                 stream.unwatch()
                 stream.rewind(mark)
@@ -124,20 +124,20 @@ class StreamEngine(Engine):
     def close(self) -> None:
         """Save the streams and release the model."""
         with self._lock:
-            for held in self._memories.values():
-                held.close()
+            for memory in self._memories.values():
+                memory.close()
             self._memories.clear()
 
     def _answer(
-        self, stream: Stream, held: StreamMemory | None, request: Request
+        self, stream: Stream, memory: StreamMemory | None, request: Request
     ) -> Iterator[Chunk]:
         from memagent.streaming.generate import generate
 
         turn = self._encode(self._turn(request.messages))
         hidden, pinned = list[TokenRange](), list[TokenRange]()
-        if held is not None and request.scope is not None:
-            hidden = held.hidden(request.scope.allowed)
-            pinned = held.spans(self._preferred(request), int(self.config.budget * _PINNED))
+        if memory is not None and request.scope is not None:
+            hidden = memory.hidden(request.scope.allowed)
+            pinned = memory.spans(self._preferred(request), int(self.config.budget * _PINNED))
         # The window begins with the turn: memory is reached as events, each with its own mass.
         _set_view(stream, hidden=hidden, pinned=pinned, local_from=stream.length)
         masses = stream.watch()
@@ -166,7 +166,7 @@ class StreamEngine(Engine):
         if rest := text.rstrip("\ufffd").lstrip()[len(said) :]:
             yield Chunk(rest)
         full = len(ids) == request.max_tokens and not ended
-        attention = held.attention(masses.shares()) if held is not None else ()
+        attention = memory.attention(masses.shares()) if memory is not None else ()
         yield Chunk(
             finish="length" if full else "stop",
             usage=Usage(turn.shape[1], len(ids)),
@@ -174,7 +174,7 @@ class StreamEngine(Engine):
         )
 
     def _preferred(self, request: Request) -> list[Event]:
-        """The newest words of the conversation, then what the store recalled, best first."""
+        """The newest events of the conversation, then the recalled ones, best first."""
         assert request.scope is not None
         scope = request.scope
         session = scope.memory.of_session(scope.session_id)
@@ -206,14 +206,14 @@ class StreamEngine(Engine):
         return stream
 
     def _prefix(self) -> str:
-        """What stands before all memory: the instructions, as the model's template has them."""
+        """The instructions, in the model's template; they precede all memory."""
         system = render("system.md")
         if self.tokenizer.chat_template is None:
             return f"{self.tokenizer.bos_token or ''}{system}\n"
         return self._templated([{"role": "system", "content": system}])
 
     def _turn(self, messages: Sequence[Message]) -> str:
-        """The messages behind the instructions, and the beginning of the answer."""
+        """The messages after the instructions, and the start of the answer."""
         said = [m for m in messages if m.role != "system"]
         if self.tokenizer.chat_template is None:
             names = {"assistant": _ASSISTANT}
@@ -255,19 +255,19 @@ class StreamEngine(Engine):
 def _set_view(
     stream: Stream, *, hidden: list[TokenRange], pinned: list[TokenRange], local_from: int
 ) -> None:
-    """Set what the next steps of a stream of one row may attend to, and what they must."""
+    """Set what the next steps of a stream with one row may and must attend to."""
     view = stream.view
     view.hidden, view.pinned, view.local_from = [hidden], [pinned], local_from
     view.renew()
 
 
-def _of_turn(scope: Scope) -> Callable[[Event], bool]:
-    """Says of an event whether it is part of the turn that is being answered."""
+def _is_in_turn(scope: Scope) -> Callable[[Event], bool]:
+    """A function that tests whether an event is part of the current turn."""
     return lambda event: event.source_id == scope.session_id and event.start >= scope.since
 
 
 def _settled(text: str) -> str:
-    """As much of an answer as no later token takes back: no half character, no begun role."""
+    """The part of an answer that is final: without an incomplete character or role name."""
     text = text.rstrip("\ufffd")
     begun = (n for n in range(len(_USER) - 1, 0, -1) if text.endswith(_USER[:n]))
     return text[: len(text) - next(begun, 0)]
