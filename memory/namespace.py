@@ -47,13 +47,23 @@ class Namespace:
         self.store = store
         self.namespace = namespace
         self.embedder = embedder
-        self.segmenter = segmenter or Sentences()
         self.sources = Sources(store, namespace)
         self.spans = Spans(store)
         self.events = Events(store, self.sources.namespace_id)
         self.answers = Answers(store, self.sources.namespace_id)
         self.caches = index_dir / f"{self.sources.namespace_id}-caches"
-        self.retriever = Retriever(self.sources, self.events, embedder, index_dir, self.segmenter)
+        self.retriever = Retriever(
+            self.sources, self.events, embedder, index_dir, segmenter or Sentences()
+        )
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The segmenter of new text; it may be replaced."""
+        return self.retriever.segmenter
+
+    @segmenter.setter
+    def segmenter(self, segmenter: Segmenter) -> None:
+        self.retriever.segmenter = segmenter
 
     def add_pieces(
         self, source: Source, pieces: Iterable[Piece], committed: Callable[[int, int], None]

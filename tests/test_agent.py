@@ -210,7 +210,9 @@ def test_retry_and_undo(memory: Namespace) -> None:
     with pytest.raises(NotFoundError):
         talk.undo()
     talk.ask("Tell me something.")
-    assert talk.retry().text == "Second try."
+    turn, answers = talk.last_exchange()
+    memory.withdraw(answers)
+    assert talk.answer(turn).text == "Second try."
     spans = memory.spans.of(talk.source.id)
     assert [(s.text, s.withdrawn) for s in spans] == [
         ("Tell me something.", False),

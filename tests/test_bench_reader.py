@@ -79,5 +79,5 @@ def test_a_reader_that_cites_no_words_stops_the_bench(
     monkeypatch: pytest.MonkeyPatch, small: Path
 ) -> None:
     monkeypatch.setattr(Reader, "read", lambda *_: [Found(0, 3, 4, 9.0, 0.9)])
-    with pytest.raises(CheckError, match="no stretch of words"):
+    with pytest.raises(CheckError, match="not a run of words"):
         bench.measure([small], limit=1, tell=lambda line: None)

@@ -178,7 +178,9 @@ def test_what_is_taken_back_leaves_the_log(memory: Namespace, back: str) -> None
     talk.ask(QUESTIONS[0])
     talk.ask(QUESTIONS[1])
     if back == "retry":
-        talk.retry()
+        turn, answers = talk.last_exchange()
+        memory.withdraw(answers)
+        talk.answer(turn)
     else:
         talk.undo()
         talk.ask(QUESTIONS[1])

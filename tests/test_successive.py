@@ -124,6 +124,7 @@ def test_a_reader_says_once_that_it_cannot_write(
     assert answer.explain["questions"] == []
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("hops needs a model that writes")
+    caplog.clear()
 
 
 Scripted = Callable[..., subprocess.CompletedProcess[str]]

@@ -28,8 +28,7 @@ class Desk(Workspace):
     """A workspace with an engine of the test's choice."""
 
     def __init__(self, settings: Settings, embedder: Embedder) -> None:
-        super().__init__(settings, lambda line: None)
-        self._embedder = embedder
+        super().__init__(settings, embedder=embedder)
         self.scripted = ScriptedEngine()
 
     @property

@@ -69,7 +69,7 @@ def held(chat: Conversation) -> StreamMemory:
 
 def of_text(one: StreamMemory, text: str) -> list[int]:
     """Ids of the events in the stream that hold a text."""
-    return [event.id for event in one.memory.events.get(list(one.places)) if text in event.text]
+    return [event.id for event in one.memory.get(list(one.places)) if text in event.text]
 
 
 def attended(chat: Conversation) -> list[tuple[str, int]]:
@@ -101,7 +101,7 @@ def test_what_is_forgotten_or_taken_back_is_gone_from_the_stream(chat: Conversat
     assert not one.places and attended(chat) == []
     for start, end in spans:
         assert not one.stream.tokens[0, start:end].any()
-    assert one.memory.events.allowed(Filter()) != [], "what was said since"
+    assert one.memory.ids() != [], "what was said since"
 
 
 def test_an_answer_over_a_pipe_and_why(run: Run, kitchen: Namespace, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def engine(parts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 @pytest.fixture
 def memory(store: Store, embedder: Embedder, tmp_path: Path) -> Namespace:
     """The memory that the program has too, where `run` runs it."""
-    return Namespace(store, "default", embedder, tmp_path / "memory.db.index", lambda line: None)
+    return Namespace(store, "default", embedder, tmp_path / "memory.db.index")
 
 
 def remember(memory: Namespace, name: str, *texts: str) -> None:

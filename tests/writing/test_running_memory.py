@@ -147,6 +147,7 @@ def test_it_is_kept_every_so_many_exchanges(
     assert keep() == 3 and working.version == 1
     (said,) = caplog.messages
     assert said.startswith("the working memory was not updated: ") and "\n" not in said
+    caplog.clear()
     _say(memory, "s", "5", "6")
     memory.spans.append_turn(source.id, "user", "not answered yet")
     assert keep() == 0

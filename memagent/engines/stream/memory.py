@@ -12,9 +12,11 @@ import os
 import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from memagent.errors import StoreError
 from memagent.streaming.token_ranges import TokenRange
 from memagent.types import Event, EventReader
 
@@ -143,8 +145,12 @@ class StreamMemory:
         self._saved, self._saved_at = len(self.places), self.stream.length
 
     def close(self) -> None:
-        """Save, and let other processes have the folder."""
-        self.save()
+        """Save, and release the folder to other processes.
+
+        A stream whose store is closed already is not saved: it is a cache.
+        """
+        with suppress(StoreError):
+            self.save()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
