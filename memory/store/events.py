@@ -102,7 +102,7 @@ class Events:
                     return 0
 
     def get(self, ids: Sequence[int]) -> list[Event]:
-        """The events with these ids, in the order of `ids`; ids not in this namespace are skipped."""
+        """The events with these ids, in the given order; ids of other namespaces are skipped."""
         found = {
             event.id: event
             for event in self._read("e.id IN (SELECT value FROM json_each(?))", json.dumps(ids))
