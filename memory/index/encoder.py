@@ -22,7 +22,7 @@ class Encoder(Protocol):
 
     @property
     def id(self) -> str:
-        """Identifies the vectors; safe in file names. Encoders with different vectors differ in it."""
+        """Identifies the vectors, is unique to the encoder and is safe in file names."""
 
     @property
     def dim(self) -> int:
