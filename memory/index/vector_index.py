@@ -96,7 +96,7 @@ class VectorIndex:
             if self._nearest is None or self._epoch != state.epoch:
                 trouble = self._open(state)
             if trouble is None and not self._follow(state, fetch):
-                trouble = "was out of step"
+                trouble = "did not match the store"
             if trouble is not None:
                 self._start(state.epoch)
                 self._follow(state, fetch)
@@ -176,19 +176,19 @@ class VectorIndex:
         except (FileNotFoundError, NotADirectoryError):
             return "was missing" if state.saved and state.count else None
         except TornError:
-            return "was torn"
+            return "was damaged"
         except OSError as error:
             return f"could not be read ({error.strerror})"
         if (header.owner, header.dim) != (self.path.name, self.dim):
-            return "was of another namespace or embedder"
+            return "belonged to another namespace or embedder"
         if header.epoch < state.epoch and not state.saved:
             return None
         if header.epoch != state.epoch or header.through > state.through:
-            return "was out of step"
+            return "did not match the store"
         try:
             nearest.restore(np.frombuffer(payload, dtype=np.uint8))
         except RuntimeError:
-            return "was torn"
+            return "was damaged"
         self._through, self._in_file = header.through, header.count
         return None
 
