@@ -24,7 +24,7 @@ class Vectors:
         self.dim = dim
 
     def size(self) -> tuple[int, int, bool]:
-        """The number of vectors, the highest embedded event id, and whether an index file exists."""
+        """The number of vectors, the highest embedded event id, whether an index file exists."""
         row = self.store.row(
             "SELECT * FROM vector_sets WHERE namespace_id = ? AND embedder = ?",
             self.namespace_id,
@@ -33,7 +33,7 @@ class Vectors:
         return (row["count"], row["through"], bool(row["saved"])) if row else (0, 0, False)
 
     def epoch(self) -> int:
-        """A counter that increases whenever vectors of the namespace are deleted."""
+        """A counter that increases whenever events or vectors of the namespace are deleted."""
         row = self.store.row("SELECT epoch FROM namespaces WHERE id = ?", self.namespace_id)
         return int(row["epoch"]) if row else 0
 
