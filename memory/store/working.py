@@ -183,7 +183,7 @@ def within(lines: Sequence[Line], most: int = MOST_LINES, words: int = MOST_WORD
 
 
 def forget_lines(store: Store, session_id: int, spans: Iterable[int]) -> None:
-    """Delete lines that come from these spans from all versions, and reasons that may quote them."""
+    """Delete the lines based on these spans from all versions, and reasons that may quote them."""
     gone = set(spans)
     with store.write() as db:
         for row in store.rows("SELECT * FROM working WHERE session_id = ?", session_id):
