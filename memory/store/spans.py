@@ -1,4 +1,4 @@
-"""The verbatim text: spans of documents and turns of sessions, in append-only order."""
+"""The verbatim text: spans of documents and turns of sessions, append-only."""
 
 from __future__ import annotations
 
