@@ -1,7 +1,4 @@
-"""The surprise along a source, as its events were cut by it: sentences, tokens, thresholds.
-
-Reads what is stored; knows nothing of models and of drawing.
-"""
+"""The stored surprise along a source, with the thresholds that determined its events."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ __all__ = ["Profile", "Stretch", "profile"]
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A sentence at [start, end) of the source; its surprise and threshold in nats, if known."""
+    """A sentence at [start, end) of a source, with its surprise and threshold in nats, if known."""
 
     start: int
     end: int
@@ -33,9 +30,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Sentences and events of a range, in order; where tokens begin (int64 [n]) and their nats.
+    """The sentences, events and tokens of a range of a source, in order.
 
-    `head` is the number of tokens that a sentence's surprise is the mean of.
+    `places` (int64 [n]) are the starts of the tokens and `nats` (float32 [n]) their surprise. The
+    surprise of a sentence is the mean over its first `head` tokens.
     """
 
     sentences: tuple[Stretch, ...]
@@ -46,7 +44,7 @@ class Profile:
 
 
 def profile(events: Events, source_id: int, start: int, end: int) -> Profile:
-    """The profile of the sentences and events that touch [start, end) of a source."""
+    """The profile of all sentences and events that overlap [start, end) of a source."""
     import numpy as np
 
     sentences: list[Stretch] = []

@@ -214,7 +214,7 @@ def test_a_path_to_nothing_is_refused_without_asking_the_network(name):
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(InputError, match="holds no embedding model"):
+    with pytest.raises(InputError, match="contains no embedding model"):
         Embedder(str(tmp_path))
 
 

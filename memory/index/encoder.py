@@ -1,4 +1,4 @@
-"""The interface of everything that turns text into vectors."""
+"""The interface of embedders."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["Encoder"]
 
 
 class Encoder(Protocol):
-    """Turns texts into unit vectors. `Embedder` and `FakeEmbedder` are the two that ship."""
+    """Embeds texts as unit vectors. Implemented by `Embedder` and `FakeEmbedder`."""
 
     @property
     def name(self) -> str:
-        """The name under which settings choose it."""
+        """The name that selects this encoder in the settings."""
 
     @property
     def id(self) -> str:
-        """Identifies the vectors; fit for file names. Different vectors never share one."""
+        """Identifies the vectors, is unique to the encoder and is safe in file names."""
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """The dimension of the vectors."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of `texts`: float32 [len(texts), dim], each of length 1."""
+        """The unit vectors of `texts`: float32 [len(texts), dim]."""
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
-        """The vectors of `texts`, with those of their tokens."""
+        """The vectors of `texts` with the vectors of their tokens."""

@@ -1,4 +1,4 @@
-"""A deterministic embedder that hashes words, for tests and examples; needs no model."""
+"""A deterministic embedder that hashes words, for tests and examples without a model."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WORD = re.compile(r"\w+")
 
 
 class FakeEmbedder:
-    """Feature hashing of lower-case words ("Feature Hashing for Large Scale Multitask Learning",
-    Weinberger et al., ICML 2009): texts that share words have similar vectors.
+    """Embeds texts by feature hashing of their lower-case words.
 
-    Has the interface of `Embedder`. It knows nothing of meaning, so it is no substitute for one.
+    Texts that share words have similar vectors, but meaning is ignored. The method is from
+    "Feature Hashing for Large Scale Multitask Learning", Weinberger et al., ICML 2009.
     """
 
     name = "fake"
@@ -30,7 +30,7 @@ class FakeEmbedder:
     max_tokens = 512
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of `texts`: float32 [len(texts), dim], each of length 1."""
+        """The unit vectors of `texts`: float32 [len(texts), dim]."""
         import numpy as np
 
         vectors = [reading.vector for reading in self.read(texts)]
@@ -42,7 +42,7 @@ class FakeEmbedder:
 
         found = []
         for text in texts:
-            # A text without words has a vector, too.
+            # A text without words gets the vector of the empty word.
             digests = [_digest(word) for word in _WORD.findall(text.lower())] or [_digest("")]
             ids = np.array([digest >> 1 for digest in digests], dtype=np.int64)
             tokens = np.zeros((len(digests), self.dim), dtype=np.float32)

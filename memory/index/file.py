@@ -1,7 +1,6 @@
-"""One file that holds an index: written whole or not at all, and checked before it is believed.
+"""The index file format, with atomic writes and a checksum that is verified on reading.
 
-Layout: magic, SHA-256 of all that follows, length of the header, header (JSON), payload. Knows
-nothing of FAISS or of the store: the payload is bytes.
+Layout: magic, SHA-256 of the rest, length of the header, header (JSON), payload (any bytes).
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ _ABANDONED = 3600.0
 
 
 class TornError(Exception):
-    """The file is cut short, damaged, or not an index at all."""
+    """The file is truncated, damaged or not an index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the payload is an index of.
+    """Describes the contents of an index file.
 
-    `owner` is the file's own name, which tells namespace and embedder; `count` vectors of length
-    `dim`, of the ids up to `through`, as the store had them in its `epoch`.
+    `owner` is the name of the file, which identifies the namespace and the embedder. The index has
+    `count` vectors of dimension `dim` with ids up to `through`, as of the store's `epoch`.
     """
 
     owner: str
@@ -43,7 +42,7 @@ class Header:
 
 
 def write(path: Path, header: Header, payload: bytes | memoryview) -> None:
-    """Replace the file at once, so that a kill leaves the old one; raises OSError."""
+    """Replace the file atomically; an interrupted write keeps the old one. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     described = json.dumps(asdict(header)).encode()
@@ -65,7 +64,7 @@ def write(path: Path, header: Header, payload: bytes | memoryview) -> None:
 
 
 def read(path: Path) -> tuple[Header, memoryview]:
-    """Header and payload; raises TornError if a byte is wrong, OSError if it cannot be read."""
+    """The header and payload; TornError if the file is damaged, OSError if it cannot be read."""
     data = memoryview(path.read_bytes())
     body = data[len(_MAGIC) + _SUM :]
     if data[: len(_MAGIC)] != _MAGIC or len(body) < _LENGTH:
@@ -77,7 +76,7 @@ def read(path: Path) -> tuple[Header, memoryview]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what writers that were killed left behind; a live one is done within the hour."""
+    """Remove temporary files over an hour old, which are left by interrupted writers."""
     for left in path.parent.glob(f"{path.name}.*.tmp"):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > _ABANDONED:

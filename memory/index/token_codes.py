@@ -1,11 +1,11 @@
-"""Vectors of single tokens in eight bytes each, and how well they meet a question's.
+"""Token vectors compressed to eight bytes each, and their similarity to a question's tokens.
 
-Late interaction: each token of the question looks for the token of a text that is nearest to it
-(ColBERT, arXiv:2004.12832). A token's vector is turned and shortened, then told by the nearest of
-256 centres in each of its parts (product quantisation, Jégou et al., TPAMI 2011; optimised, Ge et
-al., CVPR 2013). Tokens without content (function words, marks) are left out.
+Late interaction matches each token of the question with the nearest token of a text (ColBERT,
+arXiv:2004.12832). A token's vector is rotated, reduced in dimension and encoded, part by part, as
+the nearest of 256 centroids (product quantisation, Jégou et al., TPAMI 2011; optimised, Ge et al.,
+CVPR 2013). Function words and punctuation are skipped.
 
-Knows nothing of stores. `memagent_bench.training.token_codes` made the file.
+The file of codebooks is made by `memagent_bench.training.token_codes`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ FILE = Path(__file__).with_name("token_codes.safetensors")
 
 @dataclass(frozen=True, slots=True)
 class TokenCodes:
-    """`mean` [dim] and `turn` [dim, short] bring a token's vector into the space of the centres
-    [part, 256, short / part]; `content` [vocabulary] says which tokens count."""
+    """The projection and codebooks of one embedder.
+
+    `mean` [dim] and `turn` [dim, short] project a token's vector to the space of `centres`
+    [parts, 256, short / parts]; `content` [vocabulary] marks the tokens that are encoded.
+    """
 
     mean: np.ndarray
     turn: np.ndarray
@@ -35,7 +38,7 @@ class TokenCodes:
 
     @classmethod
     def load(cls, embedder: str, path: Path = FILE) -> TokenCodes | None:
-        """Those made for the embedder of this identity, or None."""
+        """The codebooks of the embedder with this id, or None if the file is for another one."""
         import numpy as np
         from safetensors import safe_open
         from safetensors.numpy import load_file
@@ -48,8 +51,7 @@ class TokenCodes:
         return cls(**{name: t.astype(np.float32) for name, t in tensors.items()}, content=content)
 
     def short(self, ids: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """The tokens of content among ids [n] with vectors [n, dim], float32 [m, short], each of
-        length 1."""
+        """The projected unit vectors, float32 [m, short], of the content tokens among n tokens."""
         import numpy as np
 
         turned = (vectors[self.content[ids]] - self.mean) @ self.turn
@@ -58,7 +60,7 @@ class TokenCodes:
         return found
 
     def pack(self, ids: np.ndarray, vectors: np.ndarray) -> bytes:
-        """One byte a part for each token of content."""
+        """The codes of the content tokens, with one byte per part and token."""
         import numpy as np
 
         turned = self.short(ids, vectors)
@@ -70,8 +72,10 @@ class TokenCodes:
         return codes.tobytes()
 
     def met(self, asked: np.ndarray, packed: Sequence[bytes | None]) -> np.ndarray:
-        """For each token of the question (float32 [q, short]) and text the inner product with the
-        token that is nearest to it, float32 [q, n]; nan where nothing is known of a text."""
+        """The highest inner product of each question token with the tokens of each text.
+
+        `asked` is float32 [q, short]; returns float32 [q, n], with nan for texts without codes.
+        """
         import numpy as np
 
         parts, _, width = self.centres.shape
@@ -81,7 +85,7 @@ class TokenCodes:
             return found
         joined = b"".join(packed[place] or b"" for place in known)
         codes = np.frombuffer(joined, dtype=np.uint8).reshape(-1, parts)
-        # The products with all centres of a part are looked up, not computed, for each token.
+        # Products are computed once per centroid and looked up for each token.
         scores = np.zeros((len(asked), len(codes)), dtype=np.float32)
         for part, centres in enumerate(self.centres):
             products = asked[:, part * width : (part + 1) * width] @ centres.T

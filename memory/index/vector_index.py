@@ -1,7 +1,7 @@
-"""An index kept in step with the store, whose vectors it only caches.
+"""A vector index that is synchronised with the store; the store is authoritative.
 
-Knows when its file can be believed and when it must be rebuilt; how vectors are searched and how
-a file is laid out stand in `nearest.py` and `index_file.py`.
+This module decides when an index file is valid and when it must be rebuilt. Searching is in
+`nearest.py`, the file format in `file.py`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ __all__ = ["Fetch", "IndexState", "VectorIndex", "measure_recall"]
 
 logger = logging.getLogger(__name__)
 
-# Given an id, the store's vectors above it in blocks of (ids int64 [n], vectors float32 [n, dim]).
+# Takes an id and yields the store's vectors with higher ids, in blocks of
+# (ids int64 [n], vectors float32 [n, dim]).
 Fetch: TypeAlias = Callable[[int], Iterable[tuple["np.ndarray", "np.ndarray"]]]
 
-# Reading this many vectors from the store costs less than writing any file.
+# Reading this many vectors from the store takes less time than writing an index file.
 _SMALL = 256
 
 
@@ -34,9 +35,9 @@ _SMALL = 256
 class IndexState:
     """What the store holds for one namespace and embedder.
 
-    `count` vectors with ids up to `through`. `epoch` rises whenever some were deleted, and `saved`
-    says that an index file was written since: without it a missing or older file is as it should
-    be, with it something happened to the file.
+    There are `count` vectors with ids up to `through`. `epoch` increases whenever vectors are
+    deleted. `saved` is whether an index file has been written since the last deletion. If not, a
+    missing or older file is expected; if so, it is reported as a problem.
     """
 
     epoch: int
@@ -46,10 +47,10 @@ class IndexState:
 
 
 class VectorIndex:
-    """The vectors of one namespace under one embedder, searchable; safe to use from threads.
+    """A searchable index of the vectors of one namespace and embedder. Thread-safe.
 
-    The name of `path` identifies both: a file is only used under the name it was written with.
-    Logs one warning, which starts with `label`, whenever a file could not be used or written.
+    The file name of `path` identifies both, and a renamed file is rejected. Logs a warning that
+    starts with `label` when a file cannot be used or written.
     """
 
     def __init__(
@@ -73,19 +74,19 @@ class VectorIndex:
 
     @property
     def kind(self) -> Kind:
-        """How vectors are found now: all of them compared, by a graph (CPU), by lists (GPU)."""
+        """The current type of index: exact ("flat"), graph ("hnsw", CPU) or lists ("ivf", GPU)."""
         return self._nearest.kind if self._nearest else "flat"
 
     @property
     def size(self) -> int:
-        """Number of vectors that are searched."""
+        """The number of vectors in the index."""
         return self._nearest.size if self._nearest else 0
 
     def sync(self, state: IndexState, fetch: Fetch) -> None:
-        """Bring the index into step with the store: add what is new, rebuild if it cannot be.
+        """Bring the index up to date with the store: add new vectors, or rebuild it if necessary.
 
-        Call it before `search`. A file that is missing, torn, another namespace's or embedder's,
-        or out of step with `state` is replaced at once, with one warning.
+        Call this before `search`. A file that is missing, damaged, inconsistent with `state`, or
+        from another namespace or embedder is replaced immediately, with one warning.
         """
         now = (state.epoch, state.count, state.through)
         with self._lock:
@@ -95,7 +96,7 @@ class VectorIndex:
             if self._nearest is None or self._epoch != state.epoch:
                 trouble = self._open(state)
             if trouble is None and not self._follow(state, fetch):
-                trouble = "was out of step"
+                trouble = "did not match the store"
             if trouble is not None:
                 self._start(state.epoch)
                 self._follow(state, fetch)
@@ -113,13 +114,13 @@ class VectorIndex:
     ) -> list[tuple[int, float]]:
         """(id, inner product) of the k nearest to `query` (float32 [dim]), best first.
 
-        With `allowed` (int64 ids) only those are searched, and exactly.
+        If `allowed` (int64 ids) is given, the search is exact and limited to these ids.
         """
         with self._lock:
             return self._nearest.search(query, k, allowed) if self._nearest else []
 
     def vectors(self, ids: np.ndarray) -> np.ndarray:
-        """The vectors under these ids (int64 [n]), float32 [n, dim]; zeros where there is none."""
+        """The vectors of these ids (int64 [n]): float32 [n, dim], with zeros for unknown ids."""
         import numpy as np
 
         with self._lock:
@@ -128,18 +129,18 @@ class VectorIndex:
             return self._nearest.vectors(ids)
 
     def ids(self) -> np.ndarray:
-        """The ids that are searched, int64 [size], ascending."""
+        """The ids in the index: int64 [size], ascending."""
         import numpy as np
 
         with self._lock:
             return self._nearest.ids if self._nearest else np.zeros(0, dtype=np.int64)
 
     def save(self) -> bool:
-        """Write the file if the index outgrew it, and say whether it was written.
+        """Write the index file if it lacks enough vectors; returns whether it was written.
 
-        What the file lacks is read from the store next time. Adding to a flat index is so cheap
-        that a tenth may be missing before hundreds of megabytes are written again; adding to a
-        graph is not. A file that cannot be written is one warning.
+        Vectors missing from the file are read from the store when it is next opened. That is cheap
+        for a flat index, so the file is rewritten only when more than a tenth is missing; adding
+        to a graph is expensive. Logs a warning once if the file cannot be written.
         """
         with self._lock:
             missing = self.size - self._in_file
@@ -149,7 +150,7 @@ class VectorIndex:
             return self._write()
 
     def drop(self) -> None:
-        """Forget the vectors and delete the file; warns if it cannot be deleted."""
+        """Remove all vectors and delete the file; logs a warning if it cannot be deleted."""
         with self._lock:
             self._nearest = self._seen = None
             self._in_file = 0
@@ -166,7 +167,7 @@ class VectorIndex:
         return self._nearest
 
     def _open(self, state: IndexState) -> str | None:
-        """Start from the file, or from nothing; returns what is wrong with the file, or None."""
+        """Load the file or start empty; returns what is wrong with the file, or None."""
         import numpy as np
 
         nearest = self._start(state.epoch)
@@ -175,29 +176,29 @@ class VectorIndex:
         except (FileNotFoundError, NotADirectoryError):
             return "was missing" if state.saved and state.count else None
         except TornError:
-            return "was torn"
+            return "was damaged"
         except OSError as error:
             return f"could not be read ({error.strerror})"
         if (header.owner, header.dim) != (self.path.name, self.dim):
-            return "was of another namespace or embedder"
+            return "belonged to another namespace or embedder"
         if header.epoch < state.epoch and not state.saved:
             return None
         if header.epoch != state.epoch or header.through > state.through:
-            return "was out of step"
+            return "did not match the store"
         try:
             nearest.restore(np.frombuffer(payload, dtype=np.uint8))
         except RuntimeError:
-            return "was torn"
+            return "was damaged"
         self._through, self._in_file = header.through, header.count
         return None
 
     def _follow(self, state: IndexState, fetch: Fetch) -> bool:
-        """Add the store's newer vectors; returns whether all are there and no other."""
+        """Add new vectors from the store; returns whether the index now matches `state` exactly."""
         if self._nearest is None:
             return False
         if self._through < state.through:
             for ids, vectors in fetch(self._through):
-                # Others may be storing more at this moment: those belong to a later state.
+                # Another process may be adding vectors now; those belong to a later state.
                 known = ids <= state.through
                 self._nearest.add(ids[known], vectors[known])
                 self._through = int(ids[known].max(initial=self._through))
@@ -225,7 +226,7 @@ class VectorIndex:
 
 
 def measure_recall(index: VectorIndex, sample: np.ndarray, k: int = 10) -> float:
-    """Share of the exact k nearest that the index finds, for queries float32 [n, dim]."""
+    """Recall at k against exact search, for the queries `sample` (float32 [n, dim])."""
     ids = index.ids()
     found = wanted = 0
     for query in sample:

@@ -1,7 +1,6 @@
-"""Where events begin in a stream of surprises: online, one number a token.
+"""Online detection of event boundaries in a stream of token surprises.
 
-Source: "Human-like Episodic Memory for Infinite Context LLMs" (EM-LLM), arXiv:2407.09450. Knows
-nothing of tokens, texts or models.
+Source: "Human-like Episodic Memory for Infinite Context LLMs" (EM-LLM), arXiv:2407.09450.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ __all__ = ["Boundaries"]
 class Boundaries:
     """Decides for each surprise (in nats) whether its token begins an event.
 
-    It does where the surprise exceeds mean + gamma × standard deviation of the `tau` before it
-    and the running event holds `least` tokens already, and where it holds `most`. `seen` are the
-    last `tau` surprises and `size` the tokens of the running event: the whole state.
+    A token begins an event if its surprise exceeds mean + gamma × standard deviation of the
+    previous `tau` surprises and the current event has at least `least` tokens. It always does if
+    the current event has `most` tokens. The state consists of `seen`, the last `tau` surprises,
+    and `size`, the number of tokens in the current event.
     """
 
     gamma: float = 1.0
@@ -36,7 +36,7 @@ class Boundaries:
         self.seen = deque(self.seen, maxlen=self.tau)
 
     def push(self, surprise: float) -> bool:
-        """Take the next token's surprise; True if the token begins an event."""
+        """Add the surprise of the next token; returns whether that token begins an event."""
         begins = self.size == 0 or self.size >= self.most
         if not begins and self.size >= self.least:
             begins = surprise > self.threshold()
@@ -46,11 +46,11 @@ class Boundaries:
         return begins
 
     def cut(self) -> None:
-        """The next token begins an event whatever its surprise: a turn, role or section ended."""
+        """End the current event, as at the end of a turn, role or section."""
         self.size = 0
 
     def threshold(self) -> float:
-        """What the next surprise has to exceed; infinite behind fewer than two."""
+        """The threshold for the next surprise; infinite after fewer than two surprises."""
         count = len(self.seen)
         if count < 2:
             return math.inf
@@ -59,9 +59,9 @@ class Boundaries:
         return mean + self.gamma * math.sqrt(variance)
 
     def copy(self) -> Boundaries:
-        """The same state, apart from this one."""
+        """An independent copy."""
         return self.resumed(self.seen, self.size)
 
     def resumed(self, seen: Iterable[float], size: int) -> Boundaries:
-        """The same rule with another state."""
+        """The same parameters with another state."""
         return Boundaries(self.gamma, self.tau, self.least, self.most, deque(seen), size)

@@ -1,7 +1,7 @@
-"""Moving a boundary to where the similarity graph of its surroundings is most modular.
+"""Moves a boundary to the cut of highest modularity in the similarity graph around it.
 
-Source of the refinement: EM-LLM, arXiv:2407.09450. With A = K Kᵀ no graph has to be built: the
-modularity of a cut is a function of prefix sums of the keys, and has the same argmax.
+Source: EM-LLM, arXiv:2407.09450. Because the graph is A = K Kᵀ, it need not be built: up to a
+constant factor, the modularity of a cut follows from prefix sums of the keys.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["best_cut", "modularity"]
 
 
 def modularity(keys: np.ndarray) -> np.ndarray:
-    """The two-way modularity of each cut of keys [n, d] before token t, t = 0..n, up to a factor.
+    """The two-way modularity of cutting keys [n, d] before token t, up to a factor: [n + 1].
 
-    With x_t the sum of the first t keys and s the sum of all, |x_t - (x_t·s/|s|²) s|² / |s|², that
-    is (|x_t|² - (x_t·s)²/|s|²) / |s|².
+    With x_t the sum of the first t keys and s the sum of all keys, this is
+    |x_t - (x_t·s/|s|²) s|² / |s|² = (|x_t|² - (x_t·s)²/|s|²) / |s|².
     """
     import numpy as np
 
@@ -27,7 +27,7 @@ def modularity(keys: np.ndarray) -> np.ndarray:
     if not len(keys):
         return found
     prefix = keys.astype(np.float64)
-    # Row by row: numpy's own cumulated sum down the columns takes six times as long.
+    # Row by row, because numpy's cumsum along the first axis takes six times as long.
     for before, here in pairwise(prefix):
         here += before
     total = prefix[-1]
@@ -39,9 +39,9 @@ def modularity(keys: np.ndarray) -> np.ndarray:
 
 
 def best_cut(keys: np.ndarray, original: int, least: int = 1, most: int | None = None) -> int:
-    """The cut of keys [n, d] of highest modularity with `least` to `most` tokens on both sides.
+    """The cut of keys [n, d] of highest modularity with `least` to `most` tokens on each side.
 
-    `original`, where surprise put the boundary, stays unless another is better.
+    Returns `original`, the boundary by surprise, unless another cut is better.
     """
     found, count = modularity(keys), len(keys)
     first, end = least, count - least + 1

@@ -1,6 +1,6 @@
-"""How surprising text is, token by token: what a scorer of it gives.
+"""The surprise of each token of a text, and the interface of the scorers that compute it.
 
-Knows nothing of models and stores. Whatever gives log-probabilities of a prompt can be a scorer.
+Anything that returns log-probabilities of prompt tokens can be a scorer.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["AbsentScorer", "Score", "Scorer", "Surprise", "UnscoredError", "scor
 
 @dataclass(frozen=True, slots=True)
 class Surprise:
-    """The tokens of a text: character ranges int64 [n, 2], and -log p in nats, float32 [n].
+    """The tokens of a text: character ranges int64 [n, 2] and -log p in nats, float32 [n].
 
-    Ranges are in order; tokens that share a character (a byte each, say) have the same one.
+    The ranges are in text order. Tokens that are parts of one character have the same range.
     """
 
     offsets: np.ndarray
@@ -29,35 +29,37 @@ class Surprise:
 
 
 class Scorer(Protocol):
-    """A way to tell how surprising each token of a text is behind those before it."""
+    """Computes the surprise of each token of a text, given the tokens before it."""
 
     @property
     def id(self) -> str:
-        """Names the model and its state; part of the identity of what is cut by it."""
+        """Identifies the model and its version; part of the id of segmenters that use it."""
 
     def score(self, texts: Sequence[str]) -> list[Surprise]:
-        """The surprise of every text. That of one text does not depend on the others."""
+        """The surprise of each text, independent of the other texts."""
 
 
 Score = Callable[[Scorer, str], Surprise]
-"""Gets the surprise of a text by a scorer: from the scorer, or from where it was kept."""
+"""Returns the surprise of a text, either computed by the scorer or read from storage."""
 
 
 def score(scorer: Scorer, text: str) -> Surprise:
-    """The surprise of a text from the scorer itself."""
+    """The surprise of a text, computed by the scorer."""
     return scorer.score([text])[0]
 
 
 class UnscoredError(MemagentError):
-    """The surprise of a text is needed, and its scorer is not at hand."""
+    """The surprise of a text is needed, but it is not stored and its scorer is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class AbsentScorer:
-    """A scorer of which no more than the id is at hand: it stands for what it once scored."""
+    """Placeholder for a scorer that is unavailable, so that its stored results can be found."""
 
     id: str
 
     def score(self, texts: Sequence[str]) -> list[Surprise]:
-        """Raises UnscoredError: whoever asks has not kept the surprise."""
-        raise UnscoredError(f"no surprise by {self.id} is stored for a text of {len(texts[0])}")
+        """Always raises UnscoredError."""
+        raise UnscoredError(
+            f"no surprise by {self.id} is stored for a text of {len(texts[0])} characters"
+        )

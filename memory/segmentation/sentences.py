@@ -1,7 +1,4 @@
-"""Cutting a span into events where no language model is at hand: whole sentences, by size.
-
-Knows nothing of stores or of surprise; which segmenter made an event is recorded with its span.
-"""
+"""Cuts a span into events of whole sentences by size, which needs no language model."""
 
 from __future__ import annotations
 
@@ -21,28 +18,28 @@ __all__ = [
 
 
 class Segmenter(Protocol):
-    """A way to cut text into events."""
+    """Cuts text into events."""
 
     @property
     def id(self) -> str:
-        """Name and parameters, stored with every span it cut."""
+        """The name and parameters, stored with every span that this segmenter cuts."""
 
     def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
-        """Character ranges [start, end) of the events of `text`, in order, without overlap.
+        """The character ranges [start, end) of the events of `text`, in order and disjoint.
 
-        A segmenter that goes by surprise gets it from `score`.
+        A segmenter that needs the surprise of the text calls `score` for it.
         """
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of `text` without a tokenizer: 4 per 3 words, or 1 per 4 characters if more."""
+    """Estimated tokens of `text`: the larger of 4 per 3 words and 1 per 4 characters."""
     return max(len(text.split()) * 4 // 3, len(text) // 4, 1)
 
 
 def sentences(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Sentences of `text` as (start, end, opens a paragraph), white space around them left out.
+    """The sentences of `text` as (start, end, opens a paragraph), without surrounding white space.
 
-    What holds no letter or digit (rules, redactions) is no sentence.
+    Text without letters or digits, such as rules and redactions, is skipped.
     """
     from sentencex import get_sentence_boundaries
 
@@ -59,8 +56,8 @@ def sentences(text: str) -> Iterator[tuple[int, int, bool]]:
 
 
 def short_sentences(text: str, most: int) -> Iterator[tuple[int, int, bool]]:
-    """Sentences as above; one of more than `most` tokens is cut between words, or anywhere."""
-    limit = most * 4  # characters; estimate_tokens counts at least one token in four
+    """Like `sentences`, but splits sentences of more than `most` tokens, at spaces if possible."""
+    limit = most * 4  # characters: estimate_tokens counts at least one token per four
     for start, end, opens in sentences(text):
         first = opens
         while end - start > limit or estimate_tokens(text[start:end]) > most:
@@ -73,7 +70,7 @@ def short_sentences(text: str, most: int) -> Iterator[tuple[int, int, bool]]:
 
 
 def _last_space(text: str, start: int, end: int, most: int) -> int:
-    """The latest cut between words that leaves at most `most` tokens."""
+    """The last space at which to cut so that at most `most` tokens remain."""
     while estimate_tokens(text[start:end]) > most or end - start == most * 4:
         cut = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
         if cut <= start:
@@ -83,15 +80,17 @@ def _last_space(text: str, start: int, end: int, most: int) -> int:
 
 
 def sentences_around(text: str, start: int, end: int) -> tuple[int, int]:
-    """From the start of the first to the end of the last sentence that the characters [start, end)
-    lie in, and never less than these."""
+    """The range [start, end) extended to whole sentences."""
     inside = [(a, b) for a, b, _ in sentences(text) if a < end and b > start]
     return (min(start, inside[0][0]), max(end, inside[-1][1])) if inside else (start, end)
 
 
 class Sentences:
-    """Events of whole sentences, at most `most` tokens; a new paragraph begins a new event
-    once `least` tokens are reached. A sentence longer than `most` is cut between words."""
+    """Segments text into events of whole sentences, of at most `most` tokens each.
+
+    A paragraph begins a new event if the current one has at least `least` tokens. Sentences of
+    more than `most` tokens are split between words.
+    """
 
     def __init__(self, least: int = 64, most: int = 128) -> None:
         self.least = least

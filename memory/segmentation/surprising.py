@@ -1,12 +1,10 @@
-"""Cutting a span into events of whole sentences, where a sentence begins surprisingly.
+"""Cuts a span into events of whole sentences, at sentences with a surprising beginning.
 
-Source: "Human-like Episodic Memory for Infinite Context LLMs" (EM-LLM), arXiv:2407.09450. Its
-rule works on tokens. Here the unit is the sentence, so that an event can be read and quoted, and
-its surprise is the mean over its first tokens. Taking the tokens' own boundaries and moving each
-to the start of its sentence was tried: at the same mean size of an event they met the joints
-between passages of different books no oftener than random sentences do, the means did.
-
-Knows nothing of models and stores.
+Source: "Human-like Episodic Memory for Infinite Context LLMs" (EM-LLM), arXiv:2407.09450. The
+paper's rule works on tokens. Here the unit is the sentence, so that events can be read and quoted,
+and the surprise of a sentence is the mean over its first tokens. The alternative of moving each
+token boundary to the start of its sentence did no better than chance at finding the joins between
+passages of different books, at the same mean event size; sentence means did better.
 """
 
 from __future__ import annotations
@@ -32,9 +30,10 @@ _ID = re.compile(r"surprise-(-?[\d.]+(?:e[-+]\d+)?)" + r"-(\d+)" * 6 + "-(.+)")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence, or a part of one that is too long, at [start, end) of its text.
+    """A sentence, or part of an overlong one, at the characters [start, end) of its text.
 
-    `nats` is the mean surprise of its first tokens, and `threshold` what that has to exceed.
+    `opens` is whether it starts a paragraph. `nats` is the mean surprise of its first tokens; an
+    event can begin here if this exceeds `threshold`.
     """
 
     start: int
@@ -46,12 +45,12 @@ class Sentence:
 
 @dataclass(frozen=True)
 class SurprisingSentences:
-    """Events of whole sentences, `least` to `most` tokens where the text allows it.
+    """Segments text into events of whole sentences, of `least` to `most` tokens where possible.
 
-    A sentence begins an event if the mean surprise of its first `head` tokens exceeds mean +
-    gamma × standard deviation of the `tau` sentences before it; so does one that opens a
-    paragraph once `paragraph` tokens are reached. A span of up to `short` tokens is one event,
-    and its surprise is not asked for.
+    A sentence begins a new event if the mean surprise of its first `head` tokens exceeds mean +
+    gamma × standard deviation of the previous `tau` sentences. The first sentence of a paragraph
+    also begins one if the current event has at least `paragraph` tokens. A span of up to `short`
+    tokens is a single event and is not scored.
     """
 
     scorer: Scorer
@@ -78,7 +77,7 @@ class SurprisingSentences:
 
     @classmethod
     def recorded(cls, segmenter: str) -> Self | None:
-        """The rule of an `id`, by a scorer that is not at hand; None if it is of another kind."""
+        """The segmenter with this id, without its scorer; None if the id is of another type."""
         found = _ID.fullmatch(segmenter)
         if found is None:
             return None
@@ -87,7 +86,7 @@ class SurprisingSentences:
 
     @property
     def id(self) -> str:
-        """Name, parameters and scorer."""
+        """The name, parameters and scorer id of this segmenter."""
         sizes = f"{self.least}-{self.most}-{self.paragraph}-{self.short}"
         return f"surprise-{self.gamma:g}-{self.tau}-{self.head}-{sizes}-{self.scorer.id}"
 
@@ -112,7 +111,7 @@ class SurprisingSentences:
         return events
 
     def judged(self, text: str, surprise: Surprise) -> Iterator[Sentence]:
-        """The sentences of `text`, each with its surprise and the threshold."""
+        """The sentences of `text`, each with its surprise and threshold."""
         rule = Boundaries(self.gamma, self.tau)
         for start, end, opens in short_sentences(text, self.most):
             nats = self._of(surprise, start, end)
@@ -120,11 +119,11 @@ class SurprisingSentences:
             rule.push(nats)
 
     def _of(self, surprise: Surprise, start: int, end: int) -> float:
-        """The mean surprise of the first tokens of the sentence [start, end), in nats."""
+        """The mean surprise in nats of the first `head` tokens of the sentence [start, end)."""
         import numpy as np
 
-        # A token may begin with the space before the sentence.
+        # The first token may include the space before the sentence.
         first = int(np.searchsorted(surprise.offsets[:, 1], start, "right"))
-        behind = int(np.searchsorted(surprise.offsets[:, 0], end, "left"))
-        chosen = surprise.nats[first : min(behind, first + self.head)]
+        stop = int(np.searchsorted(surprise.offsets[:, 0], end, "left"))
+        chosen = surprise.nats[first : min(stop, first + self.head)]
         return float(chosen.mean()) if len(chosen) else 0.0

@@ -1,7 +1,7 @@
-"""Answers: the citations they rest on and what the prompts of later turns need from them.
+"""Answers with their citations and the prompt state that later turns need.
 
-The words of questions and answers are turns of a session; answers refer to them by id. The report
-in `explain` is only shown to the user; nothing else depends on it.
+The text of questions and answers is stored as turns of a session, which answers refer to by id.
+The report in `explain` is for display only.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["AnswerRecord", "Answers", "CitationRow", "OutlineRow", "PromptEvent"
 
 @dataclass(frozen=True, slots=True)
 class CitationRow:
-    """A citation as stored: a place in a source or, if unverified, only what was claimed.
+    """A citation as stored: a place in a source or, if unverified, only the claim.
 
-    `share` is the share of the model's attention, for places cited because of it. `valid_from` and
-    `valid_until` are set for a statement that superseded another one or was superseded.
+    `share` is the place's share of the model's attention, if that is why it is cited. `valid_from`
+    and `valid_until` are set for statements that supersede another one or are superseded.
     """
 
     number: int
@@ -40,7 +40,7 @@ class CitationRow:
 
 @dataclass(frozen=True, slots=True)
 class OutlineRow:
-    """A heading over a place in a source; `number` is the number of that place in the prompt."""
+    """An outline heading for a place in a source; `number` is the place's number in the prompt."""
 
     heading: str
     number: int
@@ -49,7 +49,7 @@ class OutlineRow:
 
 @dataclass(frozen=True, slots=True)
 class PromptEvent:
-    """An event that a turn added to the prompt, by recall or by a tool call, with its note."""
+    """An event that a turn added to the prompt by recall or a tool call, with its note."""
 
     origin: Literal["recall", "tool"]
     place: Place
@@ -58,13 +58,13 @@ class PromptEvent:
 
 @dataclass(frozen=True, slots=True)
 class PromptState:
-    """How a turn left the prompt of its session, so that the next turn can start from it.
+    """The state of a session's prompt after a turn, from which the next turn continues.
 
-    `begun` is the ordinal of the first turn in the log and `carried` the number of turns before it
-    of which only the words are in the prompt. `events` are those that the turn added, in the order
-    of their numbers, and `recalled_again` the numbers of earlier ones. `memory` and `plan` are the
-    versions shown in this turn, None where they had not changed. `tokens` is the length of prompt
-    and answer.
+    `begun` is the ordinal of the first turn in the log, and `carried` the number of turns before
+    it of which the prompt holds only the text. `events` are the events that the turn added, in the
+    order of their numbers; `recalled_again` are the numbers of earlier events that it recalled
+    again. `memory` and `plan` are the versions shown in this turn, or None if unchanged. `tokens`
+    is the length of the prompt and answer.
     """
 
     begun: int
@@ -78,7 +78,7 @@ class PromptState:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """A finished answer as it is stored. With `segment`, its words can be recalled later."""
+    """A finished answer as stored. If `segment` is true, its text can be recalled later."""
 
     text: str
     state: State
@@ -101,7 +101,7 @@ class Answers:
         self.spans = Spans(store)
 
     def begin(self, question: Span, engine: str) -> int:
-        """Record that a question is being answered; returns the answer's id."""
+        """Add a pending answer to a question; returns the id of the answer."""
         with self.store.write() as db:
             cursor = db.execute(
                 """INSERT INTO answers
@@ -113,7 +113,7 @@ class Answers:
         return cursor.lastrowid
 
     def finish(self, answer_id: int, record: AnswerRecord) -> None:
-        """Store an answer: its words as a turn, and all that belongs to it, in one transaction."""
+        """Store a finished answer with its text, as a turn, and its details, in one transaction."""
         with self.store.write() as db:
             session_id = self.get(answer_id)["session_id"]
             span = self.spans.append_turn(
@@ -174,7 +174,7 @@ class Answers:
             )
 
     def get(self, answer_id: int) -> dict[str, Any]:
-        """One answer's row, with the words of question and answer and the session's name."""
+        """The row of an answer with the text of question and answer and the name of the session."""
         row = self.store.row(
             """SELECT a.*, q.text AS question, t.text AS text, s.name AS session
                FROM answers a JOIN spans q ON q.id = a.question_span
@@ -188,7 +188,7 @@ class Answers:
         return {**row, "usage": json.loads(row["usage"]), "explain": json.loads(row["explain"])}
 
     def citations(self, answer_id: int) -> list[dict[str, Any]]:
-        """The citations of an answer with the source, page, section, time and role they lie in."""
+        """The citations of an answer, each with its source, page, section, time and role."""
         return self.store.rows(
             """SELECT c.number, c.verified, c.source_id, c.start, c."end", c.claim, c.share,
                       c.valid_from, c.valid_until,
@@ -201,7 +201,7 @@ class Answers:
         )
 
     def of_question(self, span_id: int) -> int | None:
-        """The id of the newest finished answer to a turn, if any."""
+        """The id of the newest finished answer to the turn `span_id`, if any."""
         row = self.store.row(
             """SELECT id FROM answers WHERE question_span = ? AND namespace_id = ?
                AND state <> 'pending' ORDER BY id DESC LIMIT 1""",
@@ -211,7 +211,7 @@ class Answers:
         return int(row["id"]) if row else None
 
     def outline(self, answer_id: int) -> list[OutlineRow]:
-        """The outline of an answer, in order; empty without one."""
+        """The outline of an answer in order; empty if it has none."""
         rows = self.store.tuples(
             """SELECT heading, number, source_id, start, "end" FROM outline_points
                WHERE answer_id = ? ORDER BY position""",
@@ -220,9 +220,9 @@ class Answers:
         return [OutlineRow(row[0], row[1], (row[2], row[3], row[4])) for row in rows]
 
     def prompt_states(self, questions: Sequence[int]) -> dict[int, PromptState]:
-        """How the newest finished answers to turns left the prompt, by the turn's span id.
+        """The prompt state after the newest finished answer to each question, by span id.
 
-        A turn whose newest answer left no state is missing.
+        Questions whose newest answer has no prompt state are omitted.
         """
         rows = self.store.rows(
             """SELECT MAX(a.id), a.question_span, p.* FROM answers a
@@ -255,7 +255,7 @@ class Answers:
         }
 
     def last(self, session_id: int) -> int | None:
-        """The id of a session's newest answer, unless it or its question was taken back."""
+        """The id of the newest answer of a session whose question and answer are not withdrawn."""
         row = self.store.row(
             """SELECT a.id FROM answers a
                JOIN spans q ON q.id = a.question_span JOIN spans t ON t.id = a.answer_span

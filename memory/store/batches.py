@@ -1,7 +1,7 @@
-"""Scripted batches, known by the file of their results, and what their rows began.
+"""Batches, identified by their output file, and the operations that their rows have begun.
 
-Which rows ended is in that file; a turn or a document carries its row's key itself. Only what
-leaves no trace of its own, such as forgetting, is recorded here.
+Finished rows are listed in the output file, and turns and documents carry the key of their row.
+Only operations that leave no other trace, such as forgetting, are recorded here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Batches"]
 
 
 class Batches:
-    """One batch, known by the file its results go to."""
+    """One batch, identified by its output file."""
 
     def __init__(self, store: Store, output: str, *, resume: bool) -> None:
         self.store = store
@@ -32,7 +32,7 @@ class Batches:
             )
 
     def begin(self, row_id: str, operation: str, detail: str) -> None:
-        """Remember that a row is about to do what cannot be done twice, and what it will do."""
+        """Record that a row is about to start an operation that must not be repeated."""
         with self.store.write() as db:
             db.execute(
                 """INSERT OR IGNORE INTO batch_rows
@@ -42,7 +42,7 @@ class Batches:
             )
 
     def begun(self, row_id: str) -> str | None:
-        """The detail with which a row began, if it did."""
+        """The detail recorded by `begin` for a row, or None."""
         row = self.store.row(
             "SELECT detail FROM batch_rows WHERE batch_id = ? AND row_id = ?", self.id, row_id
         )

@@ -1,7 +1,6 @@
-"""One SQLite file in WAL mode: connections, transactions, and errors in one line.
+"""A SQLite database in WAL mode: connections, transactions and one-line error messages.
 
-Knows nothing of what the tables mean; `sources.py`, `spans.py`, `events.py`, `answers.py`,
-`working.py` and `batches.py` read and write them.
+The tables themselves are read and written by the other modules of this package.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ BUSY_SECONDS = 30
 
 
 def now() -> str:
-    """The present moment, ISO 8601 in UTC with microseconds: sortable as text."""
+    """The current time in UTC as ISO 8601 with microseconds, which sorts correctly as text."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 class Store:
-    """The only truth: every other file can be rebuilt from it.
+    """The database file; all other files are derived from it and can be rebuilt.
 
-    Each thread gets a connection of its own. Writers of one process queue in SQLite, as writers of
-    different processes do. Raises StoreError, never a bare sqlite3 error.
+    Each thread has its own connection. Threads of one process take turns to write; writers of
+    different processes wait for SQLite's lock. Errors of sqlite3 are raised as StoreError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +47,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"cannot make the folder of the store {path}: {error.strerror}; "
+                f"cannot create the folder of the store {path}: {error.strerror}; "
                 "choose another with --store or MEMAGENT_STORE"
             ) from error
         with self.errors():
@@ -70,7 +69,7 @@ class Store:
             return list(self.db.query(sql, parameters))
 
     def tuples(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """All rows of a query as they are: for thousands of them a third of the time."""
+        """All rows of a query, as tuples: three times as fast as `rows` for thousands of rows."""
         with self.errors():
             found: list[tuple[Any, ...]] = self.db.execute(sql, parameters).fetchall()
             return found
@@ -81,11 +80,11 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Database]:
-        """One transaction, committed to disk when the block ends, undone if it raises.
+        """A transaction: committed to disk at the end of the block, rolled back on an exception.
 
-        It takes the write lock at once: a read first and a write later could meet another
-        process's commit in between, which SQLite refuses without waiting. Blocks may nest. The
-        threads of a process queue up for it: SQLite would have them ask again and again.
+        The write lock is taken at the start. Otherwise another process could commit between a
+        read and a write of this transaction, and SQLite would fail without waiting. Blocks may be
+        nested. Threads of one process wait on a Python lock, since SQLite's own wait polls.
         """
         with self.errors():
             db = self.db
@@ -104,20 +103,21 @@ class Store:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn sqlite3's errors into StoreError with the cure."""
+        """Convert errors of sqlite3 to StoreError, with advice on how to fix them."""
         try:
             yield
         except sqlite3.DatabaseError as error:
             raise StoreError(self._explain(str(error))) from error
 
     def integrity(self) -> str:
-        """'ok', or what SQLite's own check found."""
+        """The result of SQLite's integrity check: 'ok' or the first problem found."""
         return str(self.rows("PRAGMA integrity_check")[0]["integrity_check"])
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the file and empty it.
+        """Write the write-ahead log into the database file and truncate the log.
 
-        The text index keeps deleted words until its parts are merged, so they are merged first.
+        The full-text index is optimized first, because it keeps deleted words until its segments
+        are merged.
         """
         with self.write() as db:
             db.execute("INSERT INTO events_fts (events_fts) VALUES ('optimize')")
@@ -136,9 +136,9 @@ class Store:
     def _connect(self) -> Database:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False)
         for pragma in (
-            "synchronous = FULL",  # a committed turn survives a power cut, not only a crash
+            "synchronous = FULL",  # committed turns survive a power failure, not only a crash
             "foreign_keys = ON",
-            "secure_delete = ON",  # what is forgotten is overwritten in the file
+            "secure_delete = ON",  # deleted content is overwritten in the file
             "temp_store = MEMORY",
             "cache_size = -65536",
         ):
@@ -167,7 +167,7 @@ class Store:
             migrations.apply(db)
 
     def _enter_wal(self) -> None:
-        # Two processes may create the store at once; SQLite does not wait for this lock.
+        # Two processes may create the store at the same time; SQLite does not wait for this lock.
         for attempt in range(100):
             try:
                 self.db.conn.execute("PRAGMA journal_mode = WAL")
@@ -193,7 +193,7 @@ class Store:
             "malformed": "is damaged: copy it aside, then recover its text with "
             "`sqlite3 STORE .recover`, or restore a backup",
         }
-        for sign, cure in cures.items():
-            if sign in message:
+        for phrase, cure in cures.items():
+            if phrase in message:
                 return f"the store {self.path} {cure}"
         return f"the store {self.path} failed: {message}"

@@ -1,4 +1,4 @@
-"""Events of a namespace: made from spans, indexed for words, read back as text."""
+"""The events of a namespace: cut from spans, indexed for full-text search, read with their text."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from memagent.types import Event
 
 __all__ = ["EARLIER", "FIELDS", "Events"]
 
-# The fields of an Event, in its order, from events `e`, their spans `s` and sources `src`.
+# The columns of an Event in field order, from events `e`, their spans `s` and sources `src`.
 FIELDS = """e.id, e.source_id, src.name, src.kind, e.start, e."end",
     substr(s.text, e.start - s.start + 1, e."end" - e.start), s.page, s.section, s.role, s.time"""
 _FROM = """FROM events e JOIN spans s ON s.id = e.span_id
     JOIN sources src ON src.id = e.source_id"""
 _OPENING = 64  # characters
-# Ends the name of the namespace that holds the events of a namespace's earlier versions of
-# documents; no name that a person gives may have brackets.
+# Suffix of the namespace that holds the events of earlier document versions. User-chosen names
+# cannot contain parentheses.
 EARLIER = " (earlier versions)"
 _BOTH = f"""(SELECT id FROM namespaces WHERE id = ?1
     OR name = (SELECT name || '{EARLIER}' FROM namespaces WHERE id = ?1))"""
 
 
 class Events:
-    """The events of one namespace; those of another one, `also`, are read with them."""
+    """The events of one namespace. Reads also include those of the namespace `also`, if given."""
 
     def __init__(self, store: Store, namespace_id: int, also: int | None = None) -> None:
         self.store = store
@@ -41,9 +41,9 @@ class Events:
         self.surprises = Surprises(store)
 
     def segment_pending(self, segmenter: Segmenter, limit: int = 16) -> int:
-        """Cut up to `limit` spans that have no events yet; returns how many spans it cut.
+        """Cut up to `limit` spans that have no events yet; returns the number of spans cut.
 
-        Cutting may take seconds, so it happens before the store is locked.
+        Cutting may take seconds, so it is done before the store is locked.
         """
         pending = self._to_cut("s.segmenter IS NULL ORDER BY s.source_id, s.id LIMIT ?", limit)
         if pending:
@@ -60,21 +60,25 @@ class Events:
         segmenter: Segmenter,
         again: Callable[[int], list[dict[str, Any]]],
     ) -> None:
-        """Make events of rows of spans; `again` reads one anew, if it is still to be cut."""
+        """Cut span rows into events and store them.
+
+        `again` reloads a span's row by id and returns no row if the span no longer needs cutting.
+        """
         cuts = self.surprises.cut(pending, segmenter)
         with self.store.write() as db:
             for row, events in zip(pending, cuts, strict=True):
-                # Read again under the write lock: another process may have cut it meanwhile, or
-                # have forgotten some of it; then it is cut anew by the next call.
+                # Reload under the write lock: another process may have cut the span in the
+                # meantime, or redacted part of it. The next call cuts a redacted span again.
                 if row in again(row["id"]):
                     self._insert(db, row, events, segmenter.id)
 
     def recut(self, source_id: int, segmenter: Segmenter) -> int:
-        """Cut a whole source anew, in the order of its text and in one transaction.
+        """Cut a whole source again, in text order and in one transaction.
 
-        Where that needs surprise that is not stored and the segmenter's scorer is not at hand,
-        nothing is changed; returns the number of such spans. What is scored on the way is stored,
-        also where the events are of this rule already.
+        Returns the number of spans that need surprise values which are neither stored nor
+        computable because the scorer is unavailable. If there are any, the events stay unchanged.
+        New surprise values are stored in either case, even if the source was already cut by this
+        segmenter.
         """
         while True:
             spans = self._to_cut("s.source_id = ? ORDER BY s.ordinal", source_id)
@@ -90,7 +94,7 @@ class Events:
             if missing:
                 return missing
             with self.store.write() as db:
-                # Otherwise a turn came, or something was forgotten meanwhile: once more.
+                # If spans were added or redacted in the meantime, start over.
                 if self._to_cut("s.source_id = ? ORDER BY s.ordinal", source_id) == spans:
                     self.drop("source_id = ?", source_id)
                     for span, events in zip(spans, cuts, strict=True):
@@ -98,7 +102,7 @@ class Events:
                     return 0
 
     def get(self, ids: Sequence[int]) -> list[Event]:
-        """The events with these ids that exist in this namespace, in the order asked."""
+        """The events with these ids, in the given order; ids of other namespaces are skipped."""
         found = {
             event.id: event
             for event in self._read("e.id IN (SELECT value FROM json_each(?))", json.dumps(ids))
@@ -106,9 +110,9 @@ class Events:
         return [found[i] for i in ids if i in found]
 
     def with_openings(self, ids: Sequence[int], where: Filter) -> list[tuple[Event, str]]:
-        """Those of the events that pass the filter, by id, each with how its span begins."""
+        """The events that pass the filter, in order of id, each with the opening of its span."""
         conditions, values = where.sql()
-        # The plus: a row is found by its id at once, not by way of the index of namespaces.
+        # The unary plus makes SQLite look rows up by id instead of using the namespace index.
         rows = self.store.tuples(
             f"""SELECT substr(s.text, 1, {_OPENING}), {FIELDS} {_FROM}
                 WHERE +e.namespace_id {self._inside}
@@ -119,8 +123,8 @@ class Events:
         return [(Event(*fields), opening) for opening, *fields in rows]
 
     def sources_of(self, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """Those of the ids that are events of this namespace, ascending, each with its source."""
-        # The plus: as above.
+        """(event id, source id) of the ids that are in this namespace, in order of id."""
+        # The unary plus serves the same purpose as in `with_openings`.
         return self.store.tuples(
             f"""SELECT id, source_id FROM events WHERE +namespace_id {self._inside}
                 AND id IN (SELECT value FROM json_each(?)) ORDER BY id""",
@@ -128,15 +132,15 @@ class Events:
         )
 
     def after(self, event_id: int, limit: int) -> list[Event]:
-        """Up to `limit` events with higher ids, in order of id."""
+        """Up to `limit` events with ids above `event_id`, in order of id."""
         return self._read("e.id > ? ORDER BY e.id LIMIT ?", event_id, limit)
 
     def of(self, source_id: int) -> list[Event]:
-        """The events of a source in the order of its text."""
+        """The events of a source in text order."""
         return self._read("e.source_id = ? ORDER BY e.start", source_id)
 
     def neighbours(self, event: Event, where: Filter) -> list[Event]:
-        """The event before and the one after in the same source, of those that pass the filter."""
+        """The nearest events before and after in the same source that pass the filter."""
         conditions, values = where.sql()
         return [
             found
@@ -151,7 +155,7 @@ class Events:
         ]
 
     def allowed(self, where: Filter) -> list[int]:
-        """Ids of the events that pass the filter, ascending."""
+        """The ids of the events that pass the filter, ascending."""
         conditions, values = where.sql()
         rows = self.store.rows(
             f"""SELECT e.id FROM events e JOIN spans s ON s.id = e.span_id
@@ -161,7 +165,7 @@ class Events:
         return [row["id"] for row in rows]
 
     def count_after(self, event_id: int = 0) -> int:
-        """Number of events with higher ids; all of them by default."""
+        """The number of events with ids above `event_id`; by default, of all events."""
         row = self.store.row(
             "SELECT count(*) AS n FROM events WHERE namespace_id = ? AND id > ?",
             self.namespace_id,
@@ -170,9 +174,10 @@ class Events:
         return int(row["n"]) if row else 0
 
     def drop(self, condition: str, *parameters: Any) -> int:
-        """Delete events, their words and their vectors; the text stays. Returns how many.
+        """Delete the events that meet an SQL condition; returns how many.
 
-        Those of earlier versions of documents are under the condition, too.
+        Their vectors and full-text index entries are deleted with them; the text of the spans is
+        kept. The condition also applies to the events of earlier document versions.
         """
         with self.store.write() as db:
             ids = [
@@ -188,7 +193,7 @@ class Events:
         return len(ids)
 
     def reset(self) -> None:
-        """Drop every event and mark its span as not yet cut, except those never to be cut."""
+        """Drop every event and mark all spans as pending, except those that are never cut."""
         with self.store.write() as db:
             self.drop("1")
             db.execute(
@@ -207,7 +212,7 @@ class Events:
         ]
 
     def _to_cut(self, condition: str, *parameters: Any) -> list[dict[str, Any]]:
-        """Rows of the spans that are, or shall become, events."""
+        """Rows of the spans that are, or can be, cut into events."""
         return self.store.rows(
             f"""SELECT s.* FROM spans s JOIN sources src ON src.id = s.source_id
                 WHERE src.namespace_id = ? AND src.superseded IS NULL
@@ -235,7 +240,7 @@ class Events:
 
     def _delete(self, db: Database, ids: Iterable[int]) -> None:
         for event_id in ids:
-            # The text index keeps no copy, so it must be told the text it forgets.
+            # The full-text index keeps no copy of the text, so deleting needs the original text.
             db.execute(
                 """INSERT INTO events_fts (events_fts, rowid, text, ns)
                    SELECT 'delete', id, text, ns FROM event_texts WHERE id = ?""",
@@ -249,5 +254,5 @@ class Events:
             db.execute("DELETE FROM events WHERE id = ?", [event_id])
         mine = [self.namespace_id]
         db.execute(f"UPDATE namespaces SET epoch = epoch + 1 WHERE id IN {_BOTH}", mine)
-        # Index files hold what is gone: they are now expected to be of no use.
+        # Index files still contain the deleted events, so they are no longer expected to be valid.
         db.execute(f"UPDATE vector_sets SET saved = 0 WHERE namespace_id IN {_BOTH}", mine)

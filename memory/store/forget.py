@@ -1,7 +1,7 @@
-"""Forgetting: text is overwritten in its spans, and everything derived from it goes.
+"""Forgetting: overwrites text in its spans and deletes everything derived from it.
 
-The overwritten characters become as many blocks, so that the offsets of all other citations stay.
-The surprise of a span goes with its text by the triggers of the schema.
+Each character is replaced by a block character, so the offsets of other citations stay valid.
+Database triggers delete the surprise of a span when its text changes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ BLOCK = "\u2588"
 
 
 def forget_range(store: Store, events: Events, source_id: int, start: int, end: int) -> int:
-    """Forget the characters [start, end) of a source, every answer's quote of them, and the lines
-    of working memory that come from turns with some of them.
+    """Forget the characters [start, end) of a source.
 
-    Returns the number of characters overwritten in the source. Events that overlap the range are
-    dropped and cut anew from what is left.
+    Also redacts quotes of them in answers and deletes the lines of working memory that come from
+    turns in this range. Returns the number of characters overwritten in the source. Events that
+    overlap the range are dropped, and the remaining text is to be cut again.
     """
     spans = Spans(store)
     with store.write():
@@ -43,8 +43,10 @@ def forget_range(store: Store, events: Events, source_id: int, start: int, end: 
 
 
 def forget_source(store: Store, events: Events, source: Source) -> int:
-    """Forget a whole document, with the versions that it took the place of, or a session; its name
-    is free again. Returns the characters."""
+    """Forget a session, or a document with its earlier versions, and free its name.
+
+    Returns the number of characters overwritten.
+    """
     forgotten = 0
     with store.write() as db:
         versions = store.rows(
@@ -70,7 +72,7 @@ def forget_source(store: Store, events: Events, source: Source) -> int:
 
 
 def _redact_answers(store: Store, events: Events, source_id: int, start: int, end: int) -> None:
-    """Overwrite the quoted text in the answers that cite it, and drop those citations."""
+    """Overwrite quotes of the range in the answers that cite it, and clear those citations."""
     spans = Spans(store)
     rows = store.rows(
         """SELECT c.answer_id, c.position, c.start, c."end", a.answer_span
@@ -95,7 +97,7 @@ def _redact_answers(store: Store, events: Events, source_id: int, start: int, en
 
 
 def _redact_reports(store: Store, source_id: int, start: int, end: int) -> None:
-    """Drop what a model wrote for its own use with the text in view: questions and headings."""
+    """Delete intermediate model output about the range, such as questions and headings."""
     with store.write() as db:
         rows = store.rows(
             """SELECT id FROM answers WHERE explain LIKE '%"step"%' AND EXISTS (
@@ -120,8 +122,10 @@ def _redact_reports(store: Store, source_id: int, start: int, end: int) -> None:
 
 
 def _without(said: str, quote: str) -> str:
-    """An answer without the words of `quote`, and without each line that stands in it; white
-    space may differ."""
+    """Redact `quote` in an answer, and every line of the answer that occurs in `quote`.
+
+    White space may differ.
+    """
     said = re.sub(_loose(quote), lambda match: BLOCK * len(match[0]), said)
     return "\n".join(
         BLOCK * len(line) if line.strip() and re.search(_loose(line), quote) else line
@@ -134,7 +138,7 @@ def _loose(text: str) -> str:
 
 
 def _overwrite(store: Store, events: Events, span_id: int, text: str) -> None:
-    """Replace a span's text by one of the same length, and have its events cut anew."""
+    """Replace the text of a span by one of the same length and mark the span as pending."""
     with store.write() as db:
         events.drop("span_id = ?", span_id)
         db.execute(

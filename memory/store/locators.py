@@ -1,4 +1,4 @@
-"""Locators of events: places in the text, which unlike ids survive resegmentation."""
+"""Places of events in the text, which, unlike event ids, survive resegmentation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memagent.types import Event
 __all__ = ["Place", "events_at", "place_of"]
 
 Place = tuple[int, int, int]
-"""Source id, first character, end (exclusive)."""
+"""Source id, start and exclusive end, in characters."""
 
 
 def place_of(event: Event) -> Place:
@@ -21,7 +21,7 @@ def place_of(event: Event) -> Place:
 
 
 def events_at(store: Store, namespace_id: int, places: Sequence[Sequence[int]]) -> list[Event]:
-    """The text now at these places as events with the id 0; each place lies within one span."""
+    """The current text at these places as events with id 0. A place must lie within one span."""
     rows = store.tuples(
         f"""SELECT {FIELDS} FROM (
                 SELECT key AS place, 0 AS id, value ->> 0 AS source_id, value ->> 1 AS start,

@@ -1,4 +1,4 @@
-"""The schema, as numbered steps that are applied once each and never edited."""
+"""The database schema as numbered migrations; released migrations are never edited."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ _M001 = (
                substr(s.text, e.start - s.start + 1, e."end" - e.start) AS text,
                'n' || e.namespace_id AS ns
         FROM events e JOIN spans s ON s.id = e.span_id""",
-    # The index keeps no copy of the text. The namespace is a column of its own so that a
-    # query is restricted to it before any row is ranked.
+    # The index keeps no copy of the text. The namespace is an indexed column so that queries are
+    # restricted to it before rows are ranked.
     """CREATE VIRTUAL TABLE events_fts USING fts5 (
         text, ns, content='event_texts', content_rowid='id',
         tokenize='porter unicode61 remove_diacritics 2'
@@ -151,20 +151,20 @@ _M001 = (
 
 @migrations()
 def m001_initial(db: Database) -> None:
-    """Sources and spans are the truth; events, vectors and the text index derive from them."""
+    """The initial schema. Events, vectors and the text index derive from sources and spans."""
     for statement in _M001:
         db.execute(statement)
 
 
 @migrations()
 def m002_citation_share(db: Database) -> None:
-    """The share of attention, where that is why a place is cited."""
+    """Add the share of attention of citations that are based on attention."""
     db.execute("ALTER TABLE citations ADD COLUMN share REAL")
 
 
 @migrations()
 def m003_answer_confidence(db: Database) -> None:
-    """The chance that an answer is right, from engines that measure it."""
+    """Add the estimated probability that an answer is correct."""
     db.execute("ALTER TABLE answers ADD COLUMN confidence REAL")
 
 
@@ -187,14 +187,14 @@ _M004 = (
 
 @migrations()
 def m004_surprise(db: Database) -> None:
-    """The surprise of spans. Whatever becomes of a text, triggers let none of it outlast it."""
+    """Add the surprise of spans, with triggers that delete it when the text changes."""
     for statement in _M004:
         db.execute(statement)
 
 
 @migrations()
 def m005_token_codes(db: Database) -> None:
-    """The tokens of an event, in the codes of its embedder; without them in older stores."""
+    """Add the token codes of events; existing events have none."""
     db.execute("ALTER TABLE vectors ADD COLUMN tokens BLOB")
 
 
@@ -235,7 +235,7 @@ _M006 = (
 
 @migrations()
 def m006_prompt_state(db: Database) -> None:
-    """What later turns need from an answer; until now it was read from the answer's report."""
+    """Add tables for prompt states, outlines and validity, filled from the answers' reports."""
     for statement in _M006:
         db.execute(statement)
     reports = "SELECT id, explain FROM answers WHERE explain <> '{}' ORDER BY id"
@@ -280,7 +280,7 @@ def _fill_validity(db: Database, answer_id: int, report: dict[str, Any]) -> None
     ).fetchall()
     for position, start, end, source in cited:
         found = None
-        # The statement that covers most of the citation, and more than half of it.
+        # The statement with the largest overlap, if it covers more than half of the citation.
         most = (end - start) / 2
         for valid in _intervals(lines, source):
             shared = min(end, valid["end"]) - max(start, valid["start"])

@@ -1,4 +1,4 @@
-"""Namespaces and the sources in them: documents and sessions."""
+"""Namespaces and their sources: documents and sessions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _NAME = re.compile(r"[^\W_][\w.@:+ -]{0,99}")
 
 
 def check_name(name: str, what: str = "namespace") -> str:
-    """Return `name` if it can name a namespace or session; UsageError otherwise."""
+    """Return `name` if it is a valid name of a namespace or session; raise UsageError if not."""
     if not _NAME.fullmatch(name) or ".." in name or name != name.strip():
         raise UsageError(
             f"{name!r} cannot name a {what}: use up to 100 letters, digits, spaces and "
-            ". _ - + @ : beginning with a letter or digit, without '..'"
+            ". _ - + @ :, starting with a letter or digit, and without '..'"
         )
     return name
 
 
 class Sources:
-    """The sources of one namespace, which is made on first use."""
+    """The sources of one namespace, which is created if it does not exist."""
 
     def __init__(self, store: Store, namespace: str) -> None:
         self.store = store
@@ -44,7 +44,7 @@ class Sources:
 
     @staticmethod
     def namespaces(store: Store) -> list[dict[str, Any]]:
-        """Name, documents, sessions and characters of every namespace."""
+        """The name and the number of documents, sessions and characters of each namespace."""
         return store.rows(
             """SELECT n.name AS name,
                  coalesce(sum(s.kind = 'document'), 0) AS documents,
@@ -57,11 +57,11 @@ class Sources:
         )
 
     def all(self, kind: Kind | None = None) -> list[Source]:
-        """Current sources, oldest first."""
+        """The current sources, oldest first."""
         return self._select("AND (? IS NULL OR kind = ?) ORDER BY id", kind, kind)
 
     def find(self, name: str, kind: Kind | None = None) -> Source | None:
-        """The current source of that name; a document before a session of the same name."""
+        """The current source with this name; documents take precedence over sessions."""
         return next(
             iter(
                 self._select(
@@ -76,7 +76,7 @@ class Sources:
         )
 
     def get(self, name: str, kind: Kind | None = None) -> Source:
-        """Like find; NotFoundError with the names that exist when there is none."""
+        """Like `find`, but raises NotFoundError, which lists the existing names."""
         source = self.find(name, kind)
         if source is None:
             known = [other.name for other in self.all(kind)]
@@ -88,7 +88,7 @@ class Sources:
         return source
 
     def by_id(self, source_id: int) -> Source:
-        """A source of this namespace by id, superseded or not."""
+        """The source of this namespace with this id, superseded or not; else NotFoundError."""
         rows = self.store.rows(
             "SELECT * FROM sources WHERE id = ? AND namespace_id = ?", source_id, self.namespace_id
         )
@@ -97,7 +97,7 @@ class Sources:
         return self._source(rows[0])
 
     def versions(self, source: Source) -> list[int]:
-        """The ids of a document with those that it took the place of."""
+        """The ids of all versions of a document, oldest first."""
         rows = self.store.rows(
             "SELECT id FROM sources WHERE namespace_id = ? AND kind = ? AND name = ? ORDER BY id",
             self.namespace_id,
@@ -107,7 +107,7 @@ class Sources:
         return [row["id"] for row in rows]
 
     def session(self, name: str) -> Source:
-        """The session of that name, made if it does not exist."""
+        """The session with this name, which is created if it does not exist."""
         found = self.find(check_name(name, "session"), "session")
         if found is not None:
             return found
@@ -121,9 +121,9 @@ class Sources:
         return self.get(name, "session")
 
     def document_name(self, name: str, uri: str, path: str) -> str:
-        """What to call the file at `uri` that was given as `name`; `path` is its full path.
+        """The name for the file at `uri`: `name`, or its full path `path` if `name` is taken.
 
-        A file that is stored keeps its name; a name that another file has makes way for the path.
+        A file that is already stored keeps its name.
         """
         same = self._select("AND kind = 'document' AND uri = ? ORDER BY id DESC", uri)
         if same:
@@ -134,9 +134,9 @@ class Sources:
     def begin_document(
         self, name: str, sha256: str, uri: str | None, media_type: str
     ) -> tuple[Source, bool]:
-        """The source that will hold a document, and whether it is already complete.
+        """The source for a document, and whether the document is already complete.
 
-        A document of the same name and hash that was interrupted is taken up again.
+        An interrupted import of a document with the same name and hash is resumed.
         """
         with self.store.write() as db:
             rows = self._select(
@@ -158,7 +158,7 @@ class Sources:
     def finish_document(self, source: Source) -> int | None:
         """Mark a document complete; returns the id of the version it supersedes, if any.
 
-        The superseded text stays, so that old citations still resolve; it is no longer recalled.
+        The superseded text is kept for existing citations but is no longer recalled.
         """
         with self.store.write() as db:
             old = self.store.row(
@@ -176,7 +176,7 @@ class Sources:
         return old["id"] if old else None
 
     def discard_empty(self, source: Source) -> None:
-        """Remove a document of which no text was stored; others stay as they are."""
+        """Remove an incomplete document if it has no text."""
         with self.store.write() as db:
             db.execute(
                 """DELETE FROM sources WHERE id = ? AND complete = 0

@@ -1,4 +1,4 @@
-"""The verbatim text: spans of documents and turns of sessions, appended and never rewritten."""
+"""The verbatim text: spans of documents and turns of sessions, append-only."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from memagent.types import Piece, Role, Span
 
 __all__ = ["NOT_SEGMENTED", "Spans"]
 
-# Stands in spans.segmenter where a span shall never become events.
+# Value of spans.segmenter for spans that are never cut into events.
 NOT_SEGMENTED = ""
 
 _COLUMNS = 'id, source_id, ordinal, start, "end", text, page, section, role, time, withdrawn'
 
 
 class Spans:
-    """Appending to a source and reading it back, character for character."""
+    """Appends spans to sources and reads their exact text."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     def append_pieces(self, source_id: int, pieces: Sequence[Piece], after: int) -> int:
-        """Append pieces of a document behind its first `after` spans; returns its spans now.
+        """Append pieces of a document after its first `after` spans; returns its number of spans.
 
-        Pieces that are already there (another process adds the same file) are passed over.
+        Pieces that another process has already added are skipped.
         """
         for piece in pieces:
             check_text(piece.text)
@@ -57,7 +57,7 @@ class Spans:
         key: str | None = None,
         segment: bool = True,
     ) -> Span:
-        """Append one turn, on disk when this returns. A `key` makes a repeated call a no-op."""
+        """Append a turn and commit it. A repeated call with the same `key` has no effect."""
         check_text(text)
         with self.store.write() as db:
             if key is not None and (found := self._by_key(session_id, key)):
@@ -88,8 +88,7 @@ class Spans:
         return span
 
     def keys(self, source_id: int) -> dict[int, str]:
-        """The keys of a source's turns by the turns' ids, in order; withdrawn turns are among
-        them."""
+        """The keys of the turns of a source, including withdrawn ones, by span id, in order."""
         rows = self.store.tuples(
             "SELECT id, key FROM spans WHERE source_id = ? AND key IS NOT NULL ORDER BY ordinal",
             source_id,
@@ -97,25 +96,25 @@ class Spans:
         return dict(rows)
 
     def count(self, source_id: int) -> int:
-        """Number of spans of a source."""
+        """The number of spans of a source."""
         return self._size(source_id)[0]
 
     def get(self, span_id: int) -> Span:
-        """One span by id."""
+        """The span with this id; raises NotFoundError if there is none."""
         spans = self._select("id = ?", span_id)
         if not spans:
             raise NotFoundError(f"no turn {span_id} in the store")
         return spans[0]
 
     def of(self, source_id: int, *, last: int | None = None, withdrawn: bool = True) -> list[Span]:
-        """Spans of a source in order, only the `last` ones if given."""
+        """The spans of a source in order; if `last` is given, only that many from the end."""
         where = "source_id = ?" + ("" if withdrawn else " AND withdrawn IS NULL")
         if last is None:
             return self._select(f"{where} ORDER BY ordinal", source_id)
         return self._select(f"{where} ORDER BY ordinal DESC LIMIT ?", source_id, last)[::-1]
 
     def text(self, source_id: int, start: int = 0, end: int | None = None) -> str:
-        """The stored text of a source at [start, end), in characters."""
+        """The stored text of a source at the characters [start, end)."""
         spans = self._select(
             'source_id = ? AND "end" > ? AND (? IS NULL OR start < ?) ORDER BY ordinal',
             source_id,
@@ -130,7 +129,7 @@ class Spans:
         return text[start - offset : None if end is None else end - offset]
 
     def at(self, source_id: int, offset: int) -> Span:
-        """The span that holds a character of a source."""
+        """The span of a source that contains the character at `offset`; else NotFoundError."""
         spans = self._select(
             'source_id = ? AND start <= ? AND "end" > ?', source_id, offset, offset
         )
@@ -139,7 +138,7 @@ class Spans:
         return spans[0]
 
     def withdraw(self, span_id: int) -> None:
-        """Mark a turn as taken back and never to be cut; its text stays."""
+        """Mark a turn as withdrawn and exclude it from cutting; its text is kept."""
         with self.store.write() as db:
             db.execute(
                 "UPDATE spans SET withdrawn = ?, segmenter = ? WHERE id = ?",
@@ -163,7 +162,7 @@ class Spans:
 
 
 def check_text(text: str) -> str:
-    """Return `text` if it can be stored as UTF-8; InputError otherwise."""
+    """Return `text` if it can be encoded as UTF-8; raise InputError if not."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

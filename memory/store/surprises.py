@@ -1,7 +1,7 @@
-"""The surprise of spans in the store: scored once, read back without the model.
+"""The surprise of spans, stored so that it can be reused without the model.
 
-It tells of the text, so it goes with it: triggers of the schema delete it in the transaction in
-which a span is overwritten or taken back, or its document superseded. Knows nothing of models.
+Because it reveals the text, database triggers delete it in the transaction in which its span is
+overwritten or withdrawn or its document is superseded.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Surprises", "pack", "unpack"]
 
-_STEPS = 64  # of a nat; coarser ones begin events elsewhere, float16 takes a quarter more room
+_STEPS = 64  # per nat: fewer would move event boundaries, and float16 takes a quarter more space
 
 
 class Surprises:
-    """The surprise of spans, per scorer."""
+    """The stored surprise of spans, by scorer."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -31,16 +31,17 @@ class Surprises:
     def cut(
         self, spans: Sequence[Mapping[str, Any]], segmenter: Segmenter
     ) -> list[list[tuple[int, int]]]:
-        """The events of each span, by its surprise if the segmenter asks for it.
+        """The character ranges of the events of each span.
 
-        What was never scored is, and is stored in one transaction for all the spans.
+        If the segmenter needs surprise that is not stored, the span is scored. New surprise is
+        stored in one transaction for all spans.
         """
         new: list[tuple[int, str, str, bytes]] = []
         cuts = [segmenter.cut(span["text"], self._score(span["id"], new)) for span in spans]
         if new:
             with self.store.write() as db:
                 for span_id, text, scorer, packed in new:
-                    # Scoring took a while: what was forgotten or taken back meanwhile is left out.
+                    # Skip spans that were changed or withdrawn while scoring.
                     db.execute(
                         """INSERT OR REPLACE INTO surprises (span_id, scorer, packed)
                            SELECT s.id, ?, ? FROM spans s JOIN sources src ON src.id = s.source_id
@@ -51,19 +52,19 @@ class Surprises:
         return cuts
 
     def get(self, span_id: int, scorer: str) -> Surprise | None:
-        """The surprise of a span by a scorer, if it is stored and whole."""
+        """The stored surprise of a span by a scorer; None if it is missing or damaged."""
         row = self.store.row(
             "SELECT packed FROM surprises WHERE span_id = ? AND scorer = ?", span_id, scorer
         )
         return unpack(row["packed"]) if row else None
 
     def _score(self, span_id: int, new: list[tuple[int, str, str, bytes]]) -> Score:
-        """Reads the surprise of a span back, or scores it and adds it to `new`."""
+        """A function that reads the surprise of a span, or computes it and appends it to `new`."""
 
         def stored_or_new(scorer: Scorer, text: str) -> Surprise:
             found = self.get(span_id, scorer.id)
             if found is None:
-                # The same figures now as when they are read back: they make the same events.
+                # Use the rounded values now, so that stored ones give the same events later.
                 packed = pack(score(scorer, text))
                 new.append((span_id, text, scorer.id, packed))
                 found = unpack(packed)
@@ -74,8 +75,11 @@ class Surprises:
 
 
 def pack(surprise: Surprise) -> bytes:
-    """How far each token begins behind the one before, its length and its nats in steps of 1/64,
-    as 32-bit numbers whose bytes of the same weight stand together, compressed."""
+    """Compress surprise for storage.
+
+    Each token has three 32-bit numbers: the distance of its start from the previous one, its length
+    and its nats in steps of 1/64. Bytes of equal significance are grouped for better compression.
+    """
     import numpy as np
 
     starts, ends = surprise.offsets.T
@@ -85,7 +89,7 @@ def pack(surprise: Surprise) -> bytes:
 
 
 def unpack(packed: bytes) -> Surprise | None:
-    """What `pack` packed; None if it is damaged."""
+    """The inverse of `pack`; None if the data is damaged."""
     import numpy as np
 
     try:

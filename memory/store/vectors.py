@@ -1,4 +1,4 @@
-"""Vectors of events in the store, per embedder: the truth that index files are caches of."""
+"""The vectors of events, by embedder. Index files are caches of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Vectors"]
 
 
 class Vectors:
-    """Vectors of one namespace under one embedder, kept as float16 (unit length)."""
+    """The unit vectors of one namespace and embedder, stored as float16."""
 
     def __init__(self, store: Store, namespace_id: int, embedder: str, dim: int) -> None:
         self.store = store
@@ -24,7 +24,7 @@ class Vectors:
         self.dim = dim
 
     def size(self) -> tuple[int, int, bool]:
-        """Number of vectors, the highest event id embedded, whether an index file was saved."""
+        """The number of vectors, the highest embedded event id, whether an index file exists."""
         row = self.store.row(
             "SELECT * FROM vector_sets WHERE namespace_id = ? AND embedder = ?",
             self.namespace_id,
@@ -33,17 +33,17 @@ class Vectors:
         return (row["count"], row["through"], bool(row["saved"])) if row else (0, 0, False)
 
     def epoch(self) -> int:
-        """Rises whenever something of the namespace was deleted."""
+        """A counter that increases whenever events or vectors of the namespace are deleted."""
         row = self.store.row("SELECT epoch FROM namespaces WHERE id = ?", self.namespace_id)
         return int(row["epoch"]) if row else 0
 
     def append(
         self, ids: Sequence[int], vectors: np.ndarray, tokens: Sequence[bytes | None] | None = None
     ) -> None:
-        """Store vectors [len(ids), dim] of events with ascending ids, and codes of their tokens.
+        """Store vectors [len(ids), dim] and token codes of events with ascending ids.
 
-        Events are embedded in order of id, so those at or below the highest one stored are there
-        already (another process was faster), and events deleted meanwhile are passed over.
+        Events are embedded in order of id, so ids up to the highest stored one have already been
+        added by another process and are skipped, as are events deleted in the meantime.
         """
         import numpy as np
 
@@ -69,7 +69,7 @@ class Vectors:
             )
 
     def after(self, event_id: int, block: int = 4096) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Blocks of (event ids int64 [n], vectors float32 [n, dim]) with ids above `event_id`."""
+        """Yield (event ids int64 [n], vectors float32 [n, dim]) above `event_id`, in blocks."""
         import numpy as np
 
         while True:
@@ -90,7 +90,7 @@ class Vectors:
             event_id = int(ids[-1])
 
     def tokens(self, ids: Sequence[int]) -> dict[int, bytes | None]:
-        """The codes of the tokens of these events."""
+        """The token codes of these events, by event id."""
         return dict(
             self.store.tuples(
                 """SELECT event_id, tokens FROM vectors WHERE namespace_id = ? AND embedder = ?
@@ -102,7 +102,7 @@ class Vectors:
         )
 
     def mark_saved(self, saved: bool = True) -> None:
-        """Remember whether an index file exists, so that a missing one is noticed."""
+        """Record whether an index file exists, so that a missing file can be detected."""
         with self.store.write() as db:
             db.execute(
                 "UPDATE vector_sets SET saved = ? WHERE namespace_id = ? AND embedder = ?",
@@ -110,7 +110,7 @@ class Vectors:
             )
 
     def reset(self) -> None:
-        """Forget all vectors of the namespace, of every embedder, and that files were saved."""
+        """Delete the vectors of the namespace for all embedders and clear the saved flags."""
         with self.store.write() as db:
             db.execute("DELETE FROM vectors WHERE namespace_id = ?", [self.namespace_id])
             db.execute("DELETE FROM vector_sets WHERE namespace_id = ?", [self.namespace_id])

@@ -1,8 +1,8 @@
-"""Working memory and plans of a session: short numbered lines, one version a change.
+"""The working memory and plans of a session: short numbered lines, with a version per change.
 
-They are text that a person or a model wrote on purpose, and every line tells the spans that it
-comes from; no recalled text can write them. RecurrentGPT, https://arxiv.org/abs/2305.13304, calls
-them short-term memory and plans.
+The lines are written by the user or the model, never by recalled text, and each line records the
+spans it comes from. RecurrentGPT, https://arxiv.org/abs/2305.13304, calls them short-term memory
+and plans.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from memagent.memory.store.spans import check_text
 
 __all__ = ["MOST_LINES", "MOST_WORDS", "Line", "Version", "Working", "forget_lines", "within"]
 
-# What a model may write, and what of a person's lines goes into a prompt.
+# Limits on what a model may write, and on how much of the user's lines goes into a prompt.
 MOST_LINES = 20
 MOST_WORDS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line, and the ids of the spans that it comes from: none for what a person typed."""
+    """A line and the ids of the spans it comes from; no ids if the user typed it."""
 
     text: str
     sources: tuple[int, ...] = ()
 
     @property
     def words(self) -> int:
-        """Number of words."""
+        """The number of words."""
         return len(self.text.split())
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The lines after a change, why it was made, from which spans, and when.
+    """The lines after a change, with its reason, source spans and time.
 
-    The first line of `reason` says what changed them, the others why each of them changed.
+    The first line of `reason` says what made the change, the others explain each changed line.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Version:
 
 
 class Working:
-    """The lines of one kind in one session; every version is kept."""
+    """All versions of the working memory or the plan of one session."""
 
     def __init__(
         self, store: Store, session_id: int, kind: Literal["memory", "plan"] = "memory"
@@ -62,12 +62,14 @@ class Working:
         self.kind = kind
 
     def lines(self, version: int | None = None, *, at: str | None = None) -> list[str]:
-        """The lines now, of a version (version 0 is empty), or as they stood `at` a moment
-        (ISO 8601 in UTC)."""
+        """The newest lines, those of a version, or those at a time (ISO 8601 in UTC).
+
+        Version 0 is empty. Raises NotFoundError for an unknown version.
+        """
         return [line.text for line in self.sourced(version, at=at)]
 
     def sourced(self, version: int | None = None, *, at: str | None = None) -> tuple[Line, ...]:
-        """The same with what each line comes from."""
+        """Like `lines`, with the sources of each line."""
         if version == 0:
             return ()
         found = self._read(
@@ -84,7 +86,7 @@ class Working:
 
     @property
     def version(self) -> int:
-        """The number of the newest version, 0 before the first."""
+        """The number of the newest version; 0 if there is none."""
         row = self.store.row(
             "SELECT max(version) AS v FROM working WHERE session_id = ? AND kind = ?",
             self.session_id,
@@ -93,12 +95,12 @@ class Working:
         return int(row["v"] or 0) if row else 0
 
     def newest(self, *, at: str | None = None) -> Version | None:
-        """The newest version, or the one in force `at` a moment; None before the first."""
+        """The newest version, or the one in effect at time `at`; None if there is none."""
         found = self._read("(? IS NULL OR created <= ?) ORDER BY version DESC LIMIT 1", at, at)
         return found[0] if found else None
 
     def history(self) -> list[Version]:
-        """Every version, oldest first."""
+        """All versions, oldest first."""
         return self._read("1 ORDER BY version")
 
     def replace(
@@ -109,10 +111,10 @@ class Working:
         sources: Iterable[int] = (),
         time: str | None = None,
     ) -> int:
-        """Store a new version; returns its number. Blank lines are left out.
+        """Store a new version; returns its number. Blank lines are removed.
 
-        A string that stood there before keeps its sources. `sources` are the spans that the change
-        as a whole was made from, `time` is when it counts as made.
+        A string that equals a current line keeps that line's sources. `sources` are the spans on
+        which the whole change is based; `time` overrides its creation time.
         """
         with self.store.write() as db:
             before = {line.text: line for line in self.sourced()}
@@ -141,14 +143,14 @@ class Working:
         return version
 
     def undo(self) -> int:
-        """Go back to the lines before the last change, as a new version."""
+        """Restore the lines from before the last change, as a new version; returns its number."""
         with self.store.write():
             if self.version == 0:
                 raise NotFoundError(f"the {self.kind} of this session has nothing to undo")
             return self.replace(self.sourced(self.version - 1), "undo")
 
     def diff(self) -> list[str]:
-        """What the last change did, as lines of a unified diff."""
+        """The last change as lines of a unified diff."""
         version = self.version
         if version == 0:
             return []
@@ -171,7 +173,7 @@ class Working:
 
 
 def within(lines: Sequence[Line], most: int = MOST_LINES, words: int = MOST_WORDS) -> int:
-    """How many of the last lines are at most `most`, of at most `words` words together."""
+    """How many of the last lines fit into limits of `most` lines and `words` words."""
     room = words
     for count, line in enumerate(reversed(lines)):
         room -= line.words
@@ -181,8 +183,7 @@ def within(lines: Sequence[Line], most: int = MOST_LINES, words: int = MOST_WORD
 
 
 def forget_lines(store: Store, session_id: int, spans: Iterable[int]) -> None:
-    """Drop from every version the lines that come from one of these spans, and the reasons that
-    may repeat them."""
+    """Delete the lines based on these spans from all versions, and reasons that may quote them."""
     gone = set(spans)
     with store.write() as db:
         for row in store.rows("SELECT * FROM working WHERE session_id = ?", session_id):
@@ -202,7 +203,7 @@ def forget_lines(store: Store, session_id: int, spans: Iterable[int]) -> None:
 
 def _version(row: dict[str, Any]) -> Version:
     stored = json.loads(row["lines"])
-    if isinstance(stored, list):  # stores of before lines had sources
+    if isinstance(stored, list):  # from a version of memagent whose lines had no sources
         stored = {"lines": [{"text": text, "sources": ()} for text in stored], "sources": ()}
     return Version(
         row["version"],

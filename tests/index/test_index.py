@@ -104,7 +104,7 @@ def test_a_file_of_another_epoch_than_the_one_saved_is_one_warning(
     truth.epoch = epoch
     assert_exact(synced(make(), truth), truth)
     assert warnings == [
-        "the index of namespace work was out of step: rebuilt from the store (299 vectors)"
+        "the index of namespace work did not match the store: rebuilt from the store (299 vectors)"
     ]
 
 
@@ -112,7 +112,7 @@ def test_a_file_ahead_of_the_store_is_one_warning(make, truth, stored, warnings)
     truth.ids, truth.vectors = truth.ids[:-20], truth.vectors[:-20]
     assert_exact(synced(make(), truth), truth)
     assert len(warnings) == 1
-    assert "out of step" in warnings[0]
+    assert "did not match the store" in warnings[0]
 
 
 def test_a_file_that_lacks_a_vector_in_the_middle_is_one_warning(make, truth, path, warnings):
@@ -123,7 +123,7 @@ def test_a_file_that_lacks_a_vector_in_the_middle_is_one_warning(make, truth, pa
     truth.append(5)
     assert_exact(synced(make(), truth), truth)
     assert len(warnings) == 1
-    assert "out of step" in warnings[0]
+    assert "did not match the store" in warnings[0]
 
 
 def test_saving_waits_until_the_index_outgrew_its_file(make, truth, stored):

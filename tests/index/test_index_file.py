@@ -23,7 +23,7 @@ def test_a_file_cut_short_anywhere_is_rebuilt_with_one_warning(make, truth, stor
     stored.write_bytes(data[: random.Random(seed).randrange(len(data))])
     assert_exact(synced(make(), truth), truth)
     assert warnings == [
-        "the index of namespace work was torn: rebuilt from the store (300 vectors)"
+        "the index of namespace work was damaged: rebuilt from the store (300 vectors)"
     ]
 
 
@@ -34,7 +34,7 @@ def test_a_flipped_bit_anywhere_is_rebuilt_with_one_warning(make, truth, stored,
     stored.write_bytes(data)
     assert_exact(synced(make(), truth), truth)
     assert len(warnings) == 1
-    assert "was torn" in warnings[0]
+    assert "was damaged" in warnings[0]
 
 
 def test_a_rebuilt_file_is_whole_again_at_once(make, truth, stored, warnings):
