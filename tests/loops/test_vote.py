@@ -118,7 +118,7 @@ def test_an_engine_that_cannot_tell_says_so_and_goes_on(
     assert lines[0].startswith("outline needs a model that writes, and pocket only quotes")
     assert lines[1].startswith("votes needs an engine that tells how uncertain it is")
     caplog.clear()
-    Session(agent, "talk").tell("My cat is called Biscuit.")
-    answer = Session(agent, ASK_SESSION, remembered=False).tell("What is my cat called?")
+    Session(agent, "talk").ask("My cat is called Biscuit.")
+    answer = Session(agent, ASK_SESSION, remembered=False).ask("What is my cat called?")
     assert "Biscuit" in answer.text
     assert answer.explain["trace"] == []
