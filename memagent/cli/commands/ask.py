@@ -37,10 +37,7 @@ def ask(
     follow: Annotated[
         bool, typer.Option("--continue", "-c", help="Ask within the most recent session.")
     ] = False,
-    source: Annotated[
-        list[str] | None,
-        typer.Option("--source", help="Use only this document or session; repeatable."),
-    ] = None,
+    source: options.SourceNames = None,
     since: options.Since = None,
     until: options.Until = None,
     as_of: options.AsOf = None,

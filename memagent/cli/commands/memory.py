@@ -204,39 +204,42 @@ def rebuild(
             say(f"rebuilt {name}: {memory.events.count_after():,} events")
 
 
+Gamma = Annotated[
+    float,
+    typer.Option("--gamma", help="Standard deviations above the mean at which an event begins."),
+]
+Tau = Annotated[
+    int, typer.Option("--tau", help="Sentences over which mean and deviation are taken.")
+]
+Head = Annotated[
+    int, typer.Option("--head", help="Tokens at the start of a sentence that are scored.")
+]
+Least = Annotated[
+    int, typer.Option("--least", help="Tokens an event must have before surprise can end it.")
+]
+Most = Annotated[int, typer.Option("--most", help="Maximum tokens per event.")]
+Paragraph = Annotated[
+    int,
+    typer.Option("--paragraph", help="Tokens an event must have before a new paragraph ends it."),
+]
+Score = Annotated[
+    bool,
+    typer.Option("--score", help="Use the model to score text that has no stored surprise."),
+]
+
+
 @app.command()
 def resegment(
     name: Annotated[
         str | None, typer.Argument(help="A document or session; by default all.")
     ] = None,
-    gamma: Annotated[
-        float,
-        typer.Option(
-            "--gamma", help="Standard deviations above the mean at which an event begins."
-        ),
-    ] = SurprisingSentences.gamma,
-    tau: Annotated[
-        int, typer.Option("--tau", help="Sentences over which mean and deviation are taken.")
-    ] = SurprisingSentences.tau,
-    head: Annotated[
-        int, typer.Option("--head", help="Tokens at the start of a sentence that are scored.")
-    ] = SurprisingSentences.head,
-    least: Annotated[
-        int, typer.Option("--least", help="Tokens an event must have before surprise can end it.")
-    ] = SurprisingSentences.least,
-    most: Annotated[
-        int, typer.Option("--most", help="Maximum tokens per event.")
-    ] = SurprisingSentences.most,
-    paragraph: Annotated[
-        int,
-        typer.Option(
-            "--paragraph", help="Tokens an event must have before a new paragraph ends it."
-        ),
-    ] = SurprisingSentences.paragraph,
-    score: Annotated[
-        bool,
-        typer.Option("--score", help="Use the model to score text that has no stored surprise."),
-    ] = False,
+    gamma: Gamma = SurprisingSentences.gamma,
+    tau: Tau = SurprisingSentences.tau,
+    head: Head = SurprisingSentences.head,
+    least: Least = SurprisingSentences.least,
+    most: Most = SurprisingSentences.most,
+    paragraph: Paragraph = SurprisingSentences.paragraph,
+    score: Score = False,
     scorer: options.Scorer = None,
     url: options.Url = None,
     namespace: options.NamespaceName = None,

@@ -27,6 +27,7 @@ __all__ = [
     "Scorer",
     "Segmenter",
     "Since",
+    "SourceNames",
     "StorePath",
     "Until",
     "Url",
@@ -110,6 +111,10 @@ MaxTokens = Annotated[
     typer.Option(
         "--max-tokens", help="Generate at most N tokens.", metavar="N", show_default="512"
     ),
+]
+SourceNames = Annotated[
+    list[str] | None,
+    typer.Option("--source", help="Use only this document or session; repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Since = Annotated[

@@ -22,10 +22,7 @@ def search(
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="Show at most N events.", metavar="N")
     ] = 10,
-    source: Annotated[
-        list[str] | None,
-        typer.Option("--source", help="Search only this document or session; repeatable."),
-    ] = None,
+    source: options.SourceNames = None,
     since: options.Since = None,
     until: options.Until = None,
     as_of: options.AsOf = None,
