@@ -82,7 +82,7 @@ def test_results_are_not_written_over(tmp_path: Path) -> None:
     assert path.read_text() == "my diary\n"
     with pytest.raises(UsageError, match="cannot be written"):
         Results(tmp_path, resume=False)
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="is not a regular file"):
         Results(Path("/dev/null"), resume=False)
 
 
