@@ -37,7 +37,15 @@ __all__ = [
 ]
 
 PROJECT_FILE = "memagent.toml"
-ENGINES = ("auto", "pocket", "scripted", "stream", "vllm")
+# Each value of the setting `engine`, and the function that makes it: it takes an EngineContext and
+# returns the engine with the reason to show. Named by text, so that no engine is imported here.
+ENGINES = {
+    "auto": "memagent.engines.registry:auto",
+    "pocket": "memagent.engines.pocket.engine:make",
+    "scripted": "memagent.engines.scripted:make",
+    "stream": "memagent.engines.stream.engine:make",
+    "vllm": "memagent.engines.registry:served",
+}
 SCORERS = ("pocket", "served")
 SEGMENTERS = ("sentences", "surprise")
 

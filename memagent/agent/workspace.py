@@ -114,7 +114,8 @@ class Workspace:
         """The engine; `auto` logs which one it chose and why."""
         with self._lock:
             if self._engine is None:
-                from memagent.engines.registry import EngineContext, choose
+                from memagent.engines.base import EngineContext
+                from memagent.engines.registry import choose
 
                 self._engine, reason = choose(EngineContext(self.settings, self.embedder))
                 if self.settings.engine == "auto":

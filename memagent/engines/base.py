@@ -6,10 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from memagent.types import Chunk, Message, Request, Usage
 
-__all__ = ["Capabilities", "Engine"]
+if TYPE_CHECKING:
+    from memagent.memory.index.encoder import Encoder
+    from memagent.settings import Settings
+
+__all__ = ["Capabilities", "Engine", "EngineContext"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,14 @@ class Capabilities:
     structured: bool = False
     tools: bool = False
     uncertainty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineContext:
+    """What the functions that make engines may use."""
+
+    settings: Settings
+    embedder: Encoder
 
 
 class Engine(ABC):

@@ -1,6 +1,6 @@
-"""The table of engines, and the search for a server.
+"""Makes the engine that the settings name, and searches for a server.
 
-`ENGINES` maps each value of the setting `engine` to the function that makes the engine.
+The table of engines is `memagent.settings.ENGINES`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,15 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
 
-from memagent.engines.base import Engine
+from memagent.engines.base import Engine, EngineContext
 from memagent.errors import EngineError
 from memagent.serving import record
 from memagent.serving.http import get
-from memagent.settings import Settings
+from memagent.settings import ENGINES, Settings
 
-if TYPE_CHECKING:
-    from memagent.memory.index.encoder import Encoder
-
-__all__ = ["ENGINES", "LOCAL_SERVERS", "EngineContext", "choose"]
+__all__ = ["LOCAL_SERVERS", "choose", "factory"]
 
 # The default addresses of vLLM, Ollama, llama.cpp and LM Studio.
 LOCAL_SERVERS = (
@@ -42,12 +39,11 @@ class _Server:
     models: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EngineContext:
-    """What the functions in `ENGINES` may use to make an engine."""
-
-    settings: Settings
-    embedder: Encoder
+def factory(name: str) -> Callable[[EngineContext], tuple[Engine, str]]:
+    """The function of the table that makes an engine."""
+    module, _, function = ENGINES[name].partition(":")
+    made: Callable[[EngineContext], tuple[Engine, str]] = getattr(import_module(module), function)
+    return made
 
 
 def choose(context: EngineContext) -> tuple[Engine, str]:
@@ -56,34 +52,11 @@ def choose(context: EngineContext) -> tuple[Engine, str]:
     Raises EngineError if a server or model that the settings name is missing: it is never
     replaced silently.
     """
-    engine, reason = ENGINES[context.settings.engine](context)
+    engine, reason = factory(context.settings.engine)(context)
     return engine, f"engine: {engine.name} ({reason})"
 
 
-def _pocket(context: EngineContext) -> tuple[Engine, str]:
-    from memagent.engines.pocket.engine import PocketEngine
-
-    return PocketEngine(context.embedder), "asked for"
-
-
-def _scripted(context: EngineContext) -> tuple[Engine, str]:
-    from memagent.engines.scripted import ScriptedEngine
-
-    script = context.settings.script
-    if script is None:
-        return ScriptedEngine(), "no script: it quotes the first evidence"
-    return ScriptedEngine.from_file(script), str(script)
-
-
-def _stream(context: EngineContext) -> tuple[Engine, str]:
-    from memagent.engines.stream.engine import StreamEngine
-
-    settings = context.settings
-    engine = StreamEngine.load(settings.model, budget=settings.budget, context=settings.context)
-    return engine, "asked for"
-
-
-def _vllm(context: EngineContext) -> tuple[Engine, str]:
+def served(context: EngineContext) -> tuple[Engine, str]:
     """The server at `url`, else the recorded one, else one on a well-known local port."""
     found = _find_server(context.settings)
     if isinstance(found, str):
@@ -91,22 +64,12 @@ def _vllm(context: EngineContext) -> tuple[Engine, str]:
     return found
 
 
-def _auto(context: EngineContext) -> tuple[Engine, str]:
+def auto(context: EngineContext) -> tuple[Engine, str]:
     """The same servers as for "vllm", else the pocket engine."""
     found = _find_server(context.settings)
     if isinstance(found, str):
-        return ENGINES["pocket"](context)[0], found
+        return factory("pocket")(context)[0], found
     return found
-
-
-ENGINES: dict[str, Callable[[EngineContext], tuple[Engine, str]]] = {
-    "auto": _auto,
-    "pocket": _pocket,
-    "scripted": _scripted,
-    "stream": _stream,
-    "vllm": _vllm,
-}
-"""For each value of the setting `engine`, a function that returns the engine and the reason."""
 
 
 def _find_server(settings: Settings) -> tuple[Engine, str] | str:

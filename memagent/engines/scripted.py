@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memagent.engines.base import Capabilities, Engine
+from memagent.engines.base import Capabilities, Engine, EngineContext
 from memagent.errors import EngineError, InputError
 from memagent.types import Chunk, Request, ToolCall, Usage
 
-__all__ = ["Line", "Reply", "ScriptedEngine"]
+__all__ = ["Line", "Reply", "ScriptedEngine", "make"]
 
 Reply = str | tuple[ToolCall, ...] | Exception
 _KINDS = ("text", "tool", "error")
@@ -162,3 +162,11 @@ def _reply(fields: dict[str, Any], place: str) -> Reply:
     return (
         ToolCall(id=f"call_{place.rsplit(':', 1)[1]}", name=fields["tool"], arguments=arguments),
     )
+
+
+def make(context: EngineContext) -> tuple[Engine, str]:
+    """The engine of the settings, and the script that it follows."""
+    script = context.settings.script
+    if script is None:
+        return ScriptedEngine(), "no script: it quotes the first evidence"
+    return ScriptedEngine.from_file(script), str(script)

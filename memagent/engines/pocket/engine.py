@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from memagent.engines.base import Capabilities, Engine
+from memagent.engines.base import Capabilities, Engine, EngineContext
 from memagent.engines.pocket.nearest_sentences import Nearest
 from memagent.engines.pocket.question_intent import Turn, classify_turn
 from memagent.engines.pocket.reader import Found, Reader
@@ -21,7 +21,7 @@ from memagent.memory.index.encoder import Encoder
 from memagent.memory.segmentation.sentences import estimate_tokens, sentences_around
 from memagent.types import Chunk, Event, Request, Usage
 
-__all__ = ["ACKNOWLEDGED", "CANNOT_WRITE", "NOT_FOUND", "PocketEngine"]
+__all__ = ["ACKNOWLEDGED", "CANNOT_WRITE", "NOT_FOUND", "PocketEngine", "make"]
 
 NOT_FOUND = "Not in memory: nothing that is stored answers this."
 ACKNOWLEDGED = "Kept, word for word. Ask me about it at any time."
@@ -175,3 +175,8 @@ def _answers_nothing(event: Event, sentence: str) -> bool:
     if event.kind == "session":
         return classify_turn(sentence, asked=False) is not Turn.STATEMENT
     return sentence.startswith("#") and "\n" not in sentence
+
+
+def make(context: EngineContext) -> tuple[Engine, str]:
+    """The engine of the settings, and why it was chosen."""
+    return PocketEngine(context.embedder), "asked for"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memagent.engines.base import Capabilities, Engine
+from memagent.engines.base import Capabilities, Engine, EngineContext
 from memagent.engines.stream.memory import StreamMemory
 from memagent.engines.stream.sizes import config_for, host_pages
 from memagent.errors import UsageError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from memagent.streaming.stream import Stream
 
-__all__ = ["StreamEngine"]
+__all__ = ["StreamEngine", "make"]
 
 TokenRange = tuple[int, int]
 # Share of the recalled tokens that is reserved for events found by the store's recall.
@@ -271,3 +271,10 @@ def _settled(text: str) -> str:
     text = text.rstrip("\ufffd")
     begun = (n for n in range(len(_USER) - 1, 0, -1) if text.endswith(_USER[:n]))
     return text[: len(text) - next(begun, 0)]
+
+
+def make(context: EngineContext) -> tuple[Engine, str]:
+    """The engine of the settings, and why it was chosen."""
+    settings = context.settings
+    engine = StreamEngine.load(settings.model, budget=settings.budget, context=settings.context)
+    return engine, "asked for"
