@@ -92,14 +92,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _start(
     made: Path, out: str, *others: str | Path, config: str = "lm.toml"
 ) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "memagent_bench.training.lm",
-        "--config",
-        made / config,
-        *others,
-    ]
+    command = [sys.executable, "-m", "memagent_bench.training.lm", *others]
     command += ["--config", made / config, "--books", made / "books", "--out", made / out]
     return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE)
 

@@ -215,13 +215,7 @@ def test_an_answer_keeps_its_words_as_tokens(training: SimpleNamespace, embedder
 
 
 def _start(sets: Path, out: Path) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "memagent_bench.training.reader",
-        "--config",
-        sets / "reader.toml",
-    ]
+    command = [sys.executable, "-m", "memagent_bench.training.reader"]
     command += ["--config", sets / "reader.toml", "--data", sets, "--out", out]
     return subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE)
 
@@ -234,8 +228,8 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(
     while not checkpoint.exists() and killed.poll() is None:
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    _, errors = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, errors
     resumed = _start(sets, tmp_path / "killed")
     _, said = resumed.communicate()
     assert resumed.returncode == 0, said

@@ -60,11 +60,11 @@ def lessons(folder: Path, data: Data, seed: int) -> list[Lesson]:
     for place, (item, other) in enumerate(zip(everything, wrong, strict=True)):
         # Generated questions fill the first third and become rarer.
         when = random.random() ** 2 * 0.4 if place < len(made) else 0.05 + 0.95 * random.random()
-        passage, spans = crop(item.passage, item.spans, random, data.complete)
+        passage, spans = crop(item.passage, item.spans, random, data.whole)
         placed.append((when, Lesson(item.question, passage, spans)))
         # bAbI asks the same questions of every story, so another story may answer them.
         if other and item.source != "babi" and random.random() < data.unanswerable:
-            passage, _ = crop(other[0], (), random, data.complete)
+            passage, _ = crop(other[0], (), random, data.whole)
             placed.append((when, Lesson(item.question, passage, ())))
         elif random.random() < 0.1 and len(item.passage) > len(passage):
             placed += ((when, rest) for rest in _without(item))
