@@ -84,7 +84,7 @@ def test_what_serves_is_found_by_ask_and_examined_by_doctor(server: RealServer, 
     assert (shown["url"], shown["pid"], shown["state"]) == (server.url, server.pid, "answers")
     again = run("serve", "pocket", **served)
     assert again.returncode == 1
-    assert f"running at {server.url} already" in one_line(again.stderr)
+    assert f"already running at {server.url}" in one_line(again.stderr)
 
 
 def test_the_foreground_ends_with_its_server_and_its_record(
