@@ -29,6 +29,7 @@ __all__ = [
     "PROJECT_FILE",
     "SCORERS",
     "SEGMENTERS",
+    "THINKING",
     "Settings",
     "check",
     "load",
@@ -48,6 +49,7 @@ ENGINES = {
 }
 SCORERS = ("pocket", "served")
 SEGMENTERS = ("sentences", "surprise")
+THINKING = ("auto", "off", "low", "high")
 
 _WANTED = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
@@ -79,6 +81,8 @@ class Settings(BaseSettings):
     """Seconds without a byte from the server after which it counts as hung."""
     max_tokens: int = 512
     temperature: float = 0.0
+    thinking: str = "auto"
+    """How much a reasoning model thinks before it answers: auto, off, low or high."""
     budget: int = 2000
     """Tokens of recalled text in a prompt."""
     contiguity: float = 0.3
@@ -135,6 +139,7 @@ class Settings(BaseSettings):
         rules = (
             (self.engine in ENGINES, "engine", f"one of {', '.join(ENGINES)}"),
             (self.segmenter in SEGMENTERS, "segmenter", f"one of {', '.join(SEGMENTERS)}"),
+            (self.thinking in THINKING, "thinking", f"one of {', '.join(THINKING)}"),
             (self.scorer in SCORERS, "scorer", f"one of {', '.join(SCORERS)}"),
             (self.context is None or self.context >= 256, "context", "at least 256 tokens"),
             (self.timeout > 0, "timeout", "more than 0 seconds"),

@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 __all__ = [
-    "Answer", "Chunk", "Citation", "Event", "EventReader", "Interval", "Kind", "Message",
-    "Piece", "Point", "Request", "Role", "Scope", "Source", "Span", "State", "ToolCall",
-    "Usage",
+    "Answer", "Chunk", "Citation", "Ending", "Event", "EventReader", "Interval", "Kind", "Message",
+    "Piece", "Point", "Request", "Role", "Scope", "Source", "Span", "State", "Thinking",
+    "ToolCall", "Usage",
 ]  # fmt: skip
 
 Kind = Literal["document", "session"]
 Role = Literal["user", "assistant", "tool"]
 State = Literal["pending", "complete", "partial"]
+Thinking = Literal["auto", "off", "low", "high"]
+Ending = Literal[
+    "stop", "length", "empty", "thinking", "refused", "repetition", "interrupted", "lost"
+]
+"""How an answer ended: by itself; cut at the most tokens allowed; without a word; with all of its
+tokens spent on thinking; refused by the server's own filter; stopped because it repeated itself;
+stopped by the user; broken off because the server failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +186,8 @@ class Request:
     that the turn is a question whatever its form; a turn of a chat may also be a statement.
     `scope` is the memory to attend to, for engines that do so themselves. `schema` is the
     JSON schema that the answer must satisfy, for engines that can be bound to one; `uncertainty`
-    asks for that of the first token, where an engine can tell it.
+    asks for that of the first token, where an engine can tell it. `thinking` says how much a
+    reasoning model should think before it answers; "auto" leaves it to the model.
     """
 
     messages: tuple[Message, ...]
@@ -193,6 +201,7 @@ class Request:
     scope: Scope | None = None
     schema: dict[str, Any] | None = None
     uncertainty: bool = False
+    thinking: Thinking = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +219,7 @@ class Usage:
 class Chunk:
     """A piece of a streamed answer. The last one carries usage, finish reason and tool calls.
 
+    `thinking` is what a reasoning model writes before its answer; it is never part of `text`.
     `found` is False where an engine knows that the evidence holds no answer, and `confidence` the
     chance that its answer is right, where the engine has measured it. `attention` gives
     the share of the attention that each event got, largest first, from engines that report it.
@@ -218,12 +228,13 @@ class Chunk:
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    finish: Literal["stop", "length", "tool_calls"] | None = None
+    finish: Literal["stop", "length", "tool_calls", "refused"] | None = None
     usage: Usage | None = None
     found: bool | None = None
     confidence: float | None = None
     attention: tuple[tuple[Event, float], ...] = ()
     uncertainty: float | None = None
+    thinking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +279,9 @@ class Answer:
 
     `found` is False when the engine says that memory holds no answer; `confidence` is the chance
     that the answer is right, 0..1, from engines that measure it. `outline` is what the engine
-    marked before it answered, where it was asked to. `explain` is the recall report that
-    `--explain` and `/why` show.
+    marked before it answered, where it was asked to. `ended` says how the answer ended, and
+    `thinking` is what a reasoning model thought, which is never stored. `explain` is
+    the recall report that `--explain` and `/why` show.
     """
 
     id: int
@@ -284,4 +296,6 @@ class Answer:
     citations: tuple[Citation, ...] = ()
     outline: tuple[Point, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    ended: Ending = "stop"
+    thinking: str = ""
     explain: dict[str, Any] = field(default_factory=dict)
