@@ -148,10 +148,12 @@ class Memory:
         self, query: str, *, where: Filter | None = None, budget: int | None = None
     ) -> Recalled:
         """What a question would bring into a prompt of `budget` tokens, and what it leaves out."""
+        from memagent.settings import DEFAULT_BUDGET
+
         settings = self.workspace.settings
         return self.namespace.recall(
             query,
-            budget=settings.budget if budget is None else budget,
+            budget=budget or settings.budget or DEFAULT_BUDGET,
             contiguity=settings.contiguity,
             where=where,
         )

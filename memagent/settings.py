@@ -25,6 +25,7 @@ from pydantic_settings import (
 from memagent.errors import UsageError
 
 __all__ = [
+    "DEFAULT_BUDGET",
     "ENGINES",
     "PROJECT_FILE",
     "SCORERS",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 PROJECT_FILE = "memagent.toml"
+DEFAULT_BUDGET = 2000  # tokens of recalled text, unless a model is known to do better with fewer
 # Each value of the setting `engine`, and the function that makes it: it takes an EngineContext and
 # returns the engine with the reason to show. Named by text, so that no engine is imported here.
 ENGINES = {
@@ -83,8 +85,8 @@ class Settings(BaseSettings):
     temperature: float = 0.0
     thinking: str = "auto"
     """How much a reasoning model thinks before it answers: auto, off, low or high."""
-    budget: int = 2000
-    """Tokens of recalled text in a prompt."""
+    budget: int | None = None
+    """Tokens of recalled text in a prompt; by default what suits the model."""
     contiguity: float = 0.3
     """Share of the budget reserved for the neighbours of document passages that were found."""
     hops: int = 0
@@ -145,7 +147,7 @@ class Settings(BaseSettings):
             (self.timeout > 0, "timeout", "more than 0 seconds"),
             (self.max_tokens >= 1, "max_tokens", "at least 1"),
             (0 <= self.temperature <= 2, "temperature", "between 0 and 2"),
-            (self.budget >= 50, "budget", "at least 50 tokens"),
+            (self.budget is None or self.budget >= 50, "budget", "at least 50 tokens"),
             (0 <= self.contiguity < 1, "contiguity", "at least 0 and below 1"),
             (self.hops >= 0, "hops", "at least 0"),
             (0 <= self.votes <= 64, "votes", "between 0 and 64"),

@@ -1,4 +1,4 @@
-"""Where the sentences of a generated answer stand in the passages, without markers from the model."""
+"""Where the sentences of a generated answer stand in the passages."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from memagent.agent.answer_stream import AnswerStream
 from memagent.agent.graph import Agent, ignore, load_answer, refuse
+from memagent.agent.model_fit import recall_budget
 from memagent.agent.transcript import Log, read_log
 from memagent.errors import NotFoundError
 from memagent.memory.events import Filter
@@ -155,7 +156,7 @@ class Session:
         ):
             return Log()
         log = read_log(self.memory, self.source, turn, self._recent(turn))
-        wanted = min(settings.budget, engine.context // 2) + settings.max_tokens
+        wanted = recall_budget(settings, engine) + settings.max_tokens
         if log.exchanges and log.tokens + wanted + engine.count(turn.text) > engine.context:
             return log.restarted()
         return log

@@ -12,12 +12,15 @@ from typing import Literal
 
 from langgraph.runtime import Runtime
 
+from memagent.agent.attribution import attribute
 from memagent.agent.citations import attention_citations, check, with_validity
+from memagent.agent.model_fit import offers_tools
+from memagent.agent.refusal import is_refusal
 from memagent.agent.reports import turn_report
 from memagent.agent.strategies.follow_up import may_follow_up, merge
 from memagent.agent.strategies.outline import wants_outline
 from memagent.agent.strategies.repetition import runs_in_a_circle
-from memagent.agent.strategies.vote import is_refusal, votes
+from memagent.agent.strategies.vote import votes
 from memagent.agent.tools import TOOLS, ToolBox
 from memagent.agent.turn import Turn, TurnState
 from memagent.errors import EngineError
@@ -104,7 +107,7 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     """Call the engine and stream the answer. On Ctrl-C or a lost server, keep what has arrived."""
     turn = runtime.context
     # The vote used the prompt without tools; keep it the same, for the server's prefix cache.
-    may_call = turn.engine.capabilities.tools and state["rounds"] < MAX_ROUNDS and not votes(turn)
+    may_call = offers_tools(turn.engine) and state["rounds"] < MAX_ROUNDS and not votes(turn)
     tools = TOOLS if may_call else ()
     request = Request(
         messages=state["messages"],
@@ -195,12 +198,18 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     rows = check(text, events, state["question"])
     quotes = any(row.verified for row in rows)
     rows += attention_citations(state["attention"], events, rows)
+    answered = state["answered"]
+    if turn.engine.capabilities.generates and answered:
+        said = [message.content for message in state["messages"][:-1]]
+        rows = list(dict.fromkeys([*rows, *attribute(text, events, state["question"], said)]))
+        # An answer to a question that no passage supports is the model's own invention.
+        answered = not turn.asked or any(row.verified for row in rows)
     chosen = _chosen(state, turn)
     prompt = _prompt_state(state)
     record = AnswerRecord(
         text,
         state["state"],
-        found=state["answered"],
+        found=answered,
         confidence=state["confidence"],
         citations=with_validity(rows, events),
         outline=_outline(state, chosen),

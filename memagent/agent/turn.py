@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from memagent.agent.event_reader import NamespaceEvents
+from memagent.agent.model_fit import recall_budget
 from memagent.agent.packing import Packed, pack
 from memagent.agent.transcript import Lines, Log
 from memagent.engines.base import Engine
@@ -18,6 +19,7 @@ from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Hit, Recalled
 from memagent.memory.store.working import Working, within
+from memagent.prompts.load import render
 from memagent.settings import Settings
 from memagent.types import Event, Message, Request, Scope, Source, State, ToolCall, Usage
 
@@ -41,7 +43,7 @@ class Turn:
     @property
     def budget(self) -> int:
         """Most tokens of recalled text in one prompt."""
-        return min(self.settings.budget, self.engine.context // 2)
+        return recall_budget(self.settings, self.engine)
 
     def find(self, question: str, budget: int, since: int) -> Recalled:
         """Recall for this turn, without text of the session from `since` on: the prompt has it."""
@@ -60,9 +62,15 @@ class Turn:
         )
 
     def pack(self, question: str, hits: tuple[Hit, ...]) -> Packed:
-        """Build the prompt of an answer: the log, and what this turn adds."""
+        """Build the prompt of an answer: the log, and what this turn adds.
+
+        The best passage comes last, next to the question: small models use what is near it.
+        """
+        if self.engine.capabilities.generates:
+            hits = tuple(sorted(hits, key=lambda hit: hit.score))
+        text = render("question.md.j2", question=question) if self.asked else question
         return self._packed(
-            question, hits, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
+            text, hits, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
         )
 
     def side_call(

@@ -22,6 +22,7 @@ from memagent.memory.events import Filter, moment
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.batches import Batches
 from memagent.memory.store.forget import BLOCK
+from memagent.settings import DEFAULT_BUDGET
 from memagent.types import Answer, Source, Span
 
 __all__ = ["Operations"]
@@ -87,7 +88,7 @@ class Operations:
         settings = self.workspace.settings
         found = memory.recall(
             row.fields["query"],
-            budget=settings.budget,
+            budget=settings.budget or DEFAULT_BUDGET,
             contiguity=settings.contiguity,
             where=_filter(memory, row),
         )

@@ -44,11 +44,16 @@ class EngineContext:
 
 
 class Engine(ABC):
-    """A language model or reader. `context` is the maximum of prompt plus answer in tokens."""
+    """A language model or reader.
+
+    `context` is the maximum of prompt plus answer in tokens, and `size` the number of the model's
+    parameters in billions, if it is known.
+    """
 
     name: str
     model: str
     context: int
+    size: float | None = None
     capabilities: Capabilities
 
     @abstractmethod

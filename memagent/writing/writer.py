@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from memagent.agent.model_fit import recall_budget
 from memagent.engines.base import Engine
 from memagent.settings import Settings
 from memagent.types import Span
@@ -81,8 +82,7 @@ class Writer:
         """
         book = self.book
         seen = book.working.sourced()
-        budget = min(self.settings.budget, self.engine.context // 2)
-        scene = book.scene(plan, budget)
+        scene = book.scene(plan, recall_budget(self.settings, self.engine))
         call = Call(
             self.engine,
             answer_tokens(self.engine, self.settings.max_tokens),

@@ -16,15 +16,15 @@ from dataclasses import replace
 
 from langgraph.runtime import Runtime
 
+from memagent.agent.refusal import is_refusal
 from memagent.agent.turn import Turn, TurnState
 from memagent.memory.recall.selection import Hit
 from memagent.types import Chunk, Request, Usage
 
-__all__ = ["chunks", "is_refusal", "vote", "votes"]
+__all__ = ["chunks", "vote", "votes"]
 
 # Tokens: enough to recognize a refusal.
 _FIRST_WORDS = 8
-_NOTHING = "not in memory"
 
 
 def votes(turn: Turn) -> int:
@@ -88,11 +88,6 @@ def chunks(hits: Sequence[Hit], budget: int) -> list[list[Hit]]:
         groups[-1].append(hit)
         room -= hit.tokens
     return groups
-
-
-def is_refusal(text: str) -> bool:
-    """Whether an answer begins by saying that it is not in memory."""
-    return text.lstrip(" \n\"'“*").casefold().startswith(_NOTHING)
 
 
 def _first_words(turn: Turn, state: TurnState, groups: Sequence[Sequence[Hit]]) -> list[Chunk]:

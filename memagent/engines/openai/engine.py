@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from memagent.engines.base import Capabilities, Engine
 from memagent.engines.openai.request import Form
 from memagent.engines.openai.server import OpenAIServer
+from memagent.engines.openai.size import model_size
 from memagent.engines.openai.tokens import ServedTokens
 from memagent.engines.openai.wire import (
     chat_chunks,
@@ -85,6 +86,7 @@ class VllmEngine(Engine):
             )
         self._is_vllm = isinstance(self._server.probe("/version").get("version"), str)
         self.context = self._shared_context(served[self.model])
+        self.size = model_size(served[self.model])
         self._root = str(served[self.model].get("root") or "")
         self._tokens = ServedTokens(self._server, self.model, is_vllm=self._is_vllm)
         self.capabilities = replace(self.capabilities, prompt_logprobs=self._is_vllm)

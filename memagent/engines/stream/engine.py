@@ -18,6 +18,7 @@ from memagent.engines.stream.memory import StreamMemory
 from memagent.engines.stream.sizes import config_for, host_pages
 from memagent.errors import UsageError
 from memagent.prompts.load import render
+from memagent.settings import DEFAULT_BUDGET
 from memagent.types import Chunk, Event, Message, Request, Scope, Usage
 
 if TYPE_CHECKING:
@@ -276,5 +277,6 @@ def _settled(text: str) -> str:
 def make(context: EngineContext) -> tuple[Engine, str]:
     """The engine of the settings, and why it was chosen."""
     settings = context.settings
-    engine = StreamEngine.load(settings.model, budget=settings.budget, context=settings.context)
+    budget = settings.budget or DEFAULT_BUDGET
+    engine = StreamEngine.load(settings.model, budget=budget, context=settings.context)
     return engine, "asked for"
