@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 
+@options.settings("max_mb", "segmenter", "scorer", "url", "namespace", "store")
 def add(
     paths: Annotated[
         list[str], typer.Argument(help="Files, folders, quoted glob patterns, or - for stdin.")
@@ -30,17 +31,7 @@ def add(
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Print a JSON line per commit and per document.")
     ] = False,
-    max_mb: Annotated[
-        int | None,
-        typer.Option(
-            "--max-mb", help="Refuse files of more than N MB.", metavar="N", show_default="512"
-        ),
-    ] = None,
-    segmenter: options.Segmenter = None,
-    scorer: options.Scorer = None,
-    url: options.Url = None,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Add documents: text, Markdown, HTML, PDF, Word, EPUB, source code.
 
@@ -50,7 +41,6 @@ def add(
         raise UsageError("- (stdin) cannot be combined with files: add them in a separate command")
     if paths == ["-"] and name is None:
         raise UsageError("text from stdin needs a name: memagent add - --name notes")
-    flags = {"max_mb": max_mb, "segmenter": segmenter, "scorer": scorer, "url": url}
     done: list[Added] = []
 
     def committed(source: str, spans: int, chars: int) -> None:
@@ -58,7 +48,7 @@ def add(
             print_json({"source": source, "spans": spans, "chars": chars})
 
     with (
-        options.open_memory(namespace=namespace, store=store, **flags) as memory,
+        options.open_memory(**flags) as memory,
         _progress_bar() as on_embed,
     ):
         for added in memory.add_all(
