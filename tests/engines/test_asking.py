@@ -2,34 +2,34 @@
 
 import pytest
 
-from memagent.engines.pocket.question_intent import Turn, classify_turn
+from memagent.engines.pocket.question_intent import Intent, classify_intent
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("Where is it?", Turn.SPAN),
-        ("where is it", Turn.SPAN),
-        ("And who said so?", Turn.SPAN),
-        ("In which year did it rain?", Turn.SPAN),
-        ("The gate code?", Turn.SPAN),
-        ("Tell me about bees", Turn.OTHER),
-        ("Is the kite blue?", Turn.OTHER),
-        ("Summarise the chapter on bees.", Turn.OTHER),
-        ("Write a poem about bees.", Turn.WRITING),
-        ("Please translate this into French", Turn.WRITING),
-        ("Can you write an e-mail?", Turn.WRITING),
-        ("It was cold.", Turn.STATEMENT),
-        ("I wonder.", Turn.STATEMENT),
-        ("Whatever.", Turn.STATEMENT),
-        ("Written in 1984, it is short.", Turn.STATEMENT),
-        ("", Turn.STATEMENT),
+        ("Where is it?", Intent.SPAN),
+        ("where is it", Intent.SPAN),
+        ("And who said so?", Intent.SPAN),
+        ("In which year did it rain?", Intent.SPAN),
+        ("The gate code?", Intent.SPAN),
+        ("Tell me about bees", Intent.OTHER),
+        ("Is the kite blue?", Intent.OTHER),
+        ("Summarise the chapter on bees.", Intent.OTHER),
+        ("Write a poem about bees.", Intent.WRITING),
+        ("Please translate this into French", Intent.WRITING),
+        ("Can you write an e-mail?", Intent.WRITING),
+        ("It was cold.", Intent.STATEMENT),
+        ("I wonder.", Intent.STATEMENT),
+        ("Whatever.", Intent.STATEMENT),
+        ("Written in 1984, it is short.", Intent.STATEMENT),
+        ("", Intent.STATEMENT),
     ],
 )
-def test_turns_are_known_by_their_form(text: str, kind: Turn) -> None:
-    assert classify_turn(text, asked=False) is kind
+def test_intents_are_classified_by_the_form_of_a_turn(text: str, kind: Intent) -> None:
+    assert classify_intent(text, asked=False) is kind
 
 
-def test_what_is_asked_is_a_question_whatever_its_form() -> None:
-    assert classify_turn("gate code", asked=True) is Turn.SPAN
-    assert classify_turn("Write a poem", asked=True) is Turn.WRITING
+def test_asked_text_is_a_question_in_any_form() -> None:
+    assert classify_intent("gate code", asked=True) is Intent.SPAN
+    assert classify_intent("Write a poem", asked=True) is Intent.WRITING
