@@ -57,7 +57,7 @@ def open(
     given["engine"] = engine if isinstance(engine, str) else None
     given["embedder"] = embedder if isinstance(embedder, str) else None
     if settings.get("url") and engine is None:
-        # A server that is named here is meant, whatever engine the files or variables name.
+        # A server given as a keyword overrides the engine of the files and variables.
         given["engine"] = "auto"
     values, _ = load(given)
     workspace = Workspace(

@@ -26,7 +26,7 @@ def add(
         list[str], typer.Argument(help="Files, folders, quoted glob patterns, or - for stdin.")
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name for the document: one file, or stdin.")
+        str | None, typer.Option("--name", help="Name for a single document; required for stdin.")
     ] = None,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Print a JSON line per commit and per document.")

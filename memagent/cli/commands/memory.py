@@ -181,7 +181,7 @@ def rebuild(
     """Rebuild events, word index and vectors from the stored text, by default of all namespaces.
 
     Text is segmented as new text would be, with the segmenter from the settings and its default
-    parameters; options once given to `memory resegment` are not kept. Stored surprise is reused.
+    parameters; options of an earlier `memory resegment` are not kept. Stored surprise is reused.
     """
     from memagent.memory.store.sources import Sources
 
@@ -195,13 +195,17 @@ def rebuild(
 
 Gamma = Annotated[
     float,
-    typer.Option("--gamma", help="Standard deviations above the mean at which an event begins."),
+    typer.Option(
+        "--gamma",
+        help="Begin an event where surprise is this many standard deviations above the mean.",
+    ),
 ]
 Tau = Annotated[
-    int, typer.Option("--tau", help="Sentences over which mean and deviation are taken.")
+    int,
+    typer.Option("--tau", help="Number of sentences over which mean and deviation are computed."),
 ]
 Head = Annotated[
-    int, typer.Option("--head", help="Tokens at the start of a sentence that are scored.")
+    int, typer.Option("--head", help="Number of tokens at the start of a sentence that are scored.")
 ]
 Least = Annotated[
     int, typer.Option("--least", help="Tokens an event must have before surprise can end it.")

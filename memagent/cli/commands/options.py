@@ -66,7 +66,9 @@ _SETTINGS: dict[str, Any] = {
     "namespace": Annotated[
         str | None,
         typer.Option(
-            "--namespace", "-n", help="Namespace to store in and search; no other is searched."
+            "--namespace",
+            "-n",
+            help="Namespace to use; text in other namespaces is never searched.",
         ),
     ],
     "engine": Annotated[

@@ -48,7 +48,7 @@ StepsOption = Annotated[
     ),
 ]
 AutoOption = Annotated[
-    bool, typer.Option("--auto", help="Choose the plans at random, by the seed.")
+    bool, typer.Option("--auto", help="Choose plans at random instead of asking; see --seed.")
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, help="Seed for the choice of plans and for sampling.")

@@ -31,7 +31,7 @@ class Intent(Enum):
 
 
 def classify_intent(text: str, *, asked: bool) -> Intent:
-    """Classify a turn. If `asked`, it is a question whatever its form."""
+    """Classify a turn. If `asked`, a text in any other form is a question too."""
     if _WRITES.match(text):
         return Intent.WRITING
     if _SPAN.match(text):
