@@ -147,7 +147,9 @@ def test_tools_are_run_and_their_results_cited(memory: Namespace) -> None:
 def test_a_model_cannot_forget_without_the_user(memory: Namespace) -> None:
     remember(memory, FACT)
     forget = (ToolCall("1", "forget", {"number": 1}),)
-    agent, engine = scripted(memory, forget, "I could not.", forget, "Done.")
+    # The best passage stands last, after the words of the first conversation.
+    again = (ToolCall("2", "forget", {"number": 3}),)
+    agent, engine = scripted(memory, forget, "I could not.", again, "Done.")
     talk = Session(agent, "talk")
     talk.ask("Where is the spare key?")
     assert "did not agree" in engine.requests[1].messages[-1].content
@@ -263,7 +265,8 @@ def test_a_single_question_and_its_answer_are_never_recalled(memory: Namespace) 
     assert engine.capabilities.generates
     asked = Session(agent, ASK_SESSION, remembered=False)
     answer = asked.ask("What crossed the meadow?")
-    assert (answer.text, answer.state, answer.citations) == (said, "complete", ())
+    assert (answer.text, answer.state, answer.found) == (said, "complete", False)
+    assert not any(cited.verified for cited in answer.citations)
     memory.catch_up()
     assert memory.events.of(asked.source.id) == []
     memory.rebuild()

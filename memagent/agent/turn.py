@@ -66,9 +66,11 @@ class Turn:
     def pack(self, question: str, hits: tuple[Hit, ...]) -> Packed:
         """Build the prompt of an answer: the log, and what this turn adds.
 
-        The best passage comes last, next to the question: small models use what is near it.
+        The best passage comes last, next to the question: small models use what is near it. The
+        points of an outline keep their order.
         """
-        if self.engine.capabilities.generates:
+        outlined = any(hit.note for hit in hits)
+        if self.engine.capabilities.generates and not outlined:
             hits = tuple(sorted(hits, key=lambda hit: hit.score))
         text = render("question.md.j2", question=question) if self.asked else question
         return self._packed(
