@@ -9,11 +9,12 @@ from __future__ import annotations
 from memagent.engines.base import Engine
 from memagent.settings import DEFAULT_BUDGET, Settings
 
-__all__ = ["offers_tools", "recall_budget"]
+__all__ = ["can_verify", "offers_tools", "recall_budget", "refuses"]
 
 _SMALL_BUDGET = 400  # tokens
 _SMALL_SIZE = 3.0  # billions of parameters
 _SMALL_CONTEXT = 8192
+_JUDGES = 1.0  # billions of parameters
 
 
 def recall_budget(settings: Settings, engine: Engine) -> int:
@@ -29,6 +30,22 @@ def recall_budget(settings: Settings, engine: Engine) -> int:
 def offers_tools(engine: Engine) -> bool:
     """Whether the model is offered the memory's tools; a model of unknown size is."""
     return engine.capabilities.tools and not _is_small(engine)
+
+
+def can_verify(engine: Engine) -> bool:
+    """Whether to ask the model if the text behind an answer answers the question.
+
+    Smaller ones cannot tell; larger ones refuse by themselves when the prompt asks them to.
+    """
+    return engine.size is not None and _JUDGES <= engine.size < _SMALL_SIZE
+
+
+def refuses(engine: Engine) -> bool:
+    """Whether to ask the model to refuse where the passages do not hold the answer.
+
+    Small models then refuse most questions, whether or not the passages hold the answer.
+    """
+    return not _is_small(engine)
 
 
 def _is_small(engine: Engine) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from memagent.agent.event_reader import NamespaceEvents
-from memagent.agent.model_fit import recall_budget
+from memagent.agent.model_fit import recall_budget, refuses
 from memagent.agent.packing import Packed, pack
 from memagent.agent.transcript import Lines, Log
 from memagent.engines.base import Engine
@@ -72,7 +72,9 @@ class Turn:
         outlined = any(hit.note for hit in hits)
         if self.engine.capabilities.generates and not outlined:
             hits = tuple(sorted(hits, key=lambda hit: hit.score))
-        text = render("question.md.j2", question=question) if self.asked else question
+        text = question
+        if self.asked:
+            text = render("question.md.j2", question=question, refuse=refuses(self.engine))
         return self._packed(
             text, hits, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
         )

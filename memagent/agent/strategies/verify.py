@@ -1,0 +1,54 @@
+"""Ask the model whether the text behind its answer answers the question.
+
+A small model answers a question whose answer is not stored with something that looks like it: the
+number of another row, the name of another person. Shown only the cited text and asked for Yes or
+No, a model of 1.5 B parameters tells the two apart; one of 0.5 B does not. This takes one short
+call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memagent.agent.model_fit import can_verify
+from memagent.agent.turn import Turn
+from memagent.memory.store.answers import CitationRow
+from memagent.prompts.load import render
+from memagent.types import Event, Message, Request, Usage
+
+__all__ = ["verify", "wants_verification"]
+
+_TOKENS = 4
+_MOST_EVENTS = 2
+# Nats. A Yes that is less certain than this counts as No, where the engine tells.
+_MOST_UNCERTAIN = 0.6
+
+
+def wants_verification(turn: Turn) -> bool:
+    """Whether answers to single questions are verified: as set, else if the model can do it."""
+    wanted = turn.settings.verify
+    return turn.asked and (can_verify(turn.engine) if wanted is None else wanted)
+
+
+def verify(
+    turn: Turn, question: str, events: Sequence[Event], rows: Sequence[CitationRow]
+) -> tuple[bool, Usage]:
+    """Whether the model finds the answer to `question` in the events that `rows` cite."""
+    numbers = list(dict.fromkeys(row.number for row in rows if row.verified))
+    cited = [events[number - 1] for number in numbers[:_MOST_EVENTS]]
+    reply = turn.engine.complete(
+        Request(
+            messages=(
+                Message("system", "You check answers."),
+                Message("user", render("verify.md.j2", events=cited, question=question)),
+            ),
+            question=question,
+            max_tokens=_TOKENS,
+            temperature=0.0,
+            uncertainty=True,
+            thinking="off",
+        )
+    )
+    says_yes = reply.text.lstrip(" \n\"'*").casefold().startswith("yes")
+    certain = reply.uncertainty is None or reply.uncertainty <= _MOST_UNCERTAIN
+    return says_yes and certain, reply.usage or Usage()
