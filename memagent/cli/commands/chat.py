@@ -21,6 +21,7 @@ def chat(
         bool, typer.Option("--continue", "-c", help="Continue the newest session.")
     ] = False,
     as_of: options.AsOf = None,
+    hide_thinking: options.HideThinking = False,
     namespace: options.NamespaceName = None,
     engine: options.Engine = None,
     model: options.Model = None,
@@ -48,5 +49,7 @@ def chat(
     ) as workspace:
         from memagent.cli.chat.loop import converse
 
-        code = converse(workspace, session, follow=follow, as_of=as_of)
+        code = converse(
+            workspace, session, follow=follow, as_of=as_of, show_thinking=not hide_thinking
+        )
     raise typer.Exit(code)

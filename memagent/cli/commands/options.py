@@ -18,6 +18,7 @@ __all__ = [
     "AsOf",
     "Budget",
     "Engine",
+    "HideThinking",
     "Hops",
     "Json",
     "MaxTokens",
@@ -115,6 +116,9 @@ MaxTokens = Annotated[
 SourceNames = Annotated[
     list[str] | None,
     typer.Option("--source", help="Use only this document or session; repeatable."),
+]
+HideThinking = Annotated[
+    bool, typer.Option("--no-thinking", help="Do not show what a reasoning model thinks.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Since = Annotated[
