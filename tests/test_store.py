@@ -40,7 +40,8 @@ TABLES = {
 }
 INDEXES = {
     "answers_question", "answers_session", "citations_source", "continuations_answer",
-    "events_namespace", "events_place", "events_span", "sources_current", "spans_key", "spans_pending", "spans_time", "vectors_event",
+    "events_namespace", "events_place", "events_span", "sources_current",
+    "spans_key", "spans_pending", "spans_time", "vectors_event",
 }  # fmt: skip
 
 

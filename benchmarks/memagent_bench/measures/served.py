@@ -224,7 +224,7 @@ def _talk(
         now = read_metrics(desk.given.url)
         asked, hit = (int(now[key] - before[key]) for key in (_QUERIES, _HITS))
         before = now
-        if answer.state != "complete" or not answer.text:
+        if answer.ended == "interrupted" or not answer.text:
             raise CheckError(f"turn {turn} of the conversation has no answer")
         table.append(
             {
