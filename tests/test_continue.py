@@ -137,7 +137,7 @@ def test_a_model_with_nothing_to_add_completes_the_answer(memory: Namespace) -> 
 
 
 def test_a_lost_continuation_keeps_what_was_written(memory: Namespace) -> None:
-    session, engine = talk(memory, Line("One", finish="length"), EngineError("gone"), "two.")
+    session, _ = talk(memory, Line("One", finish="length"), EngineError("gone"), "two.")
     session.ask("Count.")
     with pytest.raises(EngineError, match="gone"):
         session.continue_answer()

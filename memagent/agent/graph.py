@@ -70,7 +70,7 @@ class Agent:
         confirm: Callable[[str], bool] = refuse,
         continues: int | None = None,
     ) -> Answer:
-        """Answer a turn that is already stored.
+        """Answer a turn that is already stored. `where` must be resolved.
 
         `on_text` gets the answer as it streams, and `on_thinking` what a reasoning model thinks.
         `continues` is the id of an answer to this turn to go on with, which `log` must end with. On
@@ -87,7 +87,7 @@ class Agent:
             self.settings,
             session,
             log,
-            self.memory.resolve(where or Filter()),
+            where or Filter(),
             asked,
             on_text,
             on_thinking,
