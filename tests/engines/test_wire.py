@@ -230,21 +230,23 @@ def call(**fields: Any) -> dict[str, Any]:
 
 
 BOAT_CALL = ("search_memory", {"query": "boat"})
+AS_OBJECT = {"name": "search_memory", "arguments": {"query": "boat"}}
+TWICE_ENCODED = {"name": "search_memory", "arguments": json.dumps('{"query": "boat"}')}
 
 
 @pytest.mark.parametrize(
     "parts",
     [
-        [call(index=0, id="a", function={"name": "search_memory", "arguments": {"query": "boat"}})],
+        [call(index=0, id="a", function=AS_OBJECT)],
         [call(function={"name": "search_memory", "arguments": '{"query": '}),
          call(function={"arguments": '"boat"}'})],
         [call(index=0, function={"name": "search_memory", "arguments": None}),
          call(index=0, function={"name": None, "arguments": '{"query": "boat"}'})],
-        [call(index=0, function={"name": "search_memory", "arguments": '"{\\"query\\": \\"boat\\"}"'})],
-        [delta(tool_calls={"function": {"name": "search_memory", "arguments": {"query": "boat"}}})],
+        [call(index=0, function=TWICE_ENCODED)],
+        [delta(tool_calls={"function": AS_OBJECT})],
         [delta(function_call={"name": "search_memory", "arguments": '{"query": "boat"}'})],
         [call(index=None, id=None, type=None, function=None),
-         call(index="0", function={"name": "search_memory", "arguments": {"query": "boat"}})],
+         call(index="0", function=AS_OBJECT)],
     ],
 )  # fmt: skip
 def test_tool_calls_in_the_forms_that_servers_give_them(

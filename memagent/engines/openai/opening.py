@@ -41,7 +41,7 @@ def opens_thinking(prompt: str) -> bool:
     """
     _, is_template, behind = prompt.rpartition("add_generation_prompt")
     end = behind.lower() if is_template else prompt.rstrip()[-40:].lower()
-    return any(end.count(opener) > end.count(closer) for opener, closer in TAGS.items())
+    return any(end.rfind(opener) > end.rfind(closer) for opener, closer in TAGS.items())
 
 
 def thinks_by_name(model: str) -> bool:
@@ -111,12 +111,16 @@ class OpeningFilter(TextFilter):
     def _decide(self, begun: str) -> Iterator[Chunk]:
         """Go on with text or thinking, once the beginning of the answer shows which it is."""
         start = begun.lstrip().lower()
-        closer = CLOSER.search(begun)
+        lone = CLOSER.search(begun)
+        if lone:
+            before = begun[: lone.start()]
+            opened = any(opener in before.lower() for opener in OPENERS)
+            lone = None if opened or CodeSpans().inside(before) else lone
         if start.startswith(OPENERS):
             yield from self._as_text()
         elif any(opener.startswith(start) for opener in OPENERS):
             return
-        elif closer and not CodeSpans().inside(begun[: closer.start()]):
+        elif lone:
             yield from self._as_thinking()
         elif self._is_json and start[0] in "{[":
             yield from self._as_text()

@@ -60,7 +60,10 @@ class ThinkingFilter(TextFilter):
                 break
             yield from self._read_tag(tag)
         if not self._closer:
-            yield from self._write(len(self._held) - held_back(self._held, _ALL))
+            length = len(self._held) - held_back(self._held, _ALL)
+            # White space before thinking is no part of the answer.
+            if self._wrote or self._held[:length].strip():
+                yield from self._write(length)
         elif not self._opener:
             yield from self._think(len(self._held) - held_back(self._held, [self._closer]))
 
