@@ -146,13 +146,16 @@ class Memory:
         where: Filter | None = None,
         session: str | None = None,
         on_text: Callable[[str], None] = lambda text: None,
+        on_thinking: Callable[[str], None] = lambda text: None,
     ) -> Answer:
         """Answer a question, with the exact text behind the answer.
 
         `where` limits what may be recalled. Without a `session` the question belongs to no
-        conversation and is never recalled. `on_text` gets the answer as it is written.
+        conversation and is never recalled. `on_text` gets the answer as it is written, and
+        `on_thinking` what a reasoning model thinks before it.
         """
-        return self._session(session).ask(question, where=where, on_text=on_text)
+        asked = self._session(session)
+        return asked.ask(question, where=where, on_text=on_text, on_thinking=on_thinking)
 
     def stream(
         self, question: str, *, where: Filter | None = None, session: str | None = None

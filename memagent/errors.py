@@ -6,6 +6,7 @@ __all__ = [
     "EngineError",
     "InputError",
     "MemagentError",
+    "NoAnswerError",
     "NotFoundError",
     "ServerDownError",
     "StoreError",
@@ -21,6 +22,14 @@ class MemagentError(Exception):
 
 class InputError(MemagentError):
     """A file, a row or a value that cannot be used."""
+
+
+class NoAnswerError(MemagentError):
+    """The model ended without an answer; `ended` says how."""
+
+    def __init__(self, message: str, ended: str) -> None:
+        super().__init__(message)
+        self.ended = ended
 
 
 class UsageError(MemagentError):

@@ -35,7 +35,7 @@ def test_importing_costs_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    heavy = {"torch", "numpy", "langgraph", "faiss", "sqlite_utils", "pydantic", "typer", "openai"}
+    heavy = {"torch", "numpy", "langgraph", "faiss", "sqlite_utils", "pydantic", "typer", "httpx2"}
     assert not heavy & set(done.stdout.split())
 
 

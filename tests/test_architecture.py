@@ -35,7 +35,7 @@ SIDEWAYS = {("settings", "errors"), ("types", "errors"), ("scorers", "streaming"
             ("scorers", "models"), ("__main__", "cli")}  # fmt: skip
 LAZY = {"memagent"}  # the package's own __init__ maps public names to where they live
 HEAVY = {
-    "torch", "transformers", "sentence_transformers", "faiss", "langgraph", "openai", "vllm",
+    "torch", "transformers", "sentence_transformers", "faiss", "langgraph", "httpx2", "vllm",
     "triton", "pypdfium2", "docx", "bs4", "lxml", "sentencex",
 }  # fmt: skip
 # Steps of the graph name the runtime in their signatures.

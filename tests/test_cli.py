@@ -201,7 +201,7 @@ def test_help_imports_nothing_heavy(run: Run, env: dict[str, str]) -> None:
     assert result.returncode == 0
     loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines()}
     assert not loaded & {
-        "torch", "transformers", "sentence_transformers", "faiss", "langgraph", "openai",
+        "torch", "transformers", "sentence_transformers", "faiss", "langgraph", "httpx2",
         "sqlite_utils", "numpy", "sentencex", "prompt_toolkit", "jinja2",
     }  # fmt: skip
 

@@ -30,6 +30,8 @@ from tests.conftest import Run
 from tests.writing.scripts import paragraph, write_script
 
 DATA = Path(__file__).parent / "data"
+# How an answer ended was not stored, and thinking never is.
+NEW = {"ended": "stop", "thinking": None}
 OLD: dict[str, Any] = json.loads((DATA / "old_store.json").read_text())
 
 
@@ -46,7 +48,7 @@ def store(tmp_path: Path) -> Any:
 def test_answers_are_shown_as_before(memory: Namespace) -> None:
     ids = [row["id"] for row in memory.store.rows("SELECT id FROM answers ORDER BY id")]
     shown = [answer_object(load_answer(memory, answer), explain=True) for answer in ids]
-    assert json.loads(json.dumps(shown)) == OLD["answers"]
+    assert json.loads(json.dumps(shown)) == [{**answer, **NEW} for answer in OLD["answers"]]
     assert any(answer["outline"] for answer in shown)
     assert any(cited["valid_until"] for answer in shown for cited in answer["citations"])
 
@@ -105,6 +107,9 @@ def test_a_batch_is_resumed(store: Store, run: Run, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "memory.db") as db:
         db.execute("UPDATE batches SET output = ? WHERE output LIKE '%/results.jsonl'", [str(out)])
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, OLD["rows"])))
+    for row in OLD["results"]:
+        if row["op"] == "ask":
+            row["result"] |= NEW
     out.write_text("".join(json.dumps(row) + "\n" for row in OLD["results"]))
     done = run("run", "rows.jsonl", "--out", out, "--resume")
     assert done.returncode == 0, done.stderr

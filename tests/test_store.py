@@ -12,18 +12,19 @@ import pytest
 
 from memagent.errors import StoreError
 from memagent.memory.store.database import Store
-from memagent.memory.store.migrations import migrations
+from memagent.memory.store.newer_migrations import migrations
 from memagent.memory.store.sources import Sources
 from memagent.memory.store.spans import Spans
 from memagent.types import Piece
 
 TABLES = {
     "answers": "id namespace_id session_id question_span answer_span engine state found usage "
-    "explain created confidence",
+    "explain created confidence ended",
     "batch_rows": "batch_id row_id operation status detail finished",
     "batches": "id output created",
     "citations": "answer_id position number verified source_id start end claim share "
     "valid_from valid_until",
+    "continuations": "span_id answer_id",
     "events": "id namespace_id source_id span_id start end",
     "outline_points": "answer_id position heading number source_id start end",
     "prompt_events": "answer_id position origin source_id start end note",
@@ -38,8 +39,9 @@ TABLES = {
     "working": "id session_id kind version lines reason created",
 }
 INDEXES = {
-    "answers_question", "answers_session", "citations_source", "events_namespace", "events_place",
-    "events_span", "sources_current", "spans_key", "spans_pending", "spans_time", "vectors_event",
+    "answers_question", "answers_session", "citations_source", "continuations_answer",
+    "events_namespace", "events_place", "events_span", "sources_current",
+    "spans_key", "spans_pending", "spans_time", "vectors_event",
 }  # fmt: skip
 
 

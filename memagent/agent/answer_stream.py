@@ -20,10 +20,13 @@ class AnswerStream(Iterator[str]):
     Leaving the stream early (`close`, or the end of a `with` block) stops the engine and keeps the
     part that was written, as a partial answer. Iterating raises what the engine raises.
 
-    `run` answers the turn and calls its argument with each piece.
+    `run` answers the turn; it calls its first argument with each piece of text, and its second one
+    with each piece of thinking, which is not part of the stream.
     """
 
-    def __init__(self, run: Callable[[Callable[[str], None]], Answer]) -> None:
+    def __init__(
+        self, run: Callable[[Callable[[str], None], Callable[[str], None]], Answer]
+    ) -> None:
         self._run = run
         self._pieces = SimpleQueue[str | None]()
         self._stopped = threading.Event()
@@ -68,7 +71,7 @@ class AnswerStream(Iterator[str]):
 
     def _work(self) -> None:
         try:
-            self._answer = self._run(self._hear)
+            self._answer = self._run(self._hear, self._check_stopped)
         except Exception as error:
             self._error = error
         except KeyboardInterrupt:
@@ -77,7 +80,10 @@ class AnswerStream(Iterator[str]):
             self._pieces.put(None)
 
     def _hear(self, piece: str) -> None:
+        self._check_stopped(piece)
+        self._pieces.put(piece)
+
+    def _check_stopped(self, piece: str) -> None:
         # As if Ctrl-C had reached this thread: the signal itself only reaches the main one.
         if self._stopped.is_set():
             raise KeyboardInterrupt
-        self._pieces.put(piece)

@@ -1,5 +1,6 @@
 """A turn as a LangGraph graph: recall (→ follow-up questions) → gather (→ vote) (→ outline)
-→ pack → answer (→ tools → answer) → cite → remember.
+→ pack → answer (→ tools → answer) → cite → remember. To go on with an answer: resume → answer →
+extend → remember.
 
 The user's words are stored before the graph starts, and the answer before it ends.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memagent.agent.transcript import Log
@@ -21,13 +23,15 @@ from memagent.types import Answer, Citation, Point, Source, Span, Usage
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
+    from memagent.agent.turn import Turn, TurnState
+
 __all__ = ["Agent", "ignore", "load_answer", "refuse"]
 
 logger = logging.getLogger(__name__)
 
 
 def ignore(text: str) -> None:
-    """The default of `on_text`: do nothing."""
+    """The default of `on_text` and `on_thinking`: do nothing."""
 
 
 def refuse(question: str) -> bool:
@@ -62,16 +66,20 @@ class Agent:
         where: Filter | None = None,
         asked: bool = True,
         on_text: Callable[[str], None] = ignore,
+        on_thinking: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
+        continues: int | None = None,
     ) -> Answer:
         """Answer a turn that is already stored. `where` must be resolved.
 
-        `on_text` gets the answer as it streams. On Ctrl-C the part received is returned with the
-        state 'partial'; if the server is lost, it is stored and EngineError is raised.
+        `on_text` gets the answer as it streams, and `on_thinking` what a reasoning model thinks.
+        `continues` is the id of an answer to this turn to go on with, which `log` must end with. On
+        Ctrl-C the part received is returned as 'interrupted'; if the server is lost, it is stored
+        and EngineError is raised.
         """
         from memagent.agent.turn import Turn
 
-        answer_id = self.memory.answers.begin(question, self.engine.name)
+        answer_id = continues or self.memory.answers.begin(question, self.engine.name)
         log = log or Log()
         turn = Turn(
             self.memory,
@@ -82,22 +90,30 @@ class Agent:
             where or Filter(),
             asked,
             on_text,
+            on_thinking,
             confirm,
         )
-        state = {
+        state: TurnState = {
             "answer_id": answer_id,
+            "continues": continues is not None,
             "question": question.text,
             "ordinal": question.ordinal,
             # The conversation from here on is in the prompt.
             "since": question.start if log.start is None else log.start,
         }
+        return self._run(state, turn)
+
+    def _run(self, state: TurnState, turn: Turn) -> Answer:
         try:
             final = self.graph.invoke(state, context=turn)
         except KeyboardInterrupt:
             final = {}
         if final.get("error") is not None:
             raise final["error"]
-        return load_answer(self.memory, answer_id)
+        stored = load_answer(self.memory, state["answer_id"])
+        return replace(
+            stored, thinking=final.get("thinking", ""), ended=final.get("ended", stored.ended)
+        )
 
     @property
     def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -120,6 +136,7 @@ def _build() -> CompiledStateGraph[Any, Any, Any, Any]:
     from langgraph.graph import END, START, StateGraph
 
     from memagent.agent import steps as nodes
+    from memagent.agent.strategies.continuation import extend, resume
     from memagent.agent.strategies.follow_up import follow_up
     from memagent.agent.strategies.outline import outline
     from memagent.agent.strategies.vote import vote
@@ -137,9 +154,12 @@ def _build() -> CompiledStateGraph[Any, Any, Any, Any]:
         nodes.use_tools,
         nodes.cite,
         nodes.remember,
+        resume,
+        extend,
     ):
         graph.add_node(step.__name__, step)
-    graph.add_edge(START, "recall")
+    graph.add_conditional_edges(START, nodes.begin)
+    graph.add_edge("resume", "answer")
     graph.add_conditional_edges("recall", nodes.after_recall)
     graph.add_conditional_edges("follow_up", nodes.after_recall)
     graph.add_conditional_edges("gather", nodes.after_gathering)
@@ -149,6 +169,7 @@ def _build() -> CompiledStateGraph[Any, Any, Any, Any]:
     graph.add_conditional_edges("answer", nodes.after_answer)
     graph.add_edge("use_tools", "answer")
     graph.add_edge("cite", "remember")
+    graph.add_edge("extend", "remember")
     graph.add_edge("remember", END)
     return graph.compile()
 
@@ -169,6 +190,7 @@ def load_answer(memory: Namespace, answer_id: int) -> Answer:
         citations=tuple(_citations(memory, answer_id)),
         outline=tuple(_outline(memory, answer_id)),
         usage=Usage(**row["usage"]),
+        ended=row["ended"] or "interrupted",
         explain=row["explain"],
     )
 

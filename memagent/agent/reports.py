@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memagent.agent.turn import Turn, TurnState
     from memagent.memory.recall.selection import Hit, Recalled
-    from memagent.memory.store.answers import PromptState
+    from memagent.memory.store.prompt_states import PromptState
     from memagent.types import Answer, Event
 
 __all__ = ["answer_object", "event_object", "search_object", "turn_report"]
@@ -23,6 +23,7 @@ def answer_object(answer: Answer, *, explain: bool = False) -> dict[str, Any]:
     # Do not copy the report: it is plain data already, and large.
     value = dataclasses.asdict(dataclasses.replace(answer, explain={}))
     del value["explain"]
+    value["thinking"] = answer.thinking or None
     return {**value, "explain": answer.explain} if explain else value
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from memagent.agent.answer_stream import AnswerStream
+from memagent.agent.endings import CONTINUABLE
 from memagent.agent.graph import Agent, ignore, load_answer, refuse
 from memagent.agent.model_fit import recall_budget
 from memagent.agent.transcript import Log, read_log
-from memagent.errors import NotFoundError
+from memagent.errors import NotFoundError, UsageError
 from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.answers import AnswerRecord
@@ -65,18 +67,25 @@ class Session:
         time: str | None = None,
         where: Filter | None = None,
         on_text: Callable[[str], None] = ignore,
+        on_thinking: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
         """Store the user's turn, then answer it. A turn with a `key` is stored only once."""
         where = self.memory.resolve(where)  # fails before anything is stored
         turn = self.say(text, key=key, time=time)
-        return self.answer(turn, where=where, on_text=on_text, confirm=confirm)
+        return self.answer(
+            turn, where=where, on_text=on_text, on_thinking=on_thinking, confirm=confirm
+        )
 
     def stream(self, text: str, *, where: Filter | None = None) -> AnswerStream:
         """Store the user's turn and answer it piece by piece; see `AnswerStream`."""
         where = self.memory.resolve(where)
         turn = self.say(text)
-        return AnswerStream(lambda on_text: self.answer(turn, where=where, on_text=on_text))
+        return AnswerStream(
+            lambda on_text, on_thinking: self.answer(
+                turn, where=where, on_text=on_text, on_thinking=on_thinking
+            )
+        )
 
     def say(self, text: str, *, key: str | None = None, time: str | None = None) -> Span:
         """Store the user's turn without answering it. It is on disk when this returns."""
@@ -90,6 +99,7 @@ class Session:
         *,
         where: Filter | None = None,
         on_text: Callable[[str], None] = ignore,
+        on_thinking: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
         """Answer a stored turn. `where` must be resolved; see `Namespace.resolve`."""
@@ -106,14 +116,49 @@ class Session:
             where=where,
             asked=not self.remembered,
             on_text=listen,
+            on_thinking=on_thinking,
             confirm=confirm,
         )
-        if heard and not answer.text and answer.state == "partial":
+        if heard and not answer.text and answer.ended == "interrupted":
             # Ctrl-C came between two calls of the engine, or just before the answer was stored.
             # Keep the text, without citations.
-            self.memory.answers.finish(answer.id, AnswerRecord("".join(heard), "partial"))
+            self.memory.answers.finish(answer.id, AnswerRecord("".join(heard), "interrupted"))
             return load_answer(self.memory, answer.id)
         return answer
+
+    def continue_answer(
+        self,
+        *,
+        where: Filter | None = None,
+        on_text: Callable[[str], None] = ignore,
+        on_thinking: Callable[[str], None] = ignore,
+    ) -> Answer:
+        """Go on with the newest answer if it was cut, stopped or lost; returns the whole answer.
+
+        `where` must be resolved. `on_text` gets only the new words, which are stored behind the
+        others. Raises NotFoundError if there is nothing to continue.
+        """
+        if not self.agent.engine.capabilities.generates:
+            raise UsageError(f"{self.agent.engine.name} only quotes: it cannot continue an answer")
+        turn, _ = self.last_exchange()
+        newest = self.memory.answers.of_question(turn.id)
+        parts = [] if newest is None else self.memory.answers.parts(newest)
+        if newest is None or not parts or parts[-1].withdrawn:
+            raise NotFoundError("there is nothing to continue: the last turn has no answer")
+        ended = load_answer(self.memory, newest).ended
+        if ended not in CONTINUABLE:
+            why = "is complete" if ended == "stop" else "was not cut"
+            raise NotFoundError(f"there is nothing to continue: the last answer {why}")
+        return self.agent.answer(
+            turn,
+            self.source,
+            log=self._log_with(turn, parts),
+            where=where,
+            asked=not self.remembered,
+            on_text=on_text,
+            on_thinking=on_thinking,
+            continues=newest,
+        )
 
     def undo(self) -> str:
         """Withdraw the newest turn and its answer; returns the turn's text, which stays stored."""
@@ -161,6 +206,14 @@ class Session:
         if log.exchanges and log.tokens + wanted + engine.count(turn.text) > engine.context:
             return log.restarted()
         return log
+
+    def _log_with(self, turn: Span, parts: list[Span]) -> Log:
+        """The log up to and including a turn and its answer."""
+        words = (turn, *parts)
+        if self.agent.engine.capabilities.attention:
+            return Log(carried_over=words, recent=words)
+        after = replace(parts[-1], ordinal=parts[-1].ordinal + 1)
+        return read_log(self.memory, self.source, after, words)
 
     def _recent(self, before: Span) -> tuple[Span, ...]:
         """The newest turns before one, as many as fit in a share of the engine's window."""

@@ -12,8 +12,8 @@ from typing import Literal
 
 from langgraph.runtime import Runtime
 
-from memagent.agent.attribution import attribute
-from memagent.agent.citations import attention_citations, check, with_validity
+from memagent.agent.endings import ending_of
+from memagent.agent.grounding import ground
 from memagent.agent.model_fit import offers_tools
 from memagent.agent.refusal import is_refusal
 from memagent.agent.reports import turn_report
@@ -21,13 +21,16 @@ from memagent.agent.strategies.follow_up import may_follow_up, merge
 from memagent.agent.strategies.outline import wants_outline
 from memagent.agent.strategies.repetition import runs_in_a_circle
 from memagent.agent.strategies.vote import votes
+from memagent.agent.thinking import answer_thinking
 from memagent.agent.tools import TOOLS, ToolBox
 from memagent.agent.turn import Turn, TurnState
+from memagent.engines.base import Finish
 from memagent.errors import EngineError
 from memagent.memory.recall.selection import Hit
-from memagent.memory.store.answers import AnswerRecord, OutlineRow, PromptEvent, PromptState
+from memagent.memory.store.answers import AnswerRecord, OutlineRow
 from memagent.memory.store.locators import place_of
-from memagent.types import Message, Request, Usage
+from memagent.memory.store.prompt_states import PromptEvent, PromptState
+from memagent.types import Ending, Message, Request, Usage
 
 __all__ = [
     "MAX_ROUNDS",
@@ -36,6 +39,7 @@ __all__ = [
     "after_recall",
     "after_vote",
     "answer",
+    "begin",
     "cite",
     "gather",
     "pack",
@@ -50,6 +54,11 @@ logger = logging.getLogger(__name__)
 MAX_ROUNDS = 4
 
 _SENTENCE_ENDS = ".!?\n。！？"
+
+
+def begin(state: TurnState) -> Literal["recall", "resume"]:
+    """Begin a new answer, or go on with one that was cut."""
+    return "resume" if state["continues"] else "recall"
 
 
 def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
@@ -100,35 +109,31 @@ def pack(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         "messages": packed.messages,
         "rounds": 0,
         "text": "",
+        "thinking": "",
     }
 
 
 def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     """Call the engine and stream the answer. On Ctrl-C or a lost server, keep what has arrived."""
     turn = runtime.context
-    # The vote used the prompt without tools; keep it the same, for the server's prefix cache.
-    may_call = offers_tools(turn.engine) and state["rounds"] < MAX_ROUNDS and not votes(turn)
-    tools = TOOLS if may_call else ()
-    request = Request(
-        messages=state["messages"],
-        question=state["question"],
-        evidence=tuple(hit.event for hit in state["hits"]),
-        asked=turn.asked,
-        tools=tools,
-        max_tokens=turn.settings.max_tokens,
-        temperature=turn.settings.temperature,
-        scope=turn.scope(state["since"]),
-    )
+    request = _request(state, turn)
     parts: list[str] = []
-    update: TurnState = {"calls": (), "state": "complete", "answered": True, "error": None}
+    thoughts: list[str] = []
+    finish: Finish | None = None
+    ended: Ending | None = None
+    update: TurnState = {"calls": (), "answered": True, "error": None}
     update.update({"attention": (), "confidence": None})
     try:
         with closing(turn.engine.stream(request)) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
+                if chunk.thinking:
+                    thoughts.append(chunk.thinking)
+                    turn.on_thinking(chunk.thinking)
                 if chunk.text:
                     parts.append(chunk.text)
                     turn.on_text(chunk.text)
-                if chunk.tool_calls and tools:
+                finish = chunk.finish or finish
+                if chunk.tool_calls and request.tools:
                     update["calls"] = chunk.tool_calls
                 if chunk.usage:
                     update["usage"] = state["usage"] + chunk.usage
@@ -137,6 +142,7 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                     update["trace"] = (*state["trace"], {"step": "repetition"})
                     written = turn.engine.count("".join(parts))
                     update["usage"] = state["usage"] + Usage(state["packed"].tokens, written)
+                    ended = "repetition"
                     break
                 if chunk.attention:
                     update["attention"] = chunk.attention
@@ -145,13 +151,40 @@ def answer(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
                 if chunk.confidence is not None:
                     update["confidence"] = chunk.confidence
     except KeyboardInterrupt:
-        update.update({"state": "partial", "calls": ()})
+        ended = "interrupted"
+        update["calls"] = ()
     except EngineError as error:
-        update.update({"state": "partial", "calls": (), "error": error})
-    update["text"] = state["text"] + "".join(parts)
+        ended = "lost"
+        update.update({"calls": (), "error": error})
+    text, thinking = "".join(parts), "".join(thoughts)
+    update["text"] = state["text"] + text
+    update["thinking"] = "\n\n".join(filter(None, (state["thinking"], thinking)))
+    update["ended"] = ended or ending_of(text, thinking, finish)
     if is_refusal(update["text"]):
         update["answered"] = False
     return update
+
+
+def _request(state: TurnState, turn: Turn) -> Request:
+    """The request for an answer, with tools if the model may call them now."""
+    # The vote used the prompt without tools; keep it the same, for the server's prefix cache.
+    may_call = (
+        offers_tools(turn.engine)
+        and not state["continues"]
+        and state["rounds"] < MAX_ROUNDS
+        and not votes(turn)
+    )
+    return Request(
+        messages=state["messages"],
+        question=state["question"],
+        evidence=tuple(hit.event for hit in state["hits"]),
+        asked=turn.asked,
+        tools=TOOLS if may_call else (),
+        max_tokens=turn.settings.max_tokens,
+        temperature=turn.settings.temperature,
+        scope=turn.scope(state["since"]),
+        thinking=answer_thinking(turn.settings),
+    )
 
 
 def _circles(turn: Turn, piece: str, parts: list[str]) -> bool:
@@ -183,42 +216,37 @@ def use_tools(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     }
 
 
-def after_answer(state: TurnState) -> Literal["use_tools", "cite"]:
+def after_answer(state: TurnState) -> Literal["use_tools", "cite", "extend"]:
     """Run the tools first, if the model called any."""
+    if state["continues"]:
+        return "extend"
     return "use_tools" if state["calls"] else "cite"
 
 
 def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     """Check the citations against the stored text and store the answer with them."""
     turn = runtime.context
-    text = state["text"]
-    if not text and state["state"] == "partial":
+    text, ended = state["text"], state["ended"]
+    if not text.strip() and ended in ("interrupted", "lost"):
+        turn.memory.answers.note_end(state["answer_id"], ended)
         return {}
-    events = [hit.event for hit in state["hits"]]
-    rows = check(text, events, state["question"])
-    quotes = any(row.verified for row in rows)
-    rows += attention_citations(state["attention"], events, rows)
-    answered = state["answered"]
-    if turn.engine.capabilities.generates and answered:
-        said = [message.content for message in state["messages"][:-1]]
-        rows = list(dict.fromkeys([*rows, *attribute(text, events, state["question"], said)]))
-        # An answer to a question that no passage supports is the model's own invention.
-        answered = not turn.asked or any(row.verified for row in rows)
+    grounds = ground(state, turn)
+    used = state["usage"] + grounds.usage
     chosen = _chosen(state, turn)
     prompt = _prompt_state(state)
     record = AnswerRecord(
         text,
-        state["state"],
-        found=answered,
+        ended,
+        found=grounds.found,
         confidence=state["confidence"],
-        citations=with_validity(rows, events),
+        citations=grounds.rows,
         outline=_outline(state, chosen),
         prompt=prompt,
-        usage={"prompt": state["usage"].prompt, "completion": state["usage"].completion},
+        usage={"prompt": used.prompt, "completion": used.completion},
         explain=turn_report(state, turn, chosen, prompt),
         # An answer that quotes memory is not segmented: its source already is. Single questions
         # and their answers are never recalled.
-        segment=turn.engine.capabilities.generates and not quotes and not turn.asked,
+        segment=turn.engine.capabilities.generates and not grounds.quotes and not turn.asked,
     )
     turn.memory.answers.finish(state["answer_id"], record)
     return {}

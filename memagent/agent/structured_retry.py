@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from memagent.types import Chunk
+
 __all__ = ["ATTEMPTS", "Outcome", "Unusable", "ask"]
 
 ATTEMPTS = 3
@@ -33,18 +35,28 @@ class Outcome(Generic[_T]):
     rejection: str
 
 
-def ask(generate: Callable[[str, int], str], parse: Callable[[str], _T]) -> Outcome[_T]:
+def ask(generate: Callable[[str, int], Chunk], parse: Callable[[str], _T]) -> Outcome[_T]:
     """Call `generate` until `parse` accepts its output, at most `ATTEMPTS` times.
 
     `generate` gets the reason of the last rejection ("" at first) and the number of the attempt,
-    from 1. `parse` raises Unusable to reject an output.
+    from 1. `parse` gets the text of its output and raises Unusable to reject it.
     """
     outputs: list[str] = []
     rejection = ""
     for attempt in range(1, ATTEMPTS + 1):
-        outputs.append(generate(rejection, attempt))
+        written = generate(rejection, attempt)
+        outputs.append(written.text)
         try:
-            return Outcome(parse(outputs[-1]), tuple(outputs), "")
+            return Outcome(parse(written.text), tuple(outputs), "")
         except Unusable as error:
-            rejection = str(error)[:_REASON]
+            rejection = _reason(written, error)
     return Outcome(None, tuple(outputs), rejection)
+
+
+def _reason(written: Chunk, error: Unusable) -> str:
+    """Why an output was rejected: how it ended, if that explains the error."""
+    if not written.text.strip():
+        return "all of it was thinking" if written.thinking.strip() else "it was empty"
+    if written.finish == "length":
+        return "it was cut at the token limit"
+    return str(error)[:_REASON]

@@ -5,13 +5,14 @@ The state holds only ids and the current turn; the transcript is in the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from memagent.agent.event_reader import NamespaceEvents
 from memagent.agent.model_fit import recall_budget, refuses
 from memagent.agent.packing import Packed, pack
+from memagent.agent.thinking import side_thinking
 from memagent.agent.transcript import Lines, Log
 from memagent.engines.base import Engine
 from memagent.errors import EngineError
@@ -22,7 +23,17 @@ from memagent.memory.segmentation.sentences import estimate_tokens
 from memagent.memory.store.working import Working, within
 from memagent.prompts.load import render
 from memagent.settings import Settings
-from memagent.types import Event, Message, Request, Scope, Source, State, ToolCall, Usage
+from memagent.types import (
+    Chunk,
+    Ending,
+    Event,
+    Message,
+    Request,
+    Scope,
+    Source,
+    ToolCall,
+    Usage,
+)
 
 __all__ = ["Turn", "TurnState"]
 
@@ -39,6 +50,7 @@ class Turn:
     where: Filter
     asked: bool
     on_text: Callable[[str], None]
+    on_thinking: Callable[[str], None]
     confirm: Callable[[str], bool]
 
     @property
@@ -79,6 +91,12 @@ class Turn:
             text, hits, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
         )
 
+    def pack_side_prompt(self, text: str) -> Packed:
+        """Build a prompt of the log and `text`, without a memory block."""
+        return self._packed(
+            text, None, self.settings.max_tokens, self._lines("memory"), self._lines("plan")
+        )
+
     def side_call(
         self,
         text: str,
@@ -88,12 +106,12 @@ class Turn:
         max_tokens: int,
         schema: dict[str, Any] | None = None,
         seed: int | None = None,
-    ) -> tuple[str, Usage]:
-        """Have the engine write for the agent itself, given these events; also the tokens used."""
+    ) -> Chunk:
+        """Have the engine write for the agent itself, given these events."""
         packed = self._packed(text, hits, max_tokens)
         attends = self.engine.capabilities.attention
         evidence = (hits or ()) if attends else packed.hits
-        written = self.engine.complete(
+        return self.engine.complete(
             Request(
                 messages=packed.messages,
                 question=text,
@@ -103,9 +121,9 @@ class Turn:
                 seed=seed,
                 scope=self.scope(since),
                 schema=schema,
+                thinking=side_thinking(self.settings),
             )
         )
-        return written.text, written.usage or Usage()
 
     def scope(self, since: int) -> Scope | None:
         """The memory of this turn for an engine that attends to it directly, None for others."""
@@ -134,15 +152,29 @@ class Turn:
         # with the answer.
         if self.engine.capabilities.attention:
             hits, max_tokens = (None if hits is None else ()), 0
-        return pack(
+        packed = pack(
             self.engine, question, hits, self.log, working=working, plan=plan, max_tokens=max_tokens
         )
+        return replace(packed, messages=_joined(packed.messages))
+
+
+def _joined(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages, with the parts of an answer that was continued as one message."""
+    joined: list[Message] = []
+    for message in messages:
+        if joined and message.role == joined[-1].role == "assistant":
+            joined[-1] = replace(joined[-1], content=joined[-1].content + message.content)
+        else:
+            joined.append(message)
+    return tuple(joined)
 
 
 class TurnState(TypedDict, total=False):
-    """The state of the graph. `trace` has an entry for each optional step taken."""
+    """The state of the graph. `trace` has an entry for each optional step taken; `continues` is
+    true if the answer exists and goes on."""
 
     answer_id: int
+    continues: bool
     question: str
     ordinal: int
     since: int
@@ -159,7 +191,8 @@ class TurnState(TypedDict, total=False):
     calls: tuple[ToolCall, ...]
     rounds: int
     text: str
-    state: State
+    thinking: str
+    ended: Ending
     answered: bool
     confidence: float | None
     usage: Usage

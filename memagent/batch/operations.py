@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from memagent.agent.endings import check_answered
 from memagent.agent.graph import Agent, load_answer
 from memagent.agent.reports import answer_object, search_object
 from memagent.agent.session import ASK_SESSION, Session
@@ -142,9 +143,10 @@ class Operations:
         )
         answer = _stored_answer(session.memory, turn)
         if answer is None:
-            answer = session.answer(turn, on_text=self._listen, **how)
-        if answer.state == "partial":
+            answer = session.answer(turn, on_text=self._listen, on_thinking=self._listen, **how)
+        if answer.ended == "interrupted":
             raise KeyboardInterrupt
+        check_answered(answer, self.workspace.settings.max_tokens)
         return answer_object(answer)
 
     def _listen(self, text: str) -> None:
@@ -198,12 +200,12 @@ def _range(source: Source, row: Row) -> tuple[int, int]:
 
 
 def _stored_answer(memory: Namespace, turn: Span) -> Answer | None:
-    """The complete answer of an earlier run to this turn, if any; a partial one is withdrawn."""
+    """The answer of an earlier run to this turn, if any; an interrupted one is withdrawn."""
     answer_id = memory.answers.of_question(turn.id)
     if answer_id is None:
         return None
     answer = load_answer(memory, answer_id)
-    if answer.state == "complete":
+    if answer.ended not in ("interrupted", "lost"):
         return answer
-    memory.withdraw([memory.spans.get(memory.answers.get(answer_id)["answer_span"])])
+    memory.withdraw(memory.answers.parts(answer_id))
     return None

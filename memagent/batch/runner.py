@@ -15,7 +15,13 @@ from memagent.agent.workspace import Workspace
 from memagent.batch.operations import Operations
 from memagent.batch.results import Results
 from memagent.batch.rows import Row
-from memagent.errors import InputError, MemagentError, ServerDownError, StoreError
+from memagent.errors import (
+    InputError,
+    MemagentError,
+    NoAnswerError,
+    ServerDownError,
+    StoreError,
+)
 from memagent.memory.store.batches import Batches
 
 __all__ = ["Batch"]
@@ -130,6 +136,8 @@ class Batch:
         except MemagentError as failure:
             error = " ".join(str(failure).split("\n"))
             outcome = {"status": "error", "error": error}
+            if isinstance(failure, NoAnswerError):
+                outcome["ended"] = failure.ended
         with self._lock:
             self.results.append(row, outcome)
             if error is None:

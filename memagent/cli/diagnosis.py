@@ -13,7 +13,6 @@ from typing import Literal
 
 from memagent.agent.workspace import Workspace
 from memagent.engines.openai.engine import VllmEngine
-from memagent.engines.openai.metrics import read_metrics
 from memagent.errors import EngineError, MemagentError
 from memagent.types import Message, Request
 
@@ -106,14 +105,14 @@ def _engine(workspace: Workspace) -> Iterator[Finding]:
         cure = ": start one, or name it with --url or MEMAGENT_URL" if status == "absent" else ""
         yield Finding("server", status, workspace.engine_choice + cure)
     if isinstance(engine, VllmEngine):
-        yield from _server(engine, workspace.settings.api_key)
+        yield from _server(engine)
 
 
-def _server(engine: VllmEngine, api_key: str | None) -> Iterator[Finding]:
+def _server(engine: VllmEngine) -> Iterator[Finding]:
     """Test what the server does, not what it claims to support."""
     yield Finding("context", "ok", f"{engine.context:,} tokens for prompt and answer")
     # Read before the other checks, because their requests would be counted.
-    cache = _cache(engine.url, api_key)
+    cache = _cache(engine)
     yield _check_result("logprobs", lambda: _logprobs(engine))
     yield _check_result("schema", lambda: _schema(engine))
     yield _check_result("tools", lambda: _tools(engine))
@@ -158,8 +157,8 @@ def _reply(engine: VllmEngine, request: Request) -> str:
     return engine.complete(complete_request).text
 
 
-def _cache(url: str, api_key: str | None) -> Finding:
-    metrics = read_metrics(url, api_key)
+def _cache(engine: VllmEngine) -> Finding:
+    metrics = engine.metrics()
     asked = metrics.get("vllm:prefix_cache_queries_total")
     if asked is None:
         return Finding("cache", "absent", "the server does not report prefix cache statistics")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from memagent.types import Chunk, Message, Request, Usage
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from memagent.memory.index.encoder import Encoder
     from memagent.settings import Settings
 
-__all__ = ["Capabilities", "Engine", "EngineContext"]
+__all__ = ["Capabilities", "Engine", "EngineContext", "Finish"]
+
+Finish = Literal["stop", "length", "tool_calls", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +68,30 @@ class Engine(ABC):
     def complete(
         self, request: Request, on_text: Callable[[str], None] = lambda text: None
     ) -> Chunk:
-        """The whole answer as one chunk with its usage and uncertainty; `on_text` gets the parts as
-        they arrive. Raises as `stream` does."""
+        """The whole answer as one chunk with its thinking, finish reason, usage and uncertainty.
+
+        `on_text` gets the text as it arrives, and "" for a chunk without text. Raises as `stream`
+        does.
+        """
         text: list[str] = []
+        thinking: list[str] = []
+        finish: Finish | None = None
         used, uncertainty = Usage(), None
         with closing(self.stream(request)) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
                 text.append(chunk.text)
+                thinking.append(chunk.thinking)
                 on_text(chunk.text)
+                finish = chunk.finish or finish
                 used = chunk.usage or used
                 uncertainty = chunk.uncertainty if uncertainty is None else uncertainty
-        return Chunk("".join(text), usage=used, uncertainty=uncertainty)
+        return Chunk(
+            "".join(text),
+            finish=finish,
+            usage=used,
+            uncertainty=uncertainty,
+            thinking="".join(thinking),
+        )
 
     @abstractmethod
     def count(self, text: str) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from memagent.engines.base import Engine, EngineContext
+from memagent.engines.openai.models import chat_models, find_model, listed_models
 from memagent.errors import EngineError
 from memagent.serving import record
 from memagent.serving.http import get
@@ -26,9 +27,9 @@ LOCAL_SERVERS = (
     "http://127.0.0.1:8080",
     "http://127.0.0.1:1234",
 )
-_PROBE_SECONDS = 0.3
+_PROBE_TIMEOUT = 0.3  # seconds
 # A recorded server may be busy, so it gets more time to answer.
-_RECORDED_SECONDS = 5.0
+_RECORDED_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def _find_server(settings: Settings) -> tuple[Engine, str] | str:
     note = ""
     if recorded is not None and recorded.lives():
         origin = "attached" if recorded.pid is None else "started"
-        server = _probe(recorded.url, _RECORDED_SECONDS, settings.api_key)
+        server = _probe(recorded.url, _RECORDED_TIMEOUT, settings.api_key)
         if server is not None and _serves(server, settings.model):
             return _connect(settings, server.url, f"{origin} by memagent")
         if server is None:
@@ -96,14 +97,16 @@ def _find_local_server(settings: Settings, note: str) -> tuple[Engine, str] | st
         found = [server for server in pool.map(_probe, LOCAL_SERVERS) if server is not None]
     for server in found:
         if _serves(server, settings.model):
-            return _connect(settings, server.url, "found on this machine")
-    if found:
+            # Any program may listen there, so it does not get the key.
+            keyless = settings.model_copy(update={"api_key": None})
+            return _connect(keyless, server.url, "found on this machine")
+    if found and settings.model is not None:
         offers = "; ".join(f"{server.url} has {', '.join(server.models)}" for server in found)
         raise EngineError(
             f"no server here serves {settings.model!r}: {offers}; choose with --model"
         )
-    places = ", ".join(address.removeprefix("http://") for address in LOCAL_SERVERS)
-    missing = f"no server in the settings{note}, none on {places}"
+    addresses = ", ".join(address.removeprefix("http://") for address in LOCAL_SERVERS)
+    missing = f"no server in the settings{note}, none on {addresses}"
     if settings.model is not None:
         raise EngineError(
             f"{settings.model!r} needs a server, and there is {missing}: start one, "
@@ -126,14 +129,17 @@ def _connect(settings: Settings, url: str, origin: str) -> tuple[Engine, str]:
 
 
 def _serves(server: _Server, model: str | None) -> bool:
-    return model is None or model in server.models
+    """Whether the server has the model, or any that can chat if none is named."""
+    if model is None:
+        return bool(chat_models(server.models))
+    return find_model(model, server.models) is not None
 
 
-def _probe(url: str, seconds: float = _PROBE_SECONDS, api_key: str | None = None) -> _Server | None:
+def _probe(url: str, timeout: float = _PROBE_TIMEOUT, api_key: str | None = None) -> _Server | None:
     """The server at `url` with its models, or None if none answers there."""
     try:
-        listed = json.loads(get(url, "/v1/models", timeout=seconds, api_key=api_key) or b"")
-        models = tuple(str(entry["id"]) for entry in listed["data"])
-    except (ValueError, KeyError, TypeError):
+        page = json.loads(get(url, "/v1/models", timeout=timeout, api_key=api_key) or b"")
+    except (ValueError, RecursionError):
         return None
+    models = tuple(listed_models(page))
     return _Server(url, models) if models else None

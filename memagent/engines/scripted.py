@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memagent.engines.base import Capabilities, Engine, EngineContext
+from memagent.engines.base import Capabilities, Engine, EngineContext, Finish
 from memagent.errors import EngineError, InputError
 from memagent.types import Chunk, Request, ToolCall, Usage
 
@@ -18,18 +18,22 @@ __all__ = ["Line", "Reply", "ScriptedEngine", "make"]
 
 Reply = str | tuple[ToolCall, ...] | Exception
 _KINDS = ("text", "tool", "error")
-_KEYS = {*_KINDS, "arguments", "match", "delay", "uncertainty"}
+_FINISHES = ("stop", "length", "refused")
+_KEYS = {*_KINDS, "arguments", "match", "delay", "uncertainty", "thinking", "finish"}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A reply, a regular expression for the questions it answers, the delay before each word in
-    seconds, and the uncertainty of its first token in nats."""
+    seconds, the uncertainty of its first token in nats, what is thought before it, and how a text
+    ends: "length" for one that was cut at the token limit, "refused" for a filter."""
 
     reply: Reply
     match: str | None = None
     delay: float = 0.0
     uncertainty: float | None = None
+    thinking: str = ""
+    finish: Finish = "stop"
 
 
 class ScriptedEngine(Engine):
@@ -63,9 +67,10 @@ class ScriptedEngine(Engine):
         """A script in JSON Lines, one reply a line.
 
         {"text": ...}, {"tool": name, "arguments": {...}} or {"error": message}; each may have
-        "match": a regular expression for the question, "delay": seconds before each word, and
-        "uncertainty": nats, reported on request. Schemas are ignored. Raises InputError naming
-        the line.
+        "match": a regular expression for the question, "delay": seconds before each word,
+        "uncertainty": nats, reported on request, "thinking": a text that comes first, and
+        "finish": "stop", "length" or "refused". Schemas, token limits and the requested amount of
+        thinking are ignored. Raises InputError naming the line.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -79,6 +84,9 @@ class ScriptedEngine(Engine):
         """Yield the next reply word by word, or raise it if it is an exception."""
         self.requests.append(request)
         line = self._next(request)
+        for word in _words(line.thinking):
+            time.sleep(line.delay)
+            yield Chunk(thinking=word)
         if isinstance(line.reply, Exception):
             raise line.reply
         prompt = self.count_prompt(request.messages)
@@ -87,12 +95,12 @@ class ScriptedEngine(Engine):
             usage = Usage(prompt, 0)
             yield Chunk(tool_calls=line.reply, finish="tool_calls", usage=usage, uncertainty=nats)
             return
-        for word in re.findall(r"\s*\S+|\s+", line.reply):
+        for word in _words(line.reply):
             time.sleep(line.delay)
             yield Chunk(text=word, uncertainty=nats)
             nats = None
-        usage = Usage(prompt, self.count(line.reply))
-        yield Chunk(finish="stop", usage=usage, uncertainty=nats)
+        usage = Usage(prompt, self.count(line.thinking) + self.count(line.reply))
+        yield Chunk(finish=line.finish, usage=usage, uncertainty=nats)
 
     def count(self, text: str) -> int:
         """Four tokens for three words between white space, rounded up."""
@@ -110,6 +118,11 @@ class ScriptedEngine(Engine):
         number = next((n for n in choice if n not in self._used), choice[-1])
         self._used.add(number)
         return self._lines[number]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, each with the white space before it."""
+    return re.findall(r"\s*\S+|\s+", text)
 
 
 def _fits(match: str, request: Request) -> bool:
@@ -143,8 +156,18 @@ def _line(row: str, place: str) -> Line:
         re.compile(match or "")
     except (re.error, TypeError) as error:
         raise InputError(f'{place}: "match" is no regular expression: {error}') from error
+    if not isinstance(fields.get("thinking", ""), str):
+        raise InputError(f'{place}: "thinking" is a string, not {fields["thinking"]!r}')
+    finish = fields.get("finish", "stop")
+    if finish not in _FINISHES:
+        raise InputError(f'{place}: "finish" is one of {", ".join(_FINISHES)}, not {finish!r}')
     return Line(
-        _reply(fields, place), match, float(fields.get("delay", 0.0)), fields.get("uncertainty")
+        _reply(fields, place),
+        match,
+        float(fields.get("delay", 0.0)),
+        fields.get("uncertainty"),
+        fields.get("thinking", ""),
+        finish,
     )
 
 

@@ -9,24 +9,28 @@ from typing import Any
 
 from memagent.engines.base import Engine
 from memagent.errors import UsageError
-from memagent.types import Message, Request
+from memagent.types import Chunk, Message, Request, Thinking
 
 __all__ = ["Call", "check_writes", "seed_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The engine and parameters of a call; with the same `seed`, every call is reproducible."""
+    """The engine and parameters of a call; with the same `seed`, every call is reproducible.
+
+    `thinking` is off by default: a model that thinks spends its tokens before the JSON begins.
+    """
 
     engine: Engine
     max_tokens: int
     temperature: float
     seed: tuple[int, ...]
     on_text: Callable[[str], None] = lambda text: None
+    thinking: Thinking = "off"
 
     def say(
         self, messages: tuple[Message, ...], schema: dict[str, Any], attempt: int, hotter: float = 0
-    ) -> str:
+    ) -> Chunk:
         """The complete answer; `hotter` is a minimum temperature. Raises EngineError."""
         request = Request(
             messages=messages,
@@ -35,8 +39,9 @@ class Call:
             temperature=max(self.temperature, hotter),
             seed=seed_of(*self.seed, attempt),
             schema=schema if self.engine.capabilities.structured else None,
+            thinking=self.thinking,
         )
-        return self.engine.complete(request, self.on_text).text
+        return self.engine.complete(request, self.on_text)
 
 
 def seed_of(*parts: int) -> int:

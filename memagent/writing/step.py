@@ -93,7 +93,7 @@ def write_step(call: Call, scene: Scene, written: Sequence[str]) -> Written:
     first = _told(scene, outcome.value, outcome.outputs, outcome.rejection, written)
     if first.repeated <= MOST_REPEATED:
         return first
-    said = call.say(build(""), schema, ATTEMPTS + 1, _HOT)
+    said = call.say(build(""), schema, ATTEMPTS + 1, _HOT).text
     try:
         reply: StepReply | None = parse(said)
     except Unusable:
@@ -113,7 +113,8 @@ def _told(
     if taken is None:
         raise InputError(
             f"paragraph {scene.number} failed: {len(said)} answers of the model were unusable "
-            f"({wrong}); nothing of it is stored: try again, another --seed or another model"
+            f"({wrong}); nothing of it is stored: try again, a larger --max-tokens, another --seed "
+            "or another model"
         )
     if reply is not None:
         return taken

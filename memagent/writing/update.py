@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable, Sequence
 
 from memagent.agent.structured_retry import ask
+from memagent.agent.thinking import side_thinking
 from memagent.engines.base import Engine
 from memagent.errors import EngineError, InputError, MemagentError, NotFoundError
 from memagent.memory.namespace import Namespace
 from memagent.memory.store.working import MOST_LINES, MOST_WORDS, Working
 from memagent.prompts.load import render
 from memagent.settings import Settings
-from memagent.types import Message, Span
+from memagent.types import Chunk, Message, Span
 from memagent.writing.generation import Call, check_writes
 from memagent.writing.line_changes import changed, numbered
 from memagent.writing.reply import Changes, parse_changes
@@ -59,6 +60,7 @@ def update(
         settings.temperature,
         (turns[-1].ordinal,),
         on_text,
+        side_thinking(settings),
     )
     prompt = _Prompt(call, working.kind)
     lines, turns = prompt.fitted(numbered(seen), turns)
@@ -70,7 +72,7 @@ def update(
 
     schema = changes_schema(shape, numbers)
 
-    def say_it(wrong: str, attempt: int) -> str:
+    def say_it(wrong: str, attempt: int) -> Chunk:
         return call.say(prompt.messages(lines, turns, wrong), schema, attempt)
 
     outcome = ask(say_it, parse)
@@ -123,11 +125,11 @@ def _has_read(working: Working, turn: Span) -> bool:
 def _own_turns(memory: Namespace, session_id: int) -> list[Span]:
     """The newest turns that contain no recalled text."""
     turns = memory.spans.of(session_id, last=_TURNS, withdrawn=False)
-    citing = set()
+    citing: set[int] = set()
     for turn in turns:
         answer = memory.answers.of_question(turn.id) if turn.role == "user" else None
         if answer is not None and memory.answers.citations(answer):
-            citing.add(memory.answers.get(answer)["answer_span"])
+            citing.update(part.id for part in memory.answers.parts(answer))
     return [turn for turn in turns if turn.role != "tool" and turn.id not in citing]
 
 

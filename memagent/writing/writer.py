@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memagent.agent.model_fit import recall_budget
+from memagent.agent.thinking import side_thinking
 from memagent.engines.base import Engine
 from memagent.settings import Settings
 from memagent.types import Span
@@ -89,6 +90,7 @@ class Writer:
             self.settings.temperature,
             (self.seed, scene.number, book.attempt(scene.number)),
             on_text,
+            side_thinking(self.settings),
         )
         written = write_step(call, scene, [span.text for span in book.paragraphs()])
         span = book.add(scene, seen, written)

@@ -9,14 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from memagent.errors import UsageError
 from memagent.memory.store.database import Store, now
 from memagent.memory.store.locators import Place
+from memagent.memory.store.prompt_states import (
+    PromptState,
+    read_prompt_states,
+    write_prompt_state,
+)
 from memagent.memory.store.spans import Spans
-from memagent.types import Span, State
+from memagent.types import Ending, Span, State
 
-__all__ = ["AnswerRecord", "Answers", "CitationRow", "OutlineRow", "PromptEvent", "PromptState"]
+__all__ = ["AnswerRecord", "Answers", "CitationRow", "OutlineRow", "answer_parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +54,14 @@ class OutlineRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PromptEvent:
-    """An event that a turn added to the prompt by recall or a tool call, with its note."""
+class AnswerRecord:
+    """A finished answer as stored. If `segment` is true, its text can be recalled later.
 
-    origin: Literal["recall", "tool"]
-    place: Place
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PromptState:
-    """The state of a session's prompt after a turn, from which the next turn continues.
-
-    `begun` is the ordinal of the first turn in the log, and `carried` the number of turns before
-    it of which the prompt holds only the text. `events` are the events that the turn added, in the
-    order of their numbers; `recalled_again` are the numbers of earlier events that it recalled
-    again. `memory` and `plan` are the versions shown in this turn, or None if unchanged. `tokens`
-    is the length of the prompt and answer.
+    The state is 'complete' only if the answer ended by itself.
     """
 
-    begun: int
-    carried: int
-    tokens: int
-    recalled_again: tuple[int, ...] = ()
-    memory: int | None = None
-    plan: int | None = None
-    events: tuple[PromptEvent, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerRecord:
-    """A finished answer as stored. If `segment` is true, its text can be recalled later."""
-
     text: str
-    state: State
+    ended: Ending
     found: bool = True
     confidence: float | None = None
     citations: Sequence[CitationRow] = ()
@@ -90,6 +70,11 @@ class AnswerRecord:
     usage: dict[str, int] = field(default_factory=dict)
     explain: dict[str, Any] = field(default_factory=dict)
     segment: bool = False
+
+    @property
+    def state(self) -> State:
+        """The state that follows from how the answer ended."""
+        return "complete" if self.ended == "stop" else "partial"
 
 
 class Answers:
@@ -113,18 +98,55 @@ class Answers:
         return cursor.lastrowid
 
     def finish(self, answer_id: int, record: AnswerRecord) -> None:
-        """Store a finished answer with its text, as a turn, and its details, in one transaction."""
+        """Store a finished answer with its text, as a turn, and its details, in one transaction.
+
+        An answer without a word gets no turn: it must not be in later prompts.
+        """
         with self.store.write() as db:
             session_id = self.get(answer_id)["session_id"]
-            span = self.spans.append_turn(
-                session_id, "assistant", record.text, segment=record.segment
-            )
+            span_id = None
+            if record.text.strip():
+                span_id = self.spans.append_turn(
+                    session_id, "assistant", record.text, segment=record.segment
+                ).id
+            db.execute("UPDATE answers SET answer_span = ? WHERE id = ?", [span_id, answer_id])
+            self._write_details(answer_id, record)
+
+    def extend(self, answer_id: int, record: AnswerRecord) -> None:
+        """Append the text of `record` to an answer, as a turn of its own, and replace its details.
+
+        Without text only the details are replaced. Raises UsageError if the session went on.
+        """
+        with self.store.write() as db:
+            parts = self.parts(answer_id)
+            newest = self.spans.of(parts[-1].source_id, last=1, withdrawn=False)
+            if newest != parts[-1:]:
+                raise UsageError("the conversation went on meanwhile: only its end can continue")
+            if record.text.strip():
+                span = self.spans.append_turn(
+                    parts[-1].source_id, "assistant", record.text, segment=record.segment
+                )
+                db.execute("INSERT INTO continuations VALUES (?, ?)", [span.id, answer_id])
+            self._write_details(answer_id, record)
+
+    def parts(self, answer_id: int) -> list[Span]:
+        """The turns that hold the words of an answer, in order: more than one if it was continued,
+        none if it has no words."""
+        return answer_parts(self.store, answer_id)
+
+    def note_end(self, answer_id: int, ended: Ending) -> None:
+        """Record how an answer ended that stays pending, because it has no words."""
+        with self.store.write() as db:
+            db.execute("UPDATE answers SET ended = ? WHERE id = ?", [ended, answer_id])
+
+    def _write_details(self, answer_id: int, record: AnswerRecord) -> None:
+        with self.store.write() as db:
             db.execute(
-                """UPDATE answers SET answer_span = ?, state = ?, found = ?, confidence = ?,
+                """UPDATE answers SET state = ?, ended = ?, found = ?, confidence = ?,
                    usage = ?, explain = ? WHERE id = ?""",
                 [
-                    span.id,
                     record.state,
+                    record.ended,
                     record.found,
                     record.confidence,
                     json.dumps(record.usage),
@@ -149,43 +171,25 @@ class Answers:
                 ],
             )
             if record.prompt is not None:
-                self._write_prompt(answer_id, record.prompt)
-
-    def _write_prompt(self, answer_id: int, prompt: PromptState) -> None:
-        with self.store.write() as db:
-            db.execute(
-                "INSERT INTO prompt_states VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    answer_id,
-                    prompt.begun,
-                    prompt.carried,
-                    json.dumps(prompt.recalled_again),
-                    prompt.memory,
-                    prompt.plan,
-                    prompt.tokens,
-                ],
-            )
-            db.conn.executemany(
-                "INSERT INTO prompt_events VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (answer_id, position, event.origin, *event.place, event.note)
-                    for position, event in enumerate(prompt.events)
-                ],
-            )
+                write_prompt_state(self.store, answer_id, record.prompt)
 
     def get(self, answer_id: int) -> dict[str, Any]:
         """The row of an answer with the text of question and answer and the name of the session."""
         row = self.store.row(
-            """SELECT a.*, q.text AS question, t.text AS text, s.name AS session
+            """SELECT a.*, q.text AS question, s.name AS session
                FROM answers a JOIN spans q ON q.id = a.question_span
                JOIN sources s ON s.id = a.session_id
-               LEFT JOIN spans t ON t.id = a.answer_span
                WHERE a.id = ? AND a.namespace_id = ?""",
             answer_id,
             self.namespace_id,
         )
         assert row is not None, f"answer {answer_id} is not in the namespace"
-        return {**row, "usage": json.loads(row["usage"]), "explain": json.loads(row["explain"])}
+        return {
+            **row,
+            "text": "".join(part.text for part in self.parts(answer_id)),
+            "usage": json.loads(row["usage"]),
+            "explain": json.loads(row["explain"]),
+        }
 
     def citations(self, answer_id: int) -> list[dict[str, Any]]:
         """The citations of an answer, each with its source, page, section, time and role."""
@@ -224,43 +228,38 @@ class Answers:
 
         Questions whose newest answer has no prompt state are omitted.
         """
-        rows = self.store.rows(
-            """SELECT MAX(a.id), a.question_span, p.* FROM answers a
-               LEFT JOIN prompt_states p ON p.answer_id = a.id
-               WHERE a.question_span IN (SELECT value FROM json_each(?)) AND a.namespace_id = ?
-               AND a.state <> 'pending' GROUP BY a.question_span""",
-            json.dumps(list(questions)),
-            self.namespace_id,
+        return read_prompt_states(self.store, self.namespace_id, questions)
+
+    def endings(self, session_id: int) -> dict[int, Ending]:
+        """How the answers of a session ended, by the id of their last turn, or of the question for
+        an answer without words."""
+        rows = self.store.tuples(
+            """SELECT coalesce((SELECT MAX(span_id) FROM continuations WHERE answer_id = a.id),
+                      answer_span, question_span), ended
+               FROM answers a WHERE session_id = ? AND ended IS NOT NULL ORDER BY id""",
+            session_id,
         )
-        states = [row for row in rows if row["answer_id"] is not None]
-        events: dict[int, list[PromptEvent]] = {row["answer_id"]: [] for row in states}
-        for answer_id, origin, *place, note in self.store.tuples(
-            """SELECT answer_id, origin, source_id, start, "end", note FROM prompt_events
-               WHERE answer_id IN (SELECT value FROM json_each(?)) ORDER BY answer_id, position""",
-            json.dumps(list(events)),
-        ):
-            source_id, start, end = place
-            events[answer_id].append(PromptEvent(origin, (source_id, start, end), note))
-        return {
-            row["question_span"]: PromptState(
-                row["begun"],
-                row["carried"],
-                row["tokens"],
-                tuple(json.loads(row["recalled_again"])),
-                row["memory_version"],
-                row["plan_version"],
-                tuple(events[row["answer_id"]]),
-            )
-            for row in states
-        }
+        return dict(rows)
 
     def last(self, session_id: int) -> int | None:
         """The id of the newest answer of a session whose question and answer are not withdrawn."""
         row = self.store.row(
             """SELECT a.id FROM answers a
-               JOIN spans q ON q.id = a.question_span JOIN spans t ON t.id = a.answer_span
-               WHERE a.session_id = ? AND q.withdrawn IS NULL AND t.withdrawn IS NULL
+               JOIN spans q ON q.id = a.question_span LEFT JOIN spans t ON t.id = a.answer_span
+               WHERE a.session_id = ? AND a.state <> 'pending'
+               AND q.withdrawn IS NULL AND t.withdrawn IS NULL
                ORDER BY a.id DESC LIMIT 1""",
             session_id,
         )
         return int(row["id"]) if row else None
+
+
+def answer_parts(store: Store, answer_id: int) -> list[Span]:
+    """See `Answers.parts`."""
+    rows = store.tuples(
+        """SELECT answer_span FROM answers WHERE id = ?1 AND answer_span IS NOT NULL
+           UNION ALL SELECT span_id FROM continuations WHERE answer_id = ?1 ORDER BY 1""",
+        answer_id,
+    )
+    spans = Spans(store)
+    return [spans.get(row[0]) for row in rows]

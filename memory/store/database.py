@@ -17,7 +17,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from memagent.errors import StoreError
-from memagent.memory.store.migrations import migrations
+from memagent.memory.store.newer_migrations import migrations
 
 __all__ = ["Store", "now"]
 

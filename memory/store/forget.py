@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from memagent.memory.store.answers import answer_parts
 from memagent.memory.store.database import Store, now
 from memagent.memory.store.events import Events
 from memagent.memory.store.spans import NOT_SEGMENTED, Spans
@@ -75,9 +76,8 @@ def _redact_answers(store: Store, events: Events, source_id: int, start: int, en
     """Overwrite quotes of the range in the answers that cite it, and clear those citations."""
     spans = Spans(store)
     rows = store.rows(
-        """SELECT c.answer_id, c.position, c.start, c."end", a.answer_span
-           FROM citations c JOIN answers a ON a.id = c.answer_id
-           WHERE c.source_id = ? AND c.start < ? AND c."end" > ?""",
+        """SELECT answer_id, position, start, "end" FROM citations
+           WHERE source_id = ? AND start < ? AND "end" > ?""",
         source_id,
         end,
         start,
@@ -85,15 +85,23 @@ def _redact_answers(store: Store, events: Events, source_id: int, start: int, en
     with store.write() as db:
         for row in rows:
             quote = spans.text(source_id, row["start"], row["end"])
-            if row["answer_span"] is not None and quote:
-                said = spans.get(row["answer_span"]).text
-                _overwrite(store, events, row["answer_span"], _without(said, quote))
+            if quote:
+                _redact_answer(store, events, row["answer_id"], quote)
             db.execute(
                 """UPDATE citations SET source_id = NULL, start = NULL, "end" = NULL,
                    valid_from = NULL, valid_until = NULL, verified = 0, claim = 'forgotten'
                    WHERE answer_id = ? AND position = ?""",
                 [row["answer_id"], row["position"]],
             )
+
+
+def _redact_answer(store: Store, events: Events, answer_id: int, quote: str) -> None:
+    """Overwrite a quote in an answer; it may run from one part of the answer into the next."""
+    parts = answer_parts(store, answer_id)
+    rest = _without("".join(part.text for part in parts), quote)
+    for part in parts:
+        text, rest = rest[: len(part.text)], rest[len(part.text) :]
+        _overwrite(store, events, part.id, text)
 
 
 def _redact_reports(store: Store, source_id: int, start: int, end: int) -> None:

@@ -1,4 +1,4 @@
-"""The database schema as numbered migrations; released migrations are never edited."""
+"""The database schema as numbered migrations, 1 to 6; released migrations are never edited."""
 
 from __future__ import annotations
 

@@ -14,7 +14,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-__all__ = ["Loopback", "Seen", "cut", "deltas", "drop", "endless", "events", "reply", "silence"]
+__all__ = [
+    "Loopback",
+    "Seen",
+    "cut",
+    "deltas",
+    "drop",
+    "endless",
+    "events",
+    "raw",
+    "reply",
+    "silence",
+]
 
 Reply = Callable[["Exchange"], None]
 
@@ -26,7 +37,11 @@ class Seen:
     route: str
     target: str
     body: dict[str, Any]
-    authorization: str | None
+    headers: dict[str, str]
+
+    @property
+    def authorization(self) -> str | None:
+        return self.headers.get("authorization")
 
 
 class Exchange(BaseHTTPRequestHandler):
@@ -62,8 +77,8 @@ class Exchange(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         body = json.loads(self.rfile.read(length)) if length else {}
         route = f"{self.command} {urlsplit(self.path).path}"
-        key = self.headers.get("Authorization")
-        self.owner.seen.append(Seen(route, self.path, body, key))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.owner.seen.append(Seen(route, self.path, body, headers))
         self.owner.next_reply(route)(self)
 
 
@@ -153,6 +168,18 @@ def events(parts: Iterable[dict[str, Any]], *, done: bool = True) -> Reply:
             exchange.piece(_event(part))
         if done:
             exchange.piece(b"data: [DONE]\n\n")
+        exchange.piece(b"")
+
+    return send
+
+
+def raw(*pieces: str, content_type: str = "text/event-stream") -> Reply:
+    """A body in these pieces as they are."""
+
+    def send(exchange: Exchange) -> None:
+        exchange.begin(content_type)
+        for piece in pieces:
+            exchange.piece(piece.encode())
         exchange.piece(b"")
 
     return send

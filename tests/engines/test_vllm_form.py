@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from memagent.engines.openai.wire import TOP, entropy
+from memagent.engines.openai.uncertainty import TOP, entropy
 from memagent.errors import EngineError
 from tests.engines.asking import NO_TEMPLATE, Attach, ask
 from tests.engines.loopback import Loopback, deltas, events, reply

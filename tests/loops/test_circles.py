@@ -41,7 +41,7 @@ def test_the_answer_is_stopped_and_kept(
     answer = talk.ask("What happened?", on_text=heard.append)
     assert answer.text == "".join(heard)
     assert answer.text.count(ONE) == 3
-    assert answer.state == "complete"
+    assert (answer.state, answer.ended) == ("partial", "repetition")
     assert answer.usage.completion > 0
     assert answer.explain["trace"] == [{"step": "repetition"}]
     assert caplog.messages == ["the answer was stopped: it repeated itself"]

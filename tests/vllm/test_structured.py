@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 
 from memagent.engines.openai.engine import VllmEngine
-from memagent.engines.openai.wire import TOP, chat_messages, entropy, plain_prompt
+from memagent.engines.openai.messages import chat_messages, plain_prompt
+from memagent.engines.openai.uncertainty import TOP, entropy
 from memagent.types import Chunk, Message, Request
 from tests.vllm.serving import RealServer
 

@@ -93,7 +93,7 @@ def _ask(stored: Stored, engine: Engine, asked: Asked, how: Mapping[str, Any]) -
     settings = Settings(engine="vllm", budget=BUDGET, max_tokens=_MAX_TOKENS, **how)
     session = Session(Agent(stored.memory, engine, settings), ASK_SESSION, remembered=False)
     answer = session.ask(asked.question)
-    if answer.state != "complete" or answer.explain["spent"] > BUDGET:
+    if answer.ended == "interrupted" or answer.explain["spent"] > BUDGET:
         raise CheckError(f"{asked.question!r}: {answer.state}, {answer.explain['spent']} tokens")
     return answer
 

@@ -13,10 +13,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memagent.agent.session import Session
 from memagent.agent.workspace import Workspace
@@ -27,12 +28,16 @@ from memagent.documents.ingest import ingest
 from memagent.documents.open import read_stdin
 from memagent.engines.base import Engine
 from memagent.engines.openai.engine import VllmEngine
+from memagent.engines.openai.errors import ReplyError
 from memagent.engines.openai.metrics import read_metrics
 from memagent.errors import UsageError
 from memagent.memory.store.batches import Batches
 from memagent.settings import Settings
 from memagent_bench.data.corpus import source_data
 from memagent_bench.report import CheckError, Report, fail_on_warnings
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = ["CONCURRENCY", "measure"]
 
@@ -51,13 +56,11 @@ class _Recorded(VllmEngine):
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.connect()
 
-    def _chat(self, body: dict[str, Any]) -> Any:
-        self.sent.append(("chat", body))
-        return super()._chat(body)
-
-    def _completion(self, body: dict[str, Any]) -> Any:
-        self.sent.append(("plain", body))
-        return super()._completion(body)
+    def _open(
+        self, path: str, body: dict[str, Any], is_final: Callable[[ReplyError], bool]
+    ) -> AbstractContextManager[httpx2.Response]:
+        self.sent.append((path, body))
+        return super()._open(path, body, is_final)
 
 
 class _Desk(Workspace):
@@ -189,18 +192,18 @@ def _product(desk: _Desk, asked: list[str], number: int) -> _Pass:
 
 def _bare(engine: VllmEngine, sent: list[tuple[str, dict[str, Any]]]) -> _Pass:
     """Send the same requests with the client library only."""
-    import openai
+    import httpx2
 
-    with openai.OpenAI(base_url=f"{engine.url}/v1", api_key="none", max_retries=0) as client:
-        chat: Any = client.chat.completions.create
-        plain: Any = client.completions.create
+    with httpx2.Client(base_url=engine.url, timeout=None) as client:
 
         def post(request: tuple[str, dict[str, Any]]) -> int:
-            form, body = request
-            create = chat if form == "chat" else plain
+            path, body = request
             used = 0
-            for part in create(model=engine.model, stream=True, **body):
-                used = part.usage.completion_tokens if part.usage else used
+            with client.stream("POST", path, json=body) as response:
+                for line in response.raise_for_status().iter_lines():
+                    data = line.removeprefix("data: ").strip()
+                    usage = json.loads(data).get("usage") if data.startswith("{") else None
+                    used = usage["completion_tokens"] if usage else used
             if not used:
                 raise CheckError("the bare client got no answer")
             return used
@@ -224,7 +227,7 @@ def _talk(
         now = read_metrics(desk.given.url)
         asked, hit = (int(now[key] - before[key]) for key in (_QUERIES, _HITS))
         before = now
-        if answer.state != "complete" or not answer.text:
+        if answer.ended == "interrupted" or not answer.text:
             raise CheckError(f"turn {turn} of the conversation has no answer")
         table.append(
             {

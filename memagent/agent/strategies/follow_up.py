@@ -18,6 +18,7 @@ from memagent.agent.turn import Turn, TurnState
 from memagent.memory.recall.selection import Hit, Recalled, choose
 from memagent.memory.segmentation.sentences import estimate_tokens
 from memagent.prompts.load import render
+from memagent.types import Usage
 
 __all__ = ["follow_up", "may_follow_up", "merge"]
 
@@ -44,9 +45,9 @@ def follow_up(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     budget = found[0].budget
     prompt = render("next_question.md.j2", question=state["question"], asked=asked)
     hits = merge(found, min(budget, _IN_VIEW)).chosen
-    written, used = turn.side_call(prompt, hits, state["since"], max_tokens=_NEXT_QUESTION)
-    usage = state["usage"] + used
-    following = _question(written)
+    written = turn.side_call(prompt, hits, state["since"], max_tokens=_NEXT_QUESTION)
+    usage = state["usage"] + (written.usage or Usage())
+    following = _question(written.text)
     before = [state["question"], *asked]
     # Weak models repeat parts of the instructions, most often the example.
     if following is None or following in prompt or _words(following) in map(_words, before):

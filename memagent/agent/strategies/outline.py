@@ -21,7 +21,7 @@ from memagent.agent.turn import Turn, TurnState
 from memagent.memory.recall.selection import OVERHEAD, Hit
 from memagent.memory.segmentation.sentences import estimate_tokens, sentences
 from memagent.prompts.load import render
-from memagent.types import Event, Usage
+from memagent.types import Chunk, Event, Usage
 
 __all__ = ["Mark", "outline", "read_marks", "wants_outline"]
 
@@ -66,9 +66,9 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         return {}
     used = Usage()
 
-    def generate(wrong: str, attempt: int) -> str:
+    def generate(wrong: str, attempt: int) -> Chunk:
         nonlocal used
-        written, more = turn.side_call(
+        written = turn.side_call(
             _prompt(state["question"], numbered, wrong),
             None,
             state["since"],
@@ -76,7 +76,7 @@ def outline(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
             schema=_schema(len(numbered)),
             seed=attempt,
         )
-        used += more
+        used += written.usage or Usage()
         return written
 
     def parse(text: str) -> list[Mark]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memagent.agent.model_fit import can_verify
+from memagent.agent.thinking import side_thinking
 from memagent.agent.turn import Turn
 from memagent.memory.store.answers import CitationRow
 from memagent.prompts.load import render
@@ -46,7 +47,7 @@ def verify(
             max_tokens=_TOKENS,
             temperature=0.0,
             uncertainty=True,
-            thinking="off",
+            thinking=side_thinking(turn.settings),
         )
     )
     says_yes = reply.text.lstrip(" \n\"'*").casefold().startswith("yes")

@@ -17,6 +17,7 @@ from dataclasses import replace
 from langgraph.runtime import Runtime
 
 from memagent.agent.refusal import is_refusal
+from memagent.agent.thinking import side_thinking
 from memagent.agent.turn import Turn, TurnState
 from memagent.memory.recall.selection import Hit
 from memagent.types import Chunk, Request, Usage
@@ -47,7 +48,8 @@ def vote(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     uncertain = [
         float("inf") if each.uncertainty is None else each.uncertainty for each in beginnings
     ]
-    answers = [not is_refusal(each.text) for each in beginnings]
+    # A model that thinks in spite of the request has said nothing yet.
+    answers = [bool(each.text.strip()) and not is_refusal(each.text) for each in beginnings]
     # If every chunk refuses, take the one with the best match.
     candidates = [n for n, has in enumerate(answers) if has]
     best = max(range(len(groups)), key=lambda n: max(hit.score for hit in groups[n]))
@@ -102,6 +104,7 @@ def _first_words(turn: Turn, state: TurnState, groups: Sequence[Sequence[Hit]]) 
             max_tokens=_FIRST_WORDS,
             temperature=turn.settings.temperature,
             uncertainty=True,
+            thinking=side_thinking(turn.settings),
         )
         for packed in prompts
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 from memagent.cli.chat.citations import open_passage, sources
 from memagent.cli.chat.conversation import Conversation
@@ -12,8 +13,11 @@ from memagent.cli.chat.forgetting import forget
 from memagent.cli.chat.line_editing import edit_memory, edit_plan
 from memagent.cli.render.explain import print_explain
 from memagent.errors import NotFoundError, UsageError
+from memagent.types import Thinking
 
 __all__ = ["COMMANDS", "Command", "run_command"]
+
+_THINKING = get_args(Thinking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,24 @@ def _retry(chat: Conversation, argument: str) -> None:
     chat.retry()
 
 
+def _continue(chat: Conversation, argument: str) -> None:
+    chat.go_on()
+
+
+def _thinking(chat: Conversation, argument: str) -> None:
+    agent, view = chat.session.agent, chat.screen.thinking
+    if argument in _THINKING:
+        agent.settings = agent.settings.model_copy(update={"thinking": argument})
+    elif argument in ("", "show", "hide"):
+        view.shown = not view.shown if not argument else argument == "show"
+    else:
+        raise UsageError(
+            f"/thinking takes show, hide, {', '.join(_THINKING)} or nothing, not {argument!r}"
+        )
+    shown = "shown" if view.shown else "hidden"
+    chat.screen.note(f"(thinking is {shown}; the model is asked for: {agent.settings.thinking})")
+
+
 def _undo(chat: Conversation, argument: str) -> None:
     text = chat.session.undo()
     chat.reload()
@@ -114,11 +136,17 @@ COMMANDS: dict[str, Command] = {
     "/memory": Command("[…]", f"the working memory of the session: {_VERBS}", edit_memory),
     "/plan": Command("[…]", f"the plan of the session: {_VERBS}", edit_plan),
     "/retry": Command("", "answer the last turn again", _retry),
+    "/continue": Command("", "go on with an answer that was cut or stopped", _continue),
     "/undo": Command("", "undo the last turn", _undo),
     "/forget": Command(
         "N | last", "overwrite the text of citation N, or the last turn, for good", forget
     ),
     "/context": Command("", "show how many tokens each part of the last prompt took", _context),
+    "/thinking": Command(
+        "[LEVEL]",
+        f"show or hide the model's thinking, or set how much it thinks: {', '.join(_THINKING)}",
+        _thinking,
+    ),
     "/session": Command("", "show the name and the number of turns of this session", _session),
     "/quit": Command("", "leave; the session can be continued later", _quit),
 }

@@ -5,15 +5,17 @@ Knows nothing about slash commands or how turns are typed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from memagent.agent.endings import check_answered, notice
 from memagent.agent.session import Session
 from memagent.cli.chat.history import ChatHistory
 from memagent.cli.chat.input import Reader
 from memagent.cli.chat.interrupts import Interrupts
 from memagent.cli.chat.screen import Screen
 from memagent.cli.render.output import say, sources_text
-from memagent.errors import EngineError, MemagentError, NotFoundError
+from memagent.errors import EngineError, MemagentError, NoAnswerError, NotFoundError
 from memagent.types import Answer
 
 if TYPE_CHECKING:
@@ -56,15 +58,23 @@ class Conversation:
     def ask(self, text: str) -> None:
         """Store a turn and answer it."""
         self.interrupts.reset()
-        turn = self.session.say(text)
-        self._reply(turn)
+        self._answer(self.session.say(text))
 
     def retry(self) -> None:
         """Answer the newest turn again; the old answer is withdrawn."""
         self.interrupts.reset()
         turn, answers = self.session.last_exchange()
         self.memory.withdraw(answers)
-        self._reply(turn)
+        self._answer(turn)
+
+    def go_on(self) -> None:
+        """Continue the newest answer; NotFoundError if it is not one that was cut."""
+        self.interrupts.reset()
+        self._reply(
+            lambda: self.session.continue_answer(
+                where=self.where, on_text=self.screen.stream, on_thinking=self.screen.thinking.write
+            )
+        )
 
     def newest_answer(self) -> Answer:
         """The newest answer; NotFoundError if there is none yet."""
@@ -87,15 +97,24 @@ class Conversation:
         """End the conversation with this exit code."""
         self.code, self.over = code, True
 
-    def _reply(self, turn: Span) -> None:
+    def _answer(self, turn: Span) -> None:
+        self._reply(
+            lambda: self.session.answer(
+                turn,
+                where=self.where,
+                on_text=self.screen.stream,
+                on_thinking=self.screen.thinking.write,
+                confirm=self._confirm,
+            )
+        )
+
+    def _reply(self, answering: Callable[[], Answer]) -> None:
         answer: Answer | None = None
         try:
             with self.interrupts.armed():
                 if self.background is not None:
                     self.background.ready.wait()
-                answer = self.session.answer(
-                    turn, where=self.where, on_text=self.screen.stream, confirm=self._confirm
-                )
+                answer = answering()
         except KeyboardInterrupt:
             pass
         except EngineError as error:
@@ -104,9 +123,9 @@ class Conversation:
             self.reload()
             if self.background is not None:
                 self.background.wake()
-        if answer is not None and (answer.text or answer.state == "complete"):
+        if answer is not None:
             self._show_end(answer)
-        stopped = answer is None or answer.state == "partial"
+        stopped = answer is None or answer.ended == "interrupted"
         if stopped:
             kept = "part" if answer is not None and answer.text else "turn"
             self.screen.stopped(f"(stopped; the {kept} is kept)")
@@ -116,12 +135,17 @@ class Conversation:
             self.leave(130)
 
     def _show_end(self, answer: Answer) -> None:
-        if answer.text:
-            self.screen.end_line()
-        else:
-            self.screen.note("(the engine gave an empty answer)")
+        self.screen.end_line()
         if lines := sources_text(answer):
             self.screen.dim(lines)
+        max_tokens = self.session.agent.settings.max_tokens
+        try:
+            check_answered(answer, max_tokens)
+        except NoAnswerError as error:
+            self.fail(error)
+        else:
+            if line := notice(answer, max_tokens):
+                say(line)
 
     def _confirm(self, question: str) -> bool:
         if not self.reader.interactive:

@@ -31,7 +31,12 @@ _CLOSE_SECONDS = 2.0
 
 
 def converse(
-    workspace: Workspace, name: str | None, *, follow: bool, as_of: str | None = None
+    workspace: Workspace,
+    name: str | None,
+    *,
+    follow: bool,
+    as_of: str | None = None,
+    show_thinking: bool = True,
 ) -> int:
     """Run a chat in the session `name`; returns the exit code.
 
@@ -44,7 +49,7 @@ def converse(
     agent = workspace.agent()
     session = Session(agent, chosen)
     history = ChatHistory(workspace.settings.state_dir)
-    screen = Screen()
+    screen = Screen(show_thinking=show_thinking)
     with Interrupts() as interrupts:
         reader = open_reader(interrupts, screen, history, list(COMMANDS))
         background = Background(agent, _memory_updater(session)) if reader.interactive else None

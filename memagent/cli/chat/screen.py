@@ -5,24 +5,31 @@ from __future__ import annotations
 import sys
 
 from memagent.cli.render.output import console, visible, write
+from memagent.cli.render.thinking import ThinkingView
 
 __all__ = ["Screen"]
 
 
 class Screen:
-    """stdout and stderr of a conversation. Only on a terminal are control characters replaced."""
+    """stdout and stderr of a conversation. Only on a terminal are control characters replaced.
 
-    def __init__(self) -> None:
+    `thinking` shows what the model thinks, unless `show_thinking` is false.
+    """
+
+    def __init__(self, *, show_thinking: bool = True) -> None:
+        self.thinking = ThinkingView(shown=show_thinking)
         self._err_terminal = sys.stderr.isatty()
         self._line_open = False
 
     def stream(self, text: str) -> None:
         """Print a piece of an answer at once."""
+        self.thinking.end()
         write(text)
         self._line_open = not text.endswith("\n")
 
     def end_line(self) -> None:
-        """End the current line of an answer if it is still open."""
+        """End the current line of thinking or of an answer if it is still open."""
+        self.thinking.end()
         if self._line_open:
             self.stream("\n")
 

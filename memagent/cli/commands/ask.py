@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memagent.agent.endings import check_answered, notice
 from memagent.agent.reports import answer_object
 from memagent.cli.commands import options
 from memagent.cli.render.explain import print_explain
@@ -19,6 +20,7 @@ from memagent.cli.render.output import (
     visible,
     write,
 )
+from memagent.cli.render.thinking import ThinkingView
 from memagent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def ask(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show why each event was recalled.")
     ] = False,
+    hide_thinking: options.HideThinking = False,
     **flags: Any,
 ) -> None:
     """Answer one question from memory and quote the stored text that supports it."""
@@ -56,21 +59,41 @@ def ask(
 
         where = Filter(since, until, source or (), as_of)
         name = session or (memory.newest_session() if follow else None)
-        answer = memory.ask(text, where=where, session=name, on_text=ignore if json else write)
+        view = ThinkingView(shown=not (hide_thinking or json))
+
+        def show(piece: str) -> None:
+            view.end()
+            write(piece)
+
+        try:
+            answer = memory.ask(
+                text,
+                where=where,
+                session=name,
+                on_text=ignore if json else show,
+                on_thinking=view.write,
+            )
+        finally:
+            view.end()
         if json:
             print_json(answer_object(answer, explain=explain))
         else:
             _show_end(answer, explain)
         if not answer.citations and not memory.namespace.events.count_after():
             say(memory.namespace.empty)
-        if answer.state == "partial":
+        if answer.ended == "interrupted":
             say("interrupted: the partial answer is kept")
             raise typer.Exit(130)
+        max_tokens = memory.workspace.settings.max_tokens
+        check_answered(answer, max_tokens)
+        if line := notice(answer, max_tokens):
+            say(line)
 
 
 def _show_end(answer: Answer, explain: bool) -> None:
     """Print what follows an answer: its outline, sources and explanation."""
-    write("\n")
+    if answer.text:
+        write("\n")
     if points := outline_text(answer):
         write(f"\n{points}\n")
     if lines := sources_text(answer):

@@ -22,6 +22,7 @@ def chat(
         bool, typer.Option("--continue", "-c", help="Continue the newest session.")
     ] = False,
     as_of: options.AsOf = None,
+    hide_thinking: options.HideThinking = False,
     **flags: Any,
 ) -> None:
     """Chat in a session that remembers every turn; /help lists the commands.
@@ -33,5 +34,7 @@ def chat(
     with options.open_workspace(**flags) as workspace:
         from memagent.cli.chat.loop import converse
 
-        code = converse(workspace, session, follow=follow, as_of=as_of)
+        code = converse(
+            workspace, session, follow=follow, as_of=as_of, show_thinking=not hide_thinking
+        )
     raise typer.Exit(code)

@@ -20,6 +20,7 @@ __all__ = [
     "ENGINE",
     "AsOf",
     "End",
+    "HideThinking",
     "Json",
     "Since",
     "SourceNames",
@@ -39,6 +40,9 @@ Start = Annotated[
     int | None, typer.Option("--start", min=0, help="Position of the first character, from 0.")
 ]
 End = Annotated[int | None, typer.Option("--end", min=0, help="Position after the last character.")]
+HideThinking = Annotated[
+    bool, typer.Option("--no-thinking", help="Do not show what a reasoning model thinks.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Since = Annotated[
     str | None,
@@ -59,7 +63,7 @@ AsOf = Annotated[
 ]
 
 # What every command that answers or writes lets its user set.
-ENGINE = ("namespace", "engine", "model", "url", "budget", "max_tokens", "store")
+ENGINE = ("namespace", "engine", "model", "url", "budget", "max_tokens", "thinking", "store")
 
 # One option for each of these settings, in the order of `--help`; None leaves the setting as it is.
 _SETTINGS: dict[str, Any] = {
@@ -118,6 +122,14 @@ _SETTINGS: dict[str, Any] = {
         int | None,
         typer.Option(
             "--max-tokens", help="Generate at most N tokens.", metavar="N", show_default="512"
+        ),
+    ],
+    "thinking": Annotated[
+        str | None,
+        typer.Option(
+            "--thinking",
+            help="How much a reasoning model thinks first: auto, off, low or high.",
+            show_default="auto",
         ),
     ],
     "max_mb": Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from memagent.agent.endings import END_LABELS
 from memagent.cli.commands import options
 from memagent.cli.render.output import console, print_json, say, write
 
@@ -54,12 +55,16 @@ def show(
     """Show all turns of a session, word for word."""
     with options.open_workspace(**flags) as workspace:
         memory = workspace.memory()
-        spans = memory.spans.of(memory.sources.get(name, "session").id)
+        session_id = memory.sources.get(name, "session").id
+        spans = memory.spans.of(session_id)
+        ended = memory.answers.endings(session_id)
         if json:
-            print_json([asdict(span) for span in spans])
+            print_json([{**asdict(span), "ended": ended.get(span.id)} for span in spans])
             return
         out = console()
         for span in spans:
             mark = " (withdrawn)" if span.withdrawn else ""
+            if how := END_LABELS.get(ended.get(span.id, "stop")):
+                mark += f" ({how})"
             out.print(f"{span.role}{mark}  {span.time[:19].replace('T', ' ')}", style="bold")
             write(span.text + "\n\n")

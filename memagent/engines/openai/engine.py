@@ -1,47 +1,55 @@
 """The engine for vLLM and other OpenAI-compatible servers.
 
-The protocol, the connection and its failures are in `wire`, `server` and `errors`.
+What it sends is in `request`, how it reads answers in `events` and `reply`, and how it
+finds thinking, stop tokens and tool calls in their text in the filters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from memagent.engines.base import Capabilities, Engine
-from memagent.engines.openai.request import Form
+from memagent.engines.openai.answer_filters import filtered
+from memagent.engines.openai.errors import ReplyError
+from memagent.engines.openai.events import answer_objects
+from memagent.engines.openai.messages import plain_prompt
+from memagent.engines.openai.metrics import read_metrics
+from memagent.engines.openai.models import (
+    chat_models,
+    context_length,
+    find_model,
+    listed_models,
+)
+from memagent.engines.openai.opening import Opening, opens_thinking, thinks_by_name
+from memagent.engines.openai.reply import reply_chunks
+from memagent.engines.openai.request import Form, thinking_options
 from memagent.engines.openai.server import OpenAIServer
 from memagent.engines.openai.size import model_size
 from memagent.engines.openai.tokens import ServedTokens
-from memagent.engines.openai.wire import (
-    chat_chunks,
-    chat_messages,
-    completion_chunks,
-    plain_prompt,
-)
-from memagent.errors import EngineError, ServerDownError
-from memagent.types import Chunk, Message, Request
+from memagent.errors import EngineError
+from memagent.types import Chunk, Message, Request, Thinking
 
 if TYPE_CHECKING:
-    import openai
-    from openai.types import Completion
-    from openai.types.chat import ChatCompletionChunk
+    import httpx2
 
 __all__ = ["VllmEngine"]
 
 # For servers that do not report their context; the default of Ollama.
 _DEFAULT_CONTEXT = 4096
+_CHAT, _PLAIN = "/v1/chat/completions", "/v1/completions"
 
 
 class VllmEngine(Engine):
     """A model on an OpenAI-compatible server.
 
-    url: with or without a trailing /v1. model: a name the server lists, by default the first.
-    context: maximum of prompt plus answer in tokens, by default what the server reports.
-    timeout: seconds without a byte from the server.
+    url: with or without a trailing /v1. model: a name that the server knows, by default the first
+    it lists that is no embedding model. context: maximum of prompt plus answer in tokens, by
+    default what the server reports. timeout: seconds without a byte from the server.
 
     Nothing is sent before `connect`, which the other methods call if needed. After it, `model`,
     `context` and `capabilities` are those of the server.
@@ -63,34 +71,34 @@ class VllmEngine(Engine):
         self.model = model or ""
         self.context = context or _DEFAULT_CONTEXT
         self.capabilities = Capabilities(tools=True, structured=True)
-        self._wanted_context = context
+        self._requested_context = context
         self._connected = False
         self._is_vllm = False
+        self._root = ""
         self._form = Form()
+        self._form_lock = threading.Lock()
+        self._openings: dict[Thinking, Opening] = {}
+        self._llama_props: dict[str, Any] | None = None
         self._tokens = ServedTokens(self._server, self.model, is_vllm=False)
 
     def connect(self) -> VllmEngine:
         """Ask the server for its models, context and capabilities; return self.
 
-        Raises EngineError if it does not answer or does not serve the requested model.
+        A server that has no list of models is trusted to serve the named one. Raises EngineError
+        if the server does not answer or does not serve the requested model.
         """
         if self._connected:
             return self
         served = self._served()
-        self.model = self.model or next(iter(served))
-        if self.model not in served:
-            names = ", ".join(served)
-            raise EngineError(
-                f"the server at {self.url} does not serve {self.model!r}: "
-                f"choose one of {names} with --model"
-            )
+        self.model = self._chosen(served)
+        entry = served.get(self.model, {})
         self._is_vllm = isinstance(self._server.probe("/version").get("version"), str)
-        self.context = self._shared_context(served[self.model])
-        self.size = model_size(served[self.model])
-        self._root = str(served[self.model].get("root") or "")
+        self.context = self._shared_context(entry)
+        self.size = model_size(entry)
+        self._root = str(entry.get("root") or "")
         self._tokens = ServedTokens(self._server, self.model, is_vllm=self._is_vllm)
         self.capabilities = replace(self.capabilities, prompt_logprobs=self._is_vllm)
-        self._take(Form(logprobs=True, schema="bounded") if self._is_vllm else Form())
+        self._use(Form(logprobs=True, schema="bounded") if self._is_vllm else Form())
         self._connected = True
         return self
 
@@ -107,23 +115,19 @@ class VllmEngine(Engine):
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer as the server writes it; closing the iterator stops the server.
 
-        A model without a chat template gets the prompt as plain text; a server that refuses
-        tools, a schema or log-probabilities gets the request without them. Both are remembered,
-        and `capabilities` is updated. A request with a schema is sent without tools. The
-        uncertainty counts all but the 20 likeliest tokens as one. Raises EngineError, and
-        ServerDownError if the server is gone; chunks received before that stay valid.
+        A model without a chat template gets the prompt as plain text, one without system messages
+        or tools gets their text from the user, and a server that refuses an optional part of the
+        request gets it without. All this is remembered, and `capabilities` is updated. A request
+        with a schema is sent without tools. The uncertainty counts all but the 20 likeliest tokens
+        as one.
+
+        Thinking, stop tokens and tool calls in the text are parted from it. An answer that ends
+        without a word is one empty chunk. Raises EngineError, and ServerDownError if the server is
+        gone; chunks received before that stay valid.
         """
         self.connect()
-        ended = False
         with self._server.explained(), closing(self._chunks(request)) as chunks:
-            for chunk in chunks:
-                ended = chunk.finish is not None
-                yield chunk
-        if not ended:
-            raise ServerDownError(
-                f"the server at {self.url} went away in mid-answer: "
-                "see its log, start it and ask again"
-            )
+            yield from chunks
 
     def count(self, text: str) -> int:
         """Tokens of `text` without special tokens: exact on vLLM and llama.cpp.
@@ -137,7 +141,7 @@ class VllmEngine(Engine):
         self.connect()
         if not self._is_vllm:
             return super().count_prompt(messages)
-        count = self.tokens.count_chat(chat_messages(messages))
+        count = self.tokens.count_chat(self._form.messages(tuple(messages)))
         # None: the model has no chat template, so it gets the plain prompt.
         return self.count(plain_prompt(messages)) + 1 if count is None else count
 
@@ -151,58 +155,132 @@ class VllmEngine(Engine):
             return super().logprobs(tokens)
         return self.tokens.logprobs([tokens])[0]
 
+    def metrics(self) -> dict[str, float]:
+        """The counters of the server; {} if it has none."""
+        return read_metrics(self.url, self._server.api_key)
+
     def close(self) -> None:
         """Close the connections to the server; the server keeps running."""
         self._server.close()
 
     def _served(self) -> dict[str, dict[str, Any]]:
-        listed = self._server.request("/v1/models").get("data")
-        models = listed if isinstance(listed, list) else []
-        served = {
-            model["id"]: model
-            for model in models
-            if isinstance(model, dict) and isinstance(model.get("id"), str)
-        }
-        if not served:
+        """The models that the server lists, by name; {} if it has no list of them."""
+        with self._server.explained():
+            try:
+                served = listed_models(self._server.request("/v1/models"))
+            except ReplyError as error:
+                if error.status not in (400, 404, 405, 410, 422, 500, 501):
+                    raise
+                if not self.model:
+                    raise EngineError(
+                        f"the server at {self.url} has no list of models at /v1/models "
+                        f"({error.status}: {error.words}): name its model with --model"
+                    ) from error
+                return {}
+        if not served and not self.model:
             raise EngineError(
-                f"the server at {self.url} lists no model at /v1/models: "
-                "load one there, or choose another server with --url or MEMAGENT_URL"
+                f"the server at {self.url} lists no model at /v1/models: load one there, name one "
+                "with --model, or choose another server with --url or MEMAGENT_URL"
             )
         return served
 
-    def _shared_context(self, served: dict[str, Any]) -> int:
-        length = served.get("max_model_len")
-        if not isinstance(length, int) and self._wanted_context is None:
-            # llama.cpp reports it here; other servers have no such page.
-            settings = self._server.probe("/props").get("default_generation_settings")
-            length = settings.get("n_ctx") if isinstance(settings, dict) else None
-        if not isinstance(length, int):
-            return self._wanted_context or _DEFAULT_CONTEXT
-        return min(length, self._wanted_context or length)
+    def _chosen(self, served: dict[str, dict[str, Any]]) -> str:
+        """The name to send: the requested model's, else that of the first model that can chat."""
+        names = ", ".join(served)
+        if not self.model:
+            able = chat_models(served)
+            if not able:
+                raise EngineError(
+                    f"the server at {self.url} lists only models that do not chat ({names}): load "
+                    "one that does, or choose one with --model"
+                )
+            return able[0]
+        name = find_model(self.model, served)
+        if name is None and served:
+            # Some servers know names that they do not list.
+            if self._server.probe(f"/v1/models/{quote(self.model)}").get("id"):
+                return self.model
+            raise EngineError(
+                f"the server at {self.url} does not serve {self.model!r}: "
+                f"choose one of {names} with --model"
+            )
+        return name or self.model
+
+    def _shared_context(self, entry: dict[str, Any]) -> int:
+        length = context_length(entry)
+        if length is None and self._requested_context is None:
+            settings = self._props().get("default_generation_settings")
+            n_ctx = settings.get("n_ctx") if isinstance(settings, dict) else None
+            length = n_ctx if type(n_ctx) is int and n_ctx > 0 else None
+        if length is None:
+            return self._requested_context or _DEFAULT_CONTEXT
+        return min(length, self._requested_context or length)
+
+    def _props(self) -> dict[str, Any]:
+        """The page /props, which llama.cpp has."""
+        if self._llama_props is None:
+            self._llama_props = {} if self._is_vllm else self._server.probe("/props")
+        return self._llama_props
 
     def _chunks(self, request: Request) -> Generator[Chunk]:
-        import openai
-
         while True:
-            form = self._form
+            form, begun = self._form, False
             try:
-                if form.chat:
-                    chat = partial(self._chat, form.chat_body(request))
-                    with self._server.ask(chat) as parts:
-                        yield from form.mended(request, chat_chunks(parts))
-                else:
-                    plain = partial(self._completion, form.plain_body(request))
-                    with self._server.ask(plain) as pieces:
-                        yield from form.mended(request, completion_chunks(pieces))
+                with closing(self._answer(request, form)) as chunks:
+                    for chunk in chunks:
+                        begun = True
+                        yield chunk
                 return
-            except openai.APIStatusError as error:
-                less = form.without(request, error)
-                if less is None:
+            except ReplyError as error:
+                if begun or not self._simplify(form, request, error):
                     raise
-                self._take(less)
 
-    def _take(self, form: Form) -> None:
-        """Use this form from now on."""
+    def _answer(self, request: Request, form: Form) -> Generator[Chunk]:
+        body = {"model": self.model, **form.body(request)}
+        opening = self._opening(request.thinking)
+
+        def is_final(error: ReplyError) -> bool:
+            return form.without(request, error) is not None
+
+        with self._open(_CHAT if form.chat else _PLAIN, body, is_final) as response:
+            chunks = reply_chunks(answer_objects(response.iter_bytes()))
+            yield from filtered(chunks, body, opening, is_json=request.schema is not None)
+
+    def _open(
+        self, path: str, body: dict[str, Any], is_final: Callable[[ReplyError], bool]
+    ) -> AbstractContextManager[httpx2.Response]:
+        return self._server.open(path, body, is_final)
+
+    def _opening(self, thinking: Thinking) -> Opening:
+        """What is known of the model's thinking; the prompt may depend on how much is asked for."""
+        if thinking not in self._openings:
+            self._openings[thinking] = Opening(self._opens_in_prompt(thinking))
+        return self._openings[thinking]
+
+    def _opens_in_prompt(self, thinking: Thinking) -> bool | None:
+        if not self._form.chat:
+            return False
+        prompt = self._props().get("chat_template")
+        if self._is_vllm:
+            options = thinking_options(thinking).get("chat_template_kwargs")
+            prompt = self._tokens.chat_prompt([{"role": "user", "content": "Hello"}], options)
+        if isinstance(prompt, str) and prompt:
+            return opens_thinking(prompt)
+        return thinks_by_name(self.model) or None
+
+    def _simplify(self, form: Form, request: Request, error: ReplyError) -> bool:
+        """Whether there is another form to try after a refusal of this one."""
+        with self._form_lock:
+            # Another thread may have learned it in the meantime.
+            if self._form is form:
+                simpler = form.without(request, error)
+                if simpler is None:
+                    return False
+                self._use(simpler)
+        return True
+
+    def _use(self, form: Form) -> None:
+        """Send requests in this form from now on."""
         self._form = form
         self.capabilities = replace(
             self.capabilities,
@@ -210,13 +288,3 @@ class VllmEngine(Engine):
             structured=form.schema is not None,
             uncertainty=form.logprobs,
         )
-
-    def _chat(self, body: dict[str, Any]) -> openai.Stream[ChatCompletionChunk]:
-        create: Any = self._server.client.chat.completions.create
-        stream: openai.Stream[ChatCompletionChunk] = create(model=self.model, stream=True, **body)
-        return stream
-
-    def _completion(self, body: dict[str, Any]) -> openai.Stream[Completion]:
-        create: Any = self._server.client.completions.create
-        stream: openai.Stream[Completion] = create(model=self.model, stream=True, **body)
-        return stream

@@ -1,4 +1,4 @@
-"""JSON that comes in pieces, made valid where a grammar is laxer than JSON."""
+"""Repair of JSON that streams in from a grammar that is laxer than JSON."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import replace
 
 from memagent.types import Chunk
 
-__all__ = ["escaped"]
+__all__ = ["escape_controls"]
 
 
-def escaped(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The chunks of a JSON text with raw control characters in its strings escaped.
+def escape_controls(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Escape raw control characters inside the strings of a JSON text.
 
-    The grammar of vLLM 0.32 lets a string whose schema bounds its length hold them, which JSON
-    does not. The length stays what it is; valid JSON is left alone.
+    The grammar of vLLM 0.32 allows them in a string whose schema limits its length; JSON does not.
+    The length of the string stays the same, and valid JSON is unchanged.
     """
-    in_string = behind_backslash = False
+    in_string = after_backslash = False
     for chunk in chunks:
         text: list[str] = []
         for character in chunk.text:
-            bare = in_string and character < " "
-            text.append(json.dumps(character)[1:-1] if bare else character)
-            if behind_backslash:
-                behind_backslash = False
+            is_raw = in_string and character < " "
+            text.append(json.dumps(character)[1:-1] if is_raw else character)
+            if after_backslash:
+                after_backslash = False
             elif in_string and character == "\\":
-                behind_backslash = True
+                after_backslash = True
             elif character == '"':
                 in_string = not in_string
         yield replace(chunk, text="".join(text))

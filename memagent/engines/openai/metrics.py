@@ -1,4 +1,4 @@
-"""What a server counts, from its page /metrics in Prometheus' text format."""
+"""The counters on a server's page /metrics, in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from memagent.serving.http import get
 
 __all__ = ["read_metrics"]
 
-_SECONDS = 10.0
+_TIMEOUT = 10.0  # seconds
 
 
 def read_metrics(url: str, api_key: str | None = None) -> dict[str, float]:
-    """Every metric's samples, summed over their labels; {} where the server has no such page."""
-    page = get(url, "/metrics", timeout=_SECONDS, api_key=api_key) or b""
+    """The value of each metric, summed over its labels; {} if the server has no such page."""
+    page = get(url, "/metrics", timeout=_TIMEOUT, api_key=api_key) or b""
     totals: dict[str, float] = {}
     for line in page.decode(errors="replace").splitlines():
         sample, _, value = line.rpartition(" ")

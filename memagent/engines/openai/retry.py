@@ -1,78 +1,90 @@
-"""When a request that failed is worth asking again, and after how long.
-
-Knows the OpenAI client's exceptions; opens no connection.
-"""
+"""Whether a failed request is worth sending again, and after how long. Opens no connection."""
 
 from __future__ import annotations
 
+import math
 import random
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import openai
+from memagent.engines.openai.errors import ReplyError
 
-__all__ = ["PATIENCE", "TRIES", "Retries", "retry_after"]
+__all__ = ["ATTEMPTS", "PATIENCE", "Retries", "retry_after"]
 
-TRIES = 4
-PATIENCE = 30.0  # seconds from the first failure on
+ATTEMPTS = 4
+PATIENCE = 30.0  # seconds, counted from the first failure
 _FIRST_PAUSE = 0.5
-_PASSING = (429, 500, 502, 503, 504)
+_TEMPORARY = (429, 500, 502, 503, 504)
 
 
 class Retries:
-    """The tries of one request.
+    """The attempts at one request.
 
     Pauses double and are drawn between nothing and their length, so that clients which failed
     together do not come back together ("full jitter",
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+
+    `answered` says whether the server has answered any request before.
     """
 
     def __init__(self, *, answered: bool) -> None:
         self._answered = answered
-        self._tried = 0
-        self._closed = False
+        self._attempts = 0
+        self._reconnected = False
         self._deadline: float | None = None
 
-    def pause(self, error: openai.APIStatusError) -> float | None:
-        """Seconds to wait before asking again after a refusal; None where it is to be told.
+    def pause(self, error: ReplyError) -> float | None:
+        """Seconds to wait before the next attempt, or None to give up and report the error.
 
-        `Retry-After` is honoured, and told at once where it asks for more than is left.
+        `Retry-After` is honoured; if it asks for more time than is left, the error is reported at
+        once.
         """
         now = time.monotonic()
-        self._tried += 1
+        self._attempts += 1
         self._deadline = self._deadline or now + PATIENCE
-        if error.status_code not in _PASSING or self._tried >= TRIES:
+        if error.status not in _TEMPORARY or self._attempts >= ATTEMPTS:
             return None
-        wanted = retry_after(error)
-        if wanted is None:
-            wanted = random.uniform(0, _FIRST_PAUSE * 2 ** (self._tried - 1))
-        return wanted if now + wanted <= self._deadline else None
+        wait = error.wait
+        if wait is None:
+            wait = random.uniform(0, _FIRST_PAUSE * 2 ** (self._attempts - 1))
+        return wait if now + wait <= self._deadline else None
 
-    def again_at_once(self, error: openai.APIConnectionError) -> bool:
-        """Whether a connection broke that the server may have closed while it lay idle.
+    def reconnects(self, error: Exception) -> bool:
+        """Whether to send the request again at once because an idle connection had been closed.
 
-        Only before the first byte of an answer, once, and where the server has answered before.
-        A server that refuses a new connection is down, and that is told without a wait.
+        Only before the first byte of an answer, once, and if the server has answered before. A
+        server that refuses a new connection is down, and that is reported without a wait.
         """
         import httpx2
 
         broken = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
-        again = self._answered and not self._closed and isinstance(error.__cause__, broken)
-        self._closed = True
+        again = self._answered and not self._reconnected and isinstance(error, broken)
+        self._reconnected = True
         return again
 
 
-def retry_after(error: openai.APIStatusError) -> float | None:
-    """The seconds that the server asks to wait, given as such or as a date; None without."""
-    words = error.response.headers.get("retry-after", "").strip()
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a server asks to wait, from a number or a date; None without either."""
+    milliseconds = _seconds(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "").strip()
+    seconds = _seconds(value)
+    if seconds is not None:
+        return seconds
     try:
-        if words.isdecimal():
-            return float(words)
-        moment = parsedate_to_datetime(words)
+        moment = parsedate_to_datetime(value)
     except ValueError:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _seconds(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None

@@ -1,0 +1,62 @@
+"""What an answer rests on: its citations, and whether they answer the question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memagent.agent.attribution import attribute
+from memagent.agent.citations import attention_citations, check, with_validity
+from memagent.agent.strategies.verify import verify, wants_verification
+from memagent.agent.turn import Turn, TurnState
+from memagent.errors import EngineError
+from memagent.memory.store.answers import CitationRow
+from memagent.types import Event, Usage
+
+__all__ = ["Grounds", "ground"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """The citations of an answer, and what they tell.
+
+    `found`: memory holds the answer. `quotes`: the answer itself cites or quotes what is stored.
+    `usage`: tokens of the check.
+    """
+
+    rows: Sequence[CitationRow]
+    found: bool
+    quotes: bool
+    usage: Usage
+
+
+def ground(state: TurnState, turn: Turn) -> Grounds:
+    """Check the citations of an answer, add those that its words have, and verify them.
+
+    An answer to a single question that no stored text supports counts as not found: it is the
+    model's own invention.
+    """
+    text, question = state["text"], state["question"]
+    events = [hit.event for hit in state["hits"]]
+    rows = check(text, events, question)
+    quotes = any(row.verified for row in rows)
+    rows += attention_citations(state["attention"], events, rows)
+    found, usage = state["answered"], Usage()
+    if turn.engine.capabilities.generates and found:
+        said = [message.content for message in state["messages"][:-1]]
+        rows = list(dict.fromkeys([*rows, *attribute(text, events, question, said)]))
+        if turn.asked:
+            found = any(row.verified for row in rows)
+        if found and state["ended"] == "stop" and wants_verification(turn):
+            found, usage = _verified(turn, question, events, rows)
+    return Grounds(with_validity(rows, events), found, quotes, usage)
+
+
+def _verified(
+    turn: Turn, question: str, events: Sequence[Event], rows: Sequence[CitationRow]
+) -> tuple[bool, Usage]:
+    """The result of the check; an answer that cannot be checked stands."""
+    try:
+        return verify(turn, question, events, rows)
+    except EngineError:
+        return True, Usage()
