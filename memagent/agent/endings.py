@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memagent.agent.refusal import is_refusal
 from memagent.engines.base import Finish
 from memagent.errors import NoAnswerError
 from memagent.types import Answer, Ending
@@ -49,6 +50,8 @@ def notice(answer: Answer, max_tokens: int) -> str:
 
     Interruptions, lost servers and repetition are reported where they happen.
     """
+    if answer.ended == "stop" and not answer.found and not is_refusal(answer.text):
+        return "nothing stored supports this answer: it may be invented"
     return _NOTICES.get(answer.ended, "").format(max_tokens=max_tokens)
 
 
