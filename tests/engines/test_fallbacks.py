@@ -111,6 +111,22 @@ def test_roles_that_a_template_lacks_become_text_of_the_user(
     assert not any(message.keys() - {"role", "content"} for message in sent)
 
 
+def test_a_failure_that_only_mentions_a_part_is_no_refusal_of_it(
+    server: Loopback, attach: Attach
+) -> None:
+    lost = reply({"error": {"message": "the stream was lost"}}, 500, retry_after="0")
+    server.on(CHAT, lost, GREEN)
+    assert read(attach(server.url).stream(ask())).text == "Green."
+    assert server.bodies(CHAT)[1]["stream"] is True
+
+
+def test_half_of_a_surrogate_pair_in_a_prompt_is_sent(server: Loopback, attach: Attach) -> None:
+    server.on(CHAT, GREEN)
+    engine = attach(server.url)
+    assert read(engine.stream(ask("a\udc80b"))).text == "Green."
+    assert engine.count("a\udc80b") > 0
+
+
 def test_a_prompt_that_is_too_long_is_no_refusal_of_a_part(
     server: Loopback, attach: Attach
 ) -> None:

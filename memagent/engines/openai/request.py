@@ -27,7 +27,7 @@ _OPTIONAL = {
     "seed": r"\bseed\b",
     "temperature": r"temperature",
     "tools": r"tool|function.?call",
-    "stream": r"\bstream",
+    "stream": r"\bstream(ing)?\b.{0,40}\b(not|unsupported|disabled)|not support.{0,40}\bstream",
 }
 _NO_TEMPLATE = re.compile(r"chat template", re.IGNORECASE)
 _SCHEMA = re.compile(r"json.?schema|response.?format|grammar|structur", re.IGNORECASE)
