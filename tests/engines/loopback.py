@@ -49,6 +49,7 @@ class Exchange(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: _Server
+    body: dict[str, Any]
 
     def do_GET(self) -> None:
         self._answer()
@@ -75,7 +76,7 @@ class Exchange(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
-        body = json.loads(self.rfile.read(length)) if length else {}
+        self.body = body = json.loads(self.rfile.read(length)) if length else {}
         route = f"{self.command} {urlsplit(self.path).path}"
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.owner.seen.append(Seen(route, self.path, body, headers))

@@ -159,6 +159,35 @@ def test_a_server_on_a_well_known_port_is_found(
     assert reason == f"engine: vllm (toy at {server.url}, found on this machine)"
 
 
+def test_the_key_goes_to_named_and_recorded_servers_alone(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "LOCAL_SERVERS", (server.url,))
+    choose(tmp_path, "vllm", api_key="secret")
+    assert {seen.authorization for seen in server.seen} == {None}
+    server.seen.clear()
+    choose(tmp_path, "vllm", api_key="secret", url=server.url)
+    record(tmp_path, server.url, os.getpid())
+    choose(tmp_path, "vllm", api_key="secret")
+    assert {seen.authorization for seen in server.seen} == {"Bearer secret"}
+
+
+def test_a_local_server_that_only_embeds_is_passed_over(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("GET /v1/models", reply({"data": [{"id": "nomic-embed-text:latest"}]}))
+    monkeypatch.setattr(auto, "LOCAL_SERVERS", (server.url,))
+    assert choose(tmp_path)[0] is POCKET
+
+
+def test_a_local_server_is_found_by_a_name_without_its_tag(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("GET /v1/models", reply({"data": [{"id": "llama3:latest"}]}))
+    monkeypatch.setattr(auto, "LOCAL_SERVERS", (server.url,))
+    assert choose(tmp_path, model="llama3")[0].model == "llama3:latest"
+
+
 @pytest.mark.parametrize(
     "other",
     [

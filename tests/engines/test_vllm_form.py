@@ -75,6 +75,16 @@ def test_a_refused_schema_is_left_out_from_then_on(
     assert engine.capabilities.tools
 
 
+def test_a_server_that_knows_objects_alone_gets_the_schema_with_one(
+    server: Loopback, attach: Attach
+) -> None:
+    words = "response_format.type: Input should be 'text' or 'json_object'"
+    server.on(CHAT, refusal(words), refusal(words), events(deltas("{}")))
+    engine = attach(server.url)
+    list(engine.stream(ask(schema=SCHEMA)))
+    assert formats(server) == [NAMED, {"type": "json_object", "schema": SCHEMA}, None]
+
+
 def test_other_refusals_of_a_request_with_a_schema_are_told(
     server: Loopback, attach: Attach
 ) -> None:

@@ -36,7 +36,7 @@ def find_model(wanted: str, names: Iterable[str]) -> str | None:
     """The listed name that is meant: Ollama's tag `:latest` may be missing, and case may differ."""
 
     def key(name: str) -> str:
-        return name.removesuffix(":latest").lower()
+        return name.lower().removesuffix(":latest")
 
     listed = list(names)
     if wanted in listed:

@@ -27,7 +27,7 @@ _OPTIONAL = {
     "seed": r"\bseed\b",
     "temperature": r"temperature",
     "tools": r"tool|function.?call",
-    "stream": r"\bstream",
+    "stream": r"\bstream(ing)?\b.{0,40}\b(not|unsupported|disabled)|not support.{0,40}\bstream",
 }
 _NO_TEMPLATE = re.compile(r"chat template", re.IGNORECASE)
 _SCHEMA = re.compile(r"json.?schema|response.?format|grammar|structur", re.IGNORECASE)
@@ -45,14 +45,15 @@ class Form:
     chat: messages, else the prompt as plain text. all_roles: system and tool messages, else only
     users and assistants in turns. limit: the name of the most tokens to write. effort: the word
     for no thinking. schema: bound to a JSON schema with white space bounded too (vLLM alone), in
-    the way of all servers, or not at all. omitted: the optional parts that are left out.
+    the way of most servers, as an object with a schema (llama-cpp-python), or not at all.
+    omitted: the optional parts that are left out.
     """
 
     chat: bool = True
     all_roles: bool = True
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     effort: Literal["none", "low"] = "none"
-    schema: Literal["bounded", "plain"] | None = "plain"
+    schema: Literal["bounded", "plain", "object"] | None = "plain"
     logprobs: bool = False
     omitted: frozenset[str] = frozenset()
 
@@ -75,7 +76,7 @@ class Form:
         if "logprobs" in body and _LOGPROBS.search(words):
             return replace(self, logprobs=False)
         if self._response_format(request) and _SCHEMA.search(words):
-            return replace(self, schema="plain" if self.schema == "bounded" else None)
+            return replace(self, schema=self._simpler_schema(words))
         if self.limit in body and self.limit == "max_tokens" and "max_completion_tokens" in words:
             return replace(self, limit="max_completion_tokens")
         for name, pattern in _OPTIONAL.items():
@@ -134,10 +135,17 @@ class Form:
         dropped = {name, "stream_options"} if name == "stream" else {name}
         return replace(self, omitted=self.omitted | dropped, all_roles=all_roles)
 
+    def _simpler_schema(self, words: str) -> Literal["plain", "object"] | None:
+        if self.schema == "bounded":
+            return "plain"
+        return "object" if self.schema == "plain" and "json_object" in words else None
+
     def _response_format(self, request: Request) -> dict[str, Any] | None:
         """The `response_format` for the schema of a request."""
         if request.schema is None or self.schema is None:
             return None
+        if self.schema == "object":
+            return {"type": "json_object", "schema": request.schema}
         if self.schema == "plain":
             named = {"name": "answer", "schema": request.schema, "strict": True}
             return {"type": "json_schema", "json_schema": named}

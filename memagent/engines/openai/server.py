@@ -136,9 +136,14 @@ class OpenAIServer:
 
         retries = Retries(answered=self._answered)
         method = "GET" if body is None else "POST"
+        # All characters escaped, so that half of a surrogate pair in a text does no harm.
+        content = None if body is None else json.dumps(body)
+        headers = {"Content-Type": "application/json"}
         while True:
             try:
-                request = self.client.build_request(method, self.root + path, json=body)
+                request = self.client.build_request(
+                    method, self.root + path, content=content, headers=headers
+                )
                 response = self.client.send(request, stream=True)
                 self._answered = True
                 if response.is_success:

@@ -118,4 +118,4 @@ def estimated_tokens(text: str) -> int:
     The larger of 1.5 per word and one per 3 bytes of UTF-8; bytes, so that scripts with one
     token per character (Chinese, Japanese) are not undercounted.
     """
-    return math.ceil(max(len(text.split()) * 1.5, len(text.encode()) / 3))
+    return math.ceil(max(len(text.split()) * 1.5, len(text.encode(errors="replace")) / 3))
