@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     """Size of the model's context window in tokens, for a server that does not report it."""
     timeout: float = 120.0
     """Seconds without a byte from the server after which it counts as hung."""
+    first_token: float = 30.0
+    """Seconds that the first word of an answer may take; a server that reads slowly gets less
+    recalled text."""
     max_tokens: int = 512
     temperature: float = 0.0
     thinking: str = "auto"
@@ -148,6 +151,7 @@ class Settings(BaseSettings):
             (self.scorer in SCORERS, "scorer", f"one of {', '.join(SCORERS)}"),
             (self.context is None or self.context >= 256, "context", "at least 256 tokens"),
             (self.timeout > 0, "timeout", "more than 0 seconds"),
+            (self.first_token > 0, "first_token", "more than 0 seconds"),
             (self.max_tokens >= 1, "max_tokens", "at least 1"),
             (0 <= self.temperature <= 2, "temperature", "between 0 and 2"),
             (self.budget is None or self.budget >= 50, "budget", "at least 50 tokens"),

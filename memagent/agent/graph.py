@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from memagent.agent.model_fit import slowness
 from memagent.agent.transcript import Log
 from memagent.engines.base import Engine
 from memagent.memory.events import Filter
@@ -55,6 +56,8 @@ class Agent:
                 name,
                 lacks,
             )
+        if line := slowness(self.settings, engine):
+            logger.info(line)
         self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
 
     def answer(

@@ -6,25 +6,48 @@ answer should be. The figures are those of `memagent bench answers` (docs/result
 
 from __future__ import annotations
 
+import sys
+
 from memagent.engines.base import Engine
 from memagent.settings import DEFAULT_BUDGET, Settings
 
-__all__ = ["can_verify", "offers_tools", "recall_budget", "refuses"]
+__all__ = ["can_verify", "offers_tools", "recall_budget", "refuses", "slowness"]
 
 _SMALL_BUDGET = 400  # tokens
 _SMALL_SIZE = 3.0  # billions of parameters
 _SMALL_CONTEXT = 8192
+_LEAST_BUDGET = 150  # tokens
+_OVERHEAD = 100  # tokens of instructions and question
 _JUDGES = 1.0  # billions of parameters
 
 
 def recall_budget(settings: Settings, engine: Engine) -> int:
     """Tokens of recalled text for a prompt: the setting, else what suits the model.
 
-    A model of unknown size counts as small if its context is at most 8,192 tokens.
+    By default a server that reads slowly gets what it can read in the time to the first token.
     """
+    if settings.budget is not None:
+        return min(settings.budget, engine.context // 2)
+    return min(_suited(engine), _readable(settings, engine))
+
+
+def slowness(settings: Settings, engine: Engine) -> str:
+    """One line that says how much less is recalled for a slow server; "" if nothing is."""
+    suited, readable = _suited(engine), _readable(settings, engine)
+    if settings.budget is not None or readable >= suited:
+        return ""
+    return (
+        f"recalling {readable} tokens of text, not {suited}: the server reads "
+        f"{engine.reading_speed:.0f} tokens a second, and first_token allows "
+        f"{settings.first_token:g} s"
+    )
+
+
+def _suited(engine: Engine) -> int:
+    """Tokens that suit the model; unknown size and a context of at most 8,192 count as small."""
     unknown = engine.size is None and engine.capabilities.generates
     small = engine.context <= _SMALL_CONTEXT if unknown else _is_small(engine)
-    return min(settings.budget or (_SMALL_BUDGET if small else DEFAULT_BUDGET), engine.context // 2)
+    return min(_SMALL_BUDGET if small else DEFAULT_BUDGET, engine.context // 2)
 
 
 def offers_tools(engine: Engine) -> bool:
@@ -46,6 +69,14 @@ def refuses(engine: Engine) -> bool:
     Small models then refuse most questions, whether or not the passages hold the answer.
     """
     return not _is_small(engine)
+
+
+def _readable(settings: Settings, engine: Engine) -> int:
+    """Tokens of recalled text that the engine can read in the time to the first token."""
+    speed = engine.reading_speed
+    if speed is None:
+        return sys.maxsize
+    return max(_LEAST_BUDGET, int(speed * settings.first_token) - _OVERHEAD)
 
 
 def _is_small(engine: Engine) -> bool:

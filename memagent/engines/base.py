@@ -58,6 +58,11 @@ class Engine(ABC):
     size: float | None = None
     capabilities: Capabilities
 
+    @property
+    def reading_speed(self) -> float | None:
+        """Tokens of prompt that the engine reads per second, if it has been measured."""
+        return None
+
     @abstractmethod
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer as it is generated; closing the iterator stops it.

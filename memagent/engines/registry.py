@@ -124,6 +124,7 @@ def _connect(settings: Settings, url: str, origin: str) -> tuple[Engine, str]:
         api_key=settings.api_key,
         context=settings.context,
         timeout=settings.timeout,
+        speeds=settings.state_dir / "speeds.json",
     ).connect()
     return engine, f"{engine.model} at {engine.url}, {origin}"
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -19,17 +20,13 @@ from memagent.engines.openai.errors import ReplyError
 from memagent.engines.openai.events import answer_objects
 from memagent.engines.openai.messages import plain_prompt
 from memagent.engines.openai.metrics import read_metrics
-from memagent.engines.openai.models import (
-    chat_models,
-    context_length,
-    find_model,
-    listed_models,
-)
+from memagent.engines.openai.models import chat_models, context_length, find_model, listed_models
 from memagent.engines.openai.opening import Opening, opens_thinking, thinks_by_name
 from memagent.engines.openai.reply import reply_chunks
 from memagent.engines.openai.request import Form, thinking_options
 from memagent.engines.openai.server import OpenAIServer
 from memagent.engines.openai.size import model_size
+from memagent.engines.openai.speed import ReadingSpeed
 from memagent.engines.openai.tokens import ServedTokens
 from memagent.errors import EngineError
 from memagent.types import Chunk, Message, Request, Thinking
@@ -49,7 +46,8 @@ class VllmEngine(Engine):
 
     url: with or without a trailing /v1. model: a name that the server knows, by default the first
     it lists that is no embedding model. context: maximum of prompt plus answer in tokens, by
-    default what the server reports. timeout: seconds without a byte from the server.
+    default what the server reports. timeout: seconds without a byte from the server. speeds: the
+    file that keeps how fast servers read.
 
     Nothing is sent before `connect`, which the other methods call if needed. After it, `model`,
     `context` and `capabilities` are those of the server.
@@ -65,6 +63,7 @@ class VllmEngine(Engine):
         api_key: str | None = None,
         context: int | None = None,
         timeout: float = 120.0,
+        speeds: Path | None = None,
     ) -> None:
         self._server = OpenAIServer(url, api_key=api_key, timeout=timeout)
         self.url = self._server.root
@@ -80,6 +79,8 @@ class VllmEngine(Engine):
         self._openings: dict[Thinking, Opening] = {}
         self._llama_props: dict[str, Any] | None = None
         self._tokens = ServedTokens(self._server, self.model, is_vllm=False)
+        self._speeds = speeds
+        self.speed = ReadingSpeed(None, self.url, self.model)
 
     def connect(self) -> VllmEngine:
         """Ask the server for its models, context and capabilities; return self.
@@ -97,6 +98,7 @@ class VllmEngine(Engine):
         self.size = model_size(entry)
         self._root = str(entry.get("root") or "")
         self._tokens = ServedTokens(self._server, self.model, is_vllm=self._is_vllm)
+        self.speed = ReadingSpeed(self._speeds, self.url, self.model)
         self.capabilities = replace(self.capabilities, prompt_logprobs=self._is_vllm)
         self._use(Form(logprobs=True, schema="bounded") if self._is_vllm else Form())
         self._connected = True
@@ -106,6 +108,11 @@ class VllmEngine(Engine):
     def tokens(self) -> ServedTokens:
         """The tokens of the model."""
         return self.connect()._tokens
+
+    @property
+    def reading_speed(self) -> float | None:
+        """Tokens of prompt per second, once measured."""
+        return self.connect().speed.tokens_per_second
 
     @property
     def root(self) -> str:
@@ -127,7 +134,7 @@ class VllmEngine(Engine):
         """
         self.connect()
         with self._server.explained(), closing(self._chunks(request)) as chunks:
-            yield from chunks
+            yield from self.speed.timed(chunks, request.messages)
 
     def count(self, text: str) -> int:
         """Tokens of `text` without special tokens: exact on vLLM and llama.cpp.
