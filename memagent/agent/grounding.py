@@ -9,6 +9,7 @@ from memagent.agent.attribution import attribute
 from memagent.agent.citations import attention_citations, check, with_validity
 from memagent.agent.strategies.verify import verify, wants_verification
 from memagent.agent.turn import Turn, TurnState
+from memagent.agent.unknown_names import unknown_names
 from memagent.errors import EngineError
 from memagent.memory.store.answers import CitationRow
 from memagent.types import Event, Usage
@@ -33,8 +34,8 @@ class Grounds:
 def ground(state: TurnState, turn: Turn) -> Grounds:
     """Check the citations of an answer, add those that its words have, and verify them.
 
-    An answer to a single question that no stored text supports counts as not found: it is the
-    model's own invention.
+    An answer to a single question counts as not found, as the model's own invention, if no stored
+    text supports it or the question is about a name that is not stored.
     """
     text, question = state["text"], state["question"]
     events = [hit.event for hit in state["hits"]]
@@ -46,7 +47,8 @@ def ground(state: TurnState, turn: Turn) -> Grounds:
         said = [message.content for message in state["messages"][:-1]]
         rows = list(dict.fromkeys([*rows, *attribute(text, events, question, said)]))
         if turn.asked:
-            found = any(row.verified for row in rows)
+            supported = any(row.verified for row in rows)
+            found = supported and not unknown_names(turn.memory, question, events)
         if found and state["ended"] == "stop" and wants_verification(turn):
             found, usage = _verified(turn, question, events, rows)
     return Grounds(with_validity(rows, events), found, quotes, usage)
