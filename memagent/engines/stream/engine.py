@@ -17,6 +17,7 @@ from memagent.engines.base import Capabilities, Engine, EngineContext
 from memagent.engines.stream.memory import StreamMemory
 from memagent.engines.stream.sizes import config_for, host_pages
 from memagent.errors import UsageError
+from memagent.models.library import Library
 from memagent.prompts.load import render
 from memagent.types import Chunk, Event, Message, Request, Scope, Usage
 
@@ -66,19 +67,22 @@ class StreamEngine(Engine):
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, model: str | None, *, budget: int, context: int | None = None) -> StreamEngine:
-        """Load the engine from a model folder or a name that Transformers knows.
+    def load(
+        cls, model: str | None, *, name: str | None = None, budget: int, context: int | None = None
+    ) -> StreamEngine:
+        """Load the engine from a model folder or a name that Transformers knows, called `name`.
 
         Raises UsageError without a name, and EngineError if it cannot be loaded.
         """
         if model is None:
             raise UsageError(
-                "the stream engine runs a model in this process: name its folder with --model"
+                "the stream engine runs a model in this process: name one with --model, such as "
+                "smollm2 after `memagent model get smollm2`"
             )
         from memagent.streaming.loading import load_model
 
         llm, tokenizer = load_model(model)
-        return cls(llm, tokenizer, Path(model).name or model, budget=budget, context=context)
+        return cls(llm, tokenizer, name or Path(model).name, budget=budget, context=context)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Read new events, then the turn, and answer; afterwards the turn is removed.
@@ -275,6 +279,10 @@ def _settled(text: str) -> str:
 
 def make(context: EngineContext) -> tuple[Engine, str]:
     """The engine of the settings, and why it was chosen."""
-    settings = context.settings
-    engine = StreamEngine.load(settings.model, budget=settings.budget, context=settings.context)
+    settings, library = context.settings, Library(context.settings.models)
+    engine = StreamEngine.load(
+        None if settings.model is None else library.resolve(settings.model),
+        budget=settings.budget,
+        context=settings.context,
+    )
     return engine, "asked for"
