@@ -51,9 +51,7 @@ def check(path: Path) -> None:
             f"{path} is one part of several: join them with `llama-gguf-split --merge`"
         )
     if end > size:
-        raise InputError(
-            f"{path} is cut off: it has {size:,} of {end:,} bytes; download it again"
-        )
+        raise InputError(f"{path} is cut off: it has {size:,} of {end:,} bytes; download it again")
 
 
 def convert(path: Path, folder: Path) -> None:

@@ -26,9 +26,7 @@ def download(name: str, folder: Path, say: Callable[[str], None]) -> None:
     MemagentError if the hub cannot be reached, refuses access, or the disk is too small.
     """
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.utils import disable_progress_bars
 
-    disable_progress_bars()
     with _errors_in_one_line(name):
         say("asking the Hugging Face hub")
         info = HfApi().model_info(name, files_metadata=True)
@@ -66,34 +64,28 @@ def _check(name: str, files: list[str]) -> None:
 
 @contextmanager
 def _errors_in_one_line(name: str) -> Iterator[None]:
-    import httpx
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub import errors
 
+    # The base of HfHubHTTPError and of all that goes wrong before the hub answers.
+    no_answer = errors.HTTPError  # type: ignore[attr-defined]
     try:
         yield
-    except GatedRepoError as error:
+    except errors.GatedRepoError as error:
         raise MemagentError(
             f"{name} is gated: accept its terms at huggingface.co/{name}, then log in with "
             "`hf auth login` or set HF_TOKEN"
         ) from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise NotFoundError(
             f"the Hugging Face hub has no model {name}: check the name; a private one needs "
             "`hf auth login` or HF_TOKEN"
         ) from error
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, httpx.TransportError) as error:
+    except errors.HfHubHTTPError as error:
+        why = str(error).strip().split("\n")[0]
+        raise MemagentError(f"the Hugging Face hub refuses {name}: {why}") from error
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, no_answer) as error:
         why = str(error).strip().split("\n")[0]
         raise MemagentError(
             f"the Hugging Face hub cannot be reached, so {name} is not installed ({why}): check "
             "the network, or copy a model folder here and name its path"
         ) from error
-    except HfHubHTTPError as error:
-        why = str(error).strip().split("\n")[0]
-        raise MemagentError(f"the Hugging Face hub refuses {name}: {why}") from error

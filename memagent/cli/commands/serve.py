@@ -56,7 +56,7 @@ def serve(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Model folder, Hugging Face name, or pocket for the bundled toy model."
+            help="Installed name, model folder, Hugging Face name, or pocket, a bundled toy model."
         ),
     ] = None,
     extra: Extra = None,
@@ -96,12 +96,16 @@ def serve(
     elif status:
         _status(settings, json)
     elif model is not None:
-        from memagent.serving.server_spec import ServerSpec
+        from memagent.models.library import Library
+        from memagent.serving.server_spec import POCKET, ServerSpec
 
         chosen: dict[str, Any] = {"python": settings.vllm_python} if settings.vllm_python else {}
+        called = None
+        if model != POCKET:
+            model, called = Library(settings.models).resolve(model)
         spec = ServerSpec(
             model,
-            name=name,
+            name=name or called,
             host=host,
             port=port,
             context=context,
