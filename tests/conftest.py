@@ -38,6 +38,8 @@ SLOW = (
     "test_successive.py::test_the_program_goes_on_without_where_nothing_writes",
 )  # fmt: skip
 
+# The real model of the tests, which `make .models/smollm2` installs.
+MODELS = Path(os.environ.get("MEMAGENT_MODELS", Path(__file__).parents[1] / ".models"))
 PROGRAM = Path(sys.executable).with_name("memagent")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,6 +86,15 @@ def memory(
     assert not warned(caplog, "setup") + warned(caplog, "call")
 
 
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The folder of SmolLM2-135M-Instruct: safetensors, tokenizer, and the GGUF file itself."""
+    folder = MODELS / "smollm2"
+    if not folder.is_dir():
+        pytest.fail(f"{folder} is missing: make .models/smollm2")
+    return folder
+
+
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """An environment in which the program touches nothing outside the temporary folder."""
@@ -96,6 +107,7 @@ def env(tmp_path: Path) -> dict[str, str]:
         "XDG_STATE_HOME": str(tmp_path / "state"),
         "MEMAGENT_STORE": str(tmp_path / "memory.db"),
         "MEMAGENT_STATE": str(tmp_path / "state"),
+        "MEMAGENT_MODELS": str(tmp_path / "models"),
         "MEMAGENT_ENGINE": "pocket",
         "MEMAGENT_EMBEDDER": "fake",
         "COLUMNS": "200",

@@ -45,8 +45,8 @@ class Stream:
 
     `tokens` [B, length] are the tokens read so far and `surprise` [B, length] their surprise in
     nats, NaN where there was no prediction. `logits` [B, V] predict the next token. `view` decides
-    what a step attends to. `notes` is JSON data of the owner that is saved with the stream. `on_step` is called with the
-    number of tokens after each step of the model.
+    what a step attends to. `notes` is JSON data of the owner that is saved with the stream.
+    `on_step` is called after each step of the model with the number of tokens in it.
 
     Full pages that do not fit into `hot_pages` go to files in `folder`; without a folder, the model
     reads them again from `tokens` when they are needed.

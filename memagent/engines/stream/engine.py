@@ -287,6 +287,5 @@ def make(context: EngineContext) -> tuple[Engine, str]:
             "smollm2 after `memagent model get smollm2`"
         )
     model, name = Library(settings.models).resolve(settings.model)
-    sizes = {"budget": settings.budget, "context": settings.context}
-    engine = StreamEngine.load(model, name=name, **sizes)
+    engine = StreamEngine.load(model, name=name, budget=settings.budget, context=settings.context)
     return engine, "asked for"
