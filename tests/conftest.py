@@ -28,7 +28,7 @@ SLOW = (
     "batch/test_two_hundred.py", "chat/test_stream_chat.py",
     "engines/test_stream.py", "engines/test_stream_processes.py", "kernels/test_attend.py",
     "kernels/test_compile.py", "kernels/test_error.py", "kernels/test_landmark.py",
-    "kernels/test_operations.py", "kernels/test_random.py", "streaming", "test_as_of.py",
+    "kernels/test_operations.py", "kernels/test_random.py", "models/test_smollm2.py", "streaming", "test_as_of.py",
     "test_bench.py", "test_bench_ingest.py", "test_bench_kernels.py", "test_bench_loops.py",
     "test_bench_reader.py", "test_bench_recall.py", "test_bench_segments.py",
     "test_bench_stream.py", "test_faults.py", "test_full_disk.py", "test_packaging.py",

@@ -83,7 +83,7 @@ class Library:
             return str(installed.folder), installed.name
         if path.exists():
             return str(path), path.resolve().name
-        if "/" not in model and not model.startswith((".", "~")):
+        if "/" not in model and _NAME.fullmatch(model):
             self.get(model)
         return model, model
 
