@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from memagent.errors import InputError, MemagentError, NotFoundError
+from memagent.models.library import check_room
 
 __all__ = ["download"]
 
@@ -32,13 +33,7 @@ def download(name: str, folder: Path, say: Callable[[str], None]) -> None:
         info = HfApi().model_info(name, files_metadata=True)
         files = {one.rfilename: one.size or 0 for one in info.siblings or () if _wanted(one)}
         _check(name, list(files))
-        total, free = sum(files.values()), shutil.disk_usage(folder).free
-        if total > free:
-            raise MemagentError(
-                f"{name} has {total // _MB:,} MB and the disk of {folder.parent} has "
-                f"{free // _MB:,} MB free: free some space, or name a folder on another disk with "
-                "MEMAGENT_MODELS"
-            )
+        check_room(folder, sum(files.values()))
         for number, (file, size) in enumerate(files.items(), 1):
             say(f"downloading {file} ({size / _MB:,.1f} MB), {number} of {len(files)} files")
             hf_hub_download(name, file, revision=info.sha, local_dir=folder)

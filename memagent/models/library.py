@@ -20,7 +20,7 @@ from pathlib import Path
 
 from memagent.errors import MemagentError, NotFoundError, UsageError
 
-__all__ = ["Installed", "Library"]
+__all__ = ["Installed", "Library", "check_room"]
 
 _RECORD = "memagent.json"
 _PARTIAL = ".partial-"
@@ -166,6 +166,17 @@ class Library:
                     f"{name} cannot be installed in {self.root}: {error.strerror or error}"
                 ) from error
             raise
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raise MemagentError if the disk of a folder has less room than the bytes `needed`."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise MemagentError(
+            f"the model needs {needed // 10**6:,} MB, and the disk of {folder.parent} has "
+            f"{free // 10**6:,} MB free: free some space, or name a folder on another disk with "
+            "MEMAGENT_MODELS"
+        )
 
 
 def _read(folder: Path) -> Installed | None:

