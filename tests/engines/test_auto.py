@@ -26,6 +26,7 @@ from tests.engines.loopback import Loopback, reply, silence
 POCKET = ScriptedEngine(["pocket"])
 POCKET.name = "pocket"
 STREAM = ScriptedEngine(["stream"])
+STREAM.name, STREAM.model = "stream", "mine"
 EMBEDDER = Embedder("minilm")
 
 
@@ -39,7 +40,6 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A state folder of its own, and no engine that loads a model."""
     monkeypatch.setenv("MEMAGENT_STATE", str(tmp_path))
-    STREAM.model = "mine"
     made = {"pocket": POCKET, "stream": STREAM}
     find = auto.factory
     monkeypatch.setattr(

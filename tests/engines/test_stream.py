@@ -175,13 +175,14 @@ def test_what_takes_long_to_read_is_reported(
     log = [f"On day {n} of the voyage the wind came from the north." for n in range(70)]
     remember(memory, "log", *log)
     caplog.set_level("INFO", logger="memagent.engines.stream")
-    ask(memory, engine())
-    assert not caplog.messages, "a short text is read without a word"
-    monkeypatch.setattr("memagent.engines.stream.progress._FIRST_SECONDS", 0.0)
-    monkeypatch.setattr("memagent.engines.stream.progress._EVERY_SECONDS", 0.0)
-    made = engine()
+    progress = "memagent.engines.stream.progress"
+    monkeypatch.setattr(f"{progress}._FIRST_SECONDS", 1e9)
+    ask(memory, engine(context=512))
+    assert not caplog.messages, "not before its time"
+    monkeypatch.setattr(f"{progress}._FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(f"{progress}._EVERY_SECONDS", 0.0)
     shutil.rmtree(memory.caches)
-    ask(memory, made)
+    ask(memory, engine())
     (first, *_, last) = caplog.messages
     assert re.fullmatch(
         r"pocket is reading: [\d,]+ tokens so far(, 0 of 70 stored passages)?", first

@@ -96,13 +96,10 @@ def serve(
     elif status:
         _status(settings, json)
     elif model is not None:
-        from memagent.models.library import Library
-        from memagent.serving.server_spec import POCKET, ServerSpec
+        from memagent.serving.server_spec import ServerSpec
 
         chosen: dict[str, Any] = {"python": settings.vllm_python} if settings.vllm_python else {}
-        called = None
-        if model != POCKET:
-            model, called = Library(settings.models).resolve(model)
+        model, called = _resolve(model, settings)
         spec = ServerSpec(
             model,
             name=name or called,
@@ -116,6 +113,14 @@ def serve(
             **chosen,
         )
         _serve(spec, settings, detach=detach, json=json)
+
+
+def _resolve(model: str, settings: Settings) -> tuple[str, str | None]:
+    """The model that vLLM loads, and its name if it has one here."""
+    from memagent.models.library import Library
+    from memagent.serving.server_spec import POCKET
+
+    return (model, None) if model == POCKET else Library(settings.models).resolve(model)
 
 
 def _serve(spec: ServerSpec, settings: Settings, *, detach: bool, json: bool) -> None:
