@@ -98,11 +98,8 @@ def serve(
     elif model is not None:
         from memagent.serving.server_spec import ServerSpec
 
-        chosen: dict[str, Any] = {"python": settings.vllm_python} if settings.vllm_python else {}
-        model, called = _resolve(model, settings)
         spec = ServerSpec(
-            model,
-            name=name or called,
+            **_chosen(model, name, settings),
             host=host,
             port=port,
             context=context,
@@ -110,17 +107,20 @@ def serve(
             tensor_parallel=tensor_parallel,
             pipeline_parallel=pipeline_parallel,
             extra=tuple(extra or ()),
-            **chosen,
         )
         _serve(spec, settings, detach=detach, json=json)
 
 
-def _resolve(model: str, settings: Settings) -> tuple[str, str | None]:
-    """The model that vLLM loads, and its name if it has one here."""
+def _chosen(model: str, name: str | None, settings: Settings) -> dict[str, Any]:
+    """What to load, what to call it, and which Python runs vLLM, for a ServerSpec."""
     from memagent.models.library import Library
     from memagent.serving.server_spec import POCKET
 
-    return (model, None) if model == POCKET else Library(settings.models).resolve(model)
+    chosen: dict[str, Any] = {"python": settings.vllm_python} if settings.vllm_python else {}
+    if model != POCKET:
+        model, called = Library(settings.models).resolve(model)
+        name = name or called
+    return {"model": model, "name": name, **chosen}
 
 
 def _serve(spec: ServerSpec, settings: Settings, *, detach: bool, json: bool) -> None:
