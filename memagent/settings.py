@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     engine: str = "auto"
     url: str | None = None
     model: str | None = None
+    models: Path = user_data_path("memagent") / "models"
+    """Folder of the models that `memagent model get` installs."""
     api_key: str | None = None
     context: int | None = None
     """Size of the model's context window in tokens, for a server that does not report it."""

@@ -28,7 +28,8 @@ SLOW = (
     "batch/test_two_hundred.py", "chat/test_stream_chat.py",
     "engines/test_stream.py", "engines/test_stream_processes.py", "kernels/test_attend.py",
     "kernels/test_compile.py", "kernels/test_error.py", "kernels/test_landmark.py",
-    "kernels/test_operations.py", "kernels/test_random.py", "streaming", "test_as_of.py",
+    "kernels/test_operations.py", "kernels/test_random.py", "models/test_smollm2.py",
+    "streaming", "test_as_of.py",
     "test_bench.py", "test_bench_ingest.py", "test_bench_kernels.py", "test_bench_loops.py",
     "test_bench_reader.py", "test_bench_recall.py", "test_bench_segments.py",
     "test_bench_stream.py", "test_faults.py", "test_full_disk.py", "test_packaging.py",
@@ -38,6 +39,8 @@ SLOW = (
     "test_successive.py::test_the_program_skips_follow_ups_without_a_generating_engine",
 )  # fmt: skip
 
+# The real model of the tests, which `make .models/smollm2` installs.
+MODELS = Path(os.environ.get("MEMAGENT_MODELS", Path(__file__).parents[1] / ".models"))
 PROGRAM = Path(sys.executable).with_name("memagent")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,6 +87,15 @@ def memory(
     assert not warned(caplog, "setup") + warned(caplog, "call")
 
 
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The folder of SmolLM2-135M-Instruct: safetensors, tokenizer, and the GGUF file itself."""
+    folder = MODELS / "smollm2"
+    if not folder.is_dir():
+        pytest.fail(f"{folder} is missing: make .models/smollm2")
+    return folder
+
+
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """An environment in which the program touches nothing outside the temporary folder."""
@@ -96,6 +108,7 @@ def env(tmp_path: Path) -> dict[str, str]:
         "XDG_STATE_HOME": str(tmp_path / "state"),
         "MEMAGENT_STORE": str(tmp_path / "memory.db"),
         "MEMAGENT_STATE": str(tmp_path / "state"),
+        "MEMAGENT_MODELS": str(tmp_path / "models"),
         "MEMAGENT_ENGINE": "pocket",
         "MEMAGENT_EMBEDDER": "fake",
         "COLUMNS": "200",

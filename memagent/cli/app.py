@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from memagent import __version__
-from memagent.cli.commands import config, memory, sessions, working
+from memagent.cli.commands import config, memory, model, sessions, working
 from memagent.cli.commands.add import add
 from memagent.cli.commands.ask import ask
 from memagent.cli.commands.chat import chat
@@ -68,6 +68,7 @@ for verb in (working.lines, working.edit, working.diff, working.undo):
     memory.app.command()(verb)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(memory.app, name="memory")
+app.add_typer(model.app, name="model")
 app.add_typer(config.app, name="config")
 app.command()(serve)
 app.command()(doctor)

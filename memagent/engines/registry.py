@@ -14,6 +14,7 @@ from importlib import import_module
 from memagent.engines.base import Engine, EngineContext
 from memagent.engines.openai.models import chat_models, find_model, listed_models
 from memagent.errors import EngineError
+from memagent.models.library import Library
 from memagent.serving import record
 from memagent.serving.http import get
 from memagent.settings import ENGINES, Settings
@@ -66,17 +67,23 @@ def served(context: EngineContext) -> tuple[Engine, str]:
 
 
 def auto(context: EngineContext) -> tuple[Engine, str]:
-    """The same servers as for "vllm", else the pocket engine."""
+    """The same servers as for "vllm", else a local model that is named, else the pocket engine."""
     found = _find_server(context.settings)
-    if isinstance(found, str):
-        return factory("pocket")(context)[0], found
-    return found
+    if not isinstance(found, str):
+        return found
+    if context.settings.model is not None:
+        engine, _ = factory("stream")(context)
+        return engine, f"{engine.model} in this process: {found}"
+    installed = [model.name for model in Library(context.settings.models).models()]
+    hint = f"; {installed[0]} is installed: -m {installed[0]} writes answers" if installed else ""
+    return factory("pocket")(context)[0], found + hint
 
 
 def _find_server(settings: Settings) -> tuple[Engine, str] | str:
     """An engine for the first suitable server and where it was found, or why there is none.
 
-    Raises EngineError if the settings name a server or a model that is missing.
+    Raises EngineError if the settings name a server or a model that is missing. A model on this
+    machine needs no server.
     """
     if settings.url is not None:
         return _connect(settings, settings.url, "the settings")
@@ -100,6 +107,9 @@ def _find_local_server(settings: Settings, note: str) -> tuple[Engine, str] | st
             # Any program may listen there, so it does not get the key.
             keyless = settings.model_copy(update={"api_key": None})
             return _connect(keyless, server.url, "found on this machine")
+    local = settings.model is not None and Library(settings.models).has(settings.model)
+    if found and local:
+        return f"no server serves {settings.model!r}"
     if found and settings.model is not None:
         offers = "; ".join(f"{server.url} has {', '.join(server.models)}" for server in found)
         raise EngineError(
@@ -107,10 +117,11 @@ def _find_local_server(settings: Settings, note: str) -> tuple[Engine, str] | st
         )
     addresses = ", ".join(address.removeprefix("http://") for address in LOCAL_SERVERS)
     missing = f"no server in the settings{note}, none on {addresses}"
-    if settings.model is not None:
+    if settings.model is not None and not local:
         raise EngineError(
             f"{settings.model!r} needs a server, and there is {missing}: start one, "
-            "name it with --url or MEMAGENT_URL, or leave the model out"
+            "name it with --url or MEMAGENT_URL, install the model with `memagent model get`, or "
+            "leave it out"
         )
     return missing
 

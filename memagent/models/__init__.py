@@ -1,1 +1,1 @@
-"""The bundled models."""
+"""The bundled models, and those that are installed by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from memagent.errors import EngineError
 
 __all__ = ["load_model"]
 
+logger = logging.getLogger(__name__)
+
+# Smaller models are loaded before a message could be read.
+_ANNOUNCED_BYTES = 64 * 10**6
 _FAILURES = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
 
 
@@ -29,11 +34,13 @@ def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises EngineError, with one line, if there is no such model or it cannot be loaded.
     """
     source = _source(name)
-    quiet: Any = logging
+    quiet: Any = transformers_logging
     quiet.disable_progress_bar()
     quiet.set_verbosity_error()
     hub: Any = hub_logging
     hub.set_verbosity_error()
+    if (size := _weights(source)) >= _ANNOUNCED_BYTES:
+        logger.info("loading %s (%s MB)", Path(source).name, f"{size // 10**6:,}")
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32
     try:
@@ -51,6 +58,19 @@ def _source(model: str) -> str:
     folder = Path(model).expanduser()
     if (folder / "config.json").is_file():
         return str(folder)
+    if folder.is_file():
+        raise EngineError(
+            f"the model {model!r} cannot be loaded: it is a file, not a folder; "
+            "`memagent model get FILE.gguf` converts a GGUF file"
+        )
     if folder.exists() or folder.is_absolute() or model.startswith("."):
-        raise EngineError(f"the model {model!r} cannot be loaded: it has no config.json")
+        raise EngineError(
+            f"the model {model!r} cannot be loaded: it has no config.json; name the folder of a "
+            "Transformers model, or one of `memagent model list`"
+        )
     return model
+
+
+def _weights(source: str) -> int:
+    """Bytes of the weights in a folder; 0 for a name on the hub."""
+    return sum(path.stat().st_size for path in Path(source).glob("*.safetensors"))

@@ -6,7 +6,7 @@ nothing of stores, prompts or tokenizers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -46,6 +46,7 @@ class Stream:
     `tokens` [B, length] are the tokens read so far and `surprise` [B, length] their surprise in
     nats, NaN where there was no prediction. `logits` [B, V] predict the next token. `view` decides
     what a step attends to. `notes` is JSON data of the owner that is saved with the stream.
+    `on_step` is called after each step of the model with the number of tokens in it.
 
     Full pages that do not fit into `hot_pages` go to files in `folder`; without a folder, the model
     reads them again from `tokens` when they are needed.
@@ -81,6 +82,7 @@ class Stream:
         self.surprise = torch.zeros(rows, 0)
         self.logits: Tensor | None = None
         self.notes: dict[str, Any] = {}
+        self.on_step: Callable[[int], None] = lambda tokens: None
         self._cuts: set[int] = set()
 
     @property
@@ -186,6 +188,7 @@ class Stream:
                     log.cut()
                 if log.push(token, value) and self.config.landmark is None:
                     self.view.renew()
+        self.on_step(count)
 
     def _surprise(self, tokens: Tensor, logits: Tensor) -> Tensor:
         """-log p of each new token [B, T]; NaN for the first token and for landmarks."""

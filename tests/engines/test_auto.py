@@ -18,6 +18,7 @@ from memagent.engines.base import Engine
 from memagent.engines.scripted import ScriptedEngine
 from memagent.errors import EngineError, UsageError
 from memagent.memory.index.embedder import Embedder
+from memagent.models.library import Library
 from memagent.serving.record import began
 from memagent.settings import ENGINES, Settings
 from tests.engines.loopback import Loopback, reply, silence
@@ -25,6 +26,7 @@ from tests.engines.loopback import Loopback, reply, silence
 POCKET = ScriptedEngine(["pocket"])
 POCKET.name = "pocket"
 STREAM = ScriptedEngine(["stream"])
+STREAM.name, STREAM.model = "stream", "mine"
 EMBEDDER = Embedder("minilm")
 
 
@@ -66,6 +68,7 @@ def dead_pid() -> int:
 
 
 def choose(tmp_path: Path, engine: str = "auto", **settings: Any) -> tuple[Engine, str]:
+    settings = {"models": tmp_path / "models", **settings}
     context = auto.EngineContext(Settings(engine=engine, **settings), EMBEDDER)
     chosen, reason = auto.choose(context)
     chosen.close()
@@ -90,6 +93,28 @@ def test_with_nothing_there_pocket_answers_and_says_why(tmp_path: Path) -> None:
     assert engine is POCKET
     place = auto.LOCAL_SERVERS[0].removeprefix("http://")
     assert reason == f"engine: pocket (no server in the settings, none on {place})"
+
+
+def test_a_named_model_on_this_machine_needs_no_server(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Library(tmp_path / "models").installing("mine", "a test"):
+        pass
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for name in ("mine", str(folder)):
+        engine, reason = choose(tmp_path, model=name)
+        assert engine is STREAM and reason.startswith("engine: stream (mine in this process: no ")
+    assert "there is no server" in fails(tmp_path, "vllm", model="mine")
+    engine, reason = choose(tmp_path)
+    assert engine is POCKET and reason.endswith("; mine is installed: -m mine writes answers)")
+    monkeypatch.setattr(auto, "LOCAL_SERVERS", (server.url,))
+    assert choose(tmp_path, model="toy")[0].name == "vllm"
+    assert choose(tmp_path, model="mine") == (
+        STREAM,
+        "engine: stream (mine in this process: no server serves 'mine')",
+    )
 
 
 def test_pocket_asked_for_looks_for_no_server(

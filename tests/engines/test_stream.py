@@ -1,5 +1,7 @@
 """The stream engine over a real store and a real model: what an answer attends to, and errors."""
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -162,6 +164,30 @@ def test_namespaces_have_streams_of_their_own(
     assert not first.places.keys() & second.places.keys()
     prefix = first.places[min(first.places)][0]
     assert torch.equal(first.stream.tokens[:, :prefix], second.stream.tokens[:, :prefix])
+
+
+def test_what_takes_long_to_read_is_reported(
+    memory: Namespace,
+    engine: MakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = [f"On day {n} of the voyage the wind came from the north." for n in range(70)]
+    remember(memory, "log", *log)
+    caplog.set_level("INFO", logger="memagent.engines.stream")
+    progress = "memagent.engines.stream.progress"
+    monkeypatch.setattr(f"{progress}._FIRST_SECONDS", 1e9)
+    ask(memory, engine(context=512))
+    assert not caplog.messages, "not before its time"
+    monkeypatch.setattr(f"{progress}._FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(f"{progress}._EVERY_SECONDS", 0.0)
+    shutil.rmtree(memory.caches)
+    ask(memory, engine())
+    (first, *_, last) = caplog.messages
+    assert re.fullmatch(
+        r"pocket is reading: [\d,]+ tokens so far(, 0 of 70 stored passages)?", first
+    )
+    assert last.endswith(" tokens so far, 64 of 70 stored passages")
 
 
 def test_log_probabilities_are_those_of_the_stock_model(

@@ -67,10 +67,10 @@ class RealServer:
 
 
 @contextmanager
-def serving(model: Path, state: Path, *flags: str) -> Iterator[RealServer]:
+def serving(model: Path | str, state: Path, *flags: str, **variables: str) -> Iterator[RealServer]:
     """A server on `model` for the block, started by `memagent serve` and recorded in `state`."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MEMAGENT_")}
-    env = {**kept, **VLLM, "MEMAGENT_STATE": str(state)}
+    env = {**kept, **VLLM, "MEMAGENT_STATE": str(state), **variables}
 
     def memagent(*arguments: str | Path) -> str:
         result = subprocess.run(
@@ -80,7 +80,7 @@ def serving(model: Path, state: Path, *flags: str) -> Iterator[RealServer]:
         return result.stdout
 
     record = json.loads(memagent(model, "--port", "0", "--detach", "--json", *flags))
-    yield RealServer(record["url"], model, record["pid"], state)
+    yield RealServer(record["url"], Path(model), record["pid"], state)
     memagent("--stop")
     assert gone(record["pid"])
 

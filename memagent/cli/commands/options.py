@@ -84,7 +84,9 @@ _SETTINGS: dict[str, Any] = {
     "model": Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Model on the server; for the stream engine, a model folder."
+            "--model",
+            "-m",
+            help="Model on the server, or one on this machine: an installed name or a folder.",
         ),
     ],
     "url": Annotated[str | None, typer.Option("--url", help="URL of an OpenAI-compatible server.")],

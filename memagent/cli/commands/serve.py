@@ -56,7 +56,7 @@ def serve(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Model folder, Hugging Face name, or pocket for the bundled toy model."
+            help="Installed name, model folder, Hugging Face name, or pocket, a bundled toy model."
         ),
     ] = None,
     extra: Extra = None,
@@ -98,10 +98,8 @@ def serve(
     elif model is not None:
         from memagent.serving.server_spec import ServerSpec
 
-        chosen: dict[str, Any] = {"python": settings.vllm_python} if settings.vllm_python else {}
         spec = ServerSpec(
-            model,
-            name=name,
+            **_chosen(model, name, settings),
             host=host,
             port=port,
             context=context,
@@ -109,9 +107,20 @@ def serve(
             tensor_parallel=tensor_parallel,
             pipeline_parallel=pipeline_parallel,
             extra=tuple(extra or ()),
-            **chosen,
         )
         _serve(spec, settings, detach=detach, json=json)
+
+
+def _chosen(model: str, name: str | None, settings: Settings) -> dict[str, Any]:
+    """What to load, what to call it, and which Python runs vLLM, for a ServerSpec."""
+    from memagent.models.library import Library
+    from memagent.serving.server_spec import POCKET
+
+    chosen: dict[str, Any] = {"python": settings.vllm_python} if settings.vllm_python else {}
+    if model != POCKET:
+        model, called = Library(settings.models).resolve(model)
+        name = name or called
+    return {"model": model, "name": name, **chosen}
 
 
 def _serve(spec: ServerSpec, settings: Settings, *, detach: bool, json: bool) -> None:

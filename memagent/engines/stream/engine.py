@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from memagent.engines.base import Capabilities, Engine, EngineContext
 from memagent.engines.stream.memory import StreamMemory
+from memagent.engines.stream.progress import Progress
 from memagent.engines.stream.sizes import config_for, host_pages
 from memagent.errors import UsageError
+from memagent.models.library import Library
 from memagent.prompts.load import render
 from memagent.settings import DEFAULT_BUDGET
 from memagent.types import Chunk, Event, Message, Request, Scope, Usage
@@ -64,22 +66,21 @@ class StreamEngine(Engine):
         self.config = config_for(model, self.context, budget)
         self._weights = fingerprint(model)
         self._memories: dict[Path, StreamMemory] = {}
+        self._progress = Progress(name)
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, model: str | None, *, budget: int, context: int | None = None) -> StreamEngine:
-        """Load the engine from a model folder or a name that Transformers knows.
+    def load(
+        cls, model: str, *, name: str | None = None, budget: int, context: int | None = None
+    ) -> StreamEngine:
+        """Load the engine from a model folder or a name that Transformers knows, called `name`.
 
-        Raises UsageError without a name, and EngineError if it cannot be loaded.
+        Raises EngineError if it cannot be loaded.
         """
-        if model is None:
-            raise UsageError(
-                "the stream engine runs a model in this process: name its folder with --model"
-            )
         from memagent.streaming.loading import load_model
 
         llm, tokenizer = load_model(model)
-        return cls(llm, tokenizer, Path(model).name or model, budget=budget, context=context)
+        return cls(llm, tokenizer, name or Path(model).name, budget=budget, context=context)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Read new events, then the turn, and answer; afterwards the turn is removed.
@@ -87,10 +88,11 @@ class StreamEngine(Engine):
         Question and answer are read later, as events. Ctrl-C between two tokens is safe.
         """
         with self._lock:
+            self._progress.begin()
             memory = self._memory_of(request.scope)
             stream = memory.stream if memory is not None else self._open(None)
             if memory is not None and request.scope is not None:
-                memory.catch_up(_is_in_turn(request.scope))
+                memory.catch_up(_is_in_turn(request.scope), self._progress.passages)
             mark = stream.mark()
             try:
                 yield from self._answer(stream, memory, request)
@@ -144,6 +146,7 @@ class StreamEngine(Engine):
         masses = stream.watch()
         stream.cut()
         stream.read(turn)
+        self._progress.end()
         ids: list[int] = []
         said = text = ""
         ended = False
@@ -201,8 +204,10 @@ class StreamEngine(Engine):
         if folder is not None:
             found = resume(self.llm, folder, self.config, host_pages=pages)
             if found is not None:
+                found.on_step = self._progress.step
                 return found
         stream = Stream(self.llm, self.config, folder=folder, host_pages=pages)
+        stream.on_step = self._progress.step
         stream.read(self._encode(self._prefix()))
         return stream
 
@@ -277,6 +282,13 @@ def _settled(text: str) -> str:
 def make(context: EngineContext) -> tuple[Engine, str]:
     """The engine of the settings, and why it was chosen."""
     settings = context.settings
-    budget = settings.budget or DEFAULT_BUDGET
-    engine = StreamEngine.load(settings.model, budget=budget, context=settings.context)
+    if settings.model is None:
+        raise UsageError(
+            "the stream engine runs a model in this process: name one with --model, such as "
+            "smollm2 after `memagent model get smollm2`"
+        )
+    model, name = Library(settings.models).resolve(settings.model)
+    engine = StreamEngine.load(
+        model, name=name, budget=settings.budget or DEFAULT_BUDGET, context=settings.context
+    )
     return engine, "asked for"

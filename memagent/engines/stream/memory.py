@@ -67,21 +67,30 @@ class StreamMemory:
                 self._lock.close()
             raise
 
-    def catch_up(self, skip: Callable[[Event], bool]) -> None:
-        """Read new events, and forget those that are no longer stored.
+    def catch_up(
+        self,
+        skip: Callable[[Event], bool],
+        on_read: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Read the events that are new, and forget those that are no longer stored.
 
-        Events for which `skip` returns True are left for later: they belong to the current turn.
+        Events for which `skip` is true are not read yet: they belong to the current turn. `on_read`
+        is called repeatedly with the number of events read so far and in total.
         """
         self._check_folder()
         stored = self.memory.ids()
         self._drop_gone(stored)
         pending: list[Event] = []
         new = [event_id for event_id in stored if event_id not in self.places]
+        done = 0
+        on_read(done, len(new))
         for event in self.memory.get(new):
             if not skip(event):
                 pending.append(event)
             if len(pending) == _EVENTS_AT_ONCE:
                 self._read(pending)
+                done += len(pending)
+                on_read(done, len(new))
                 pending = []
         self._read(pending)
         if self.stream.length - self._saved_at >= _SAVED_EVERY:
