@@ -10,20 +10,19 @@ The command line uses it like any other program.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from memagent.errors import InputError, NotFoundError, StoreError, UsageError
+from memagent.errors import NotFoundError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from memagent.agent.answer_stream import AnswerStream
     from memagent.agent.session import Session
     from memagent.agent.workspace import Workspace
     from memagent.documents.ingest import Added
-    from memagent.documents.open import Document
     from memagent.engines.base import Engine
     from memagent.memory.events import Filter
     from memagent.memory.index.encoder import Encoder
@@ -58,7 +57,7 @@ def open(
     given["engine"] = engine if isinstance(engine, str) else None
     given["embedder"] = embedder if isinstance(embedder, str) else None
     if settings.get("url") and engine is None:
-        # A server that is named here is meant, whatever engine the files or variables name.
+        # A server given as a keyword overrides the engine of the files and variables.
         given["engine"] = "auto"
     values, _ = load(given)
     workspace = Workspace(
@@ -94,23 +93,51 @@ class Memory:
 
     def add(
         self,
-        path: str | PathLike[str] | None = None,
+        path: str | PathLike[str] | BinaryIO | None = None,
         *,
         text: str | None = None,
         name: str | None = None,
     ) -> list[Added]:
-        """Add a file, a folder or a glob pattern, or a `text` under a `name`.
+        """Add a file, a folder, a glob pattern or a binary stream, or a `text`.
 
-        Returns what became of each document. Adding the same content again changes nothing; other
-        content under the same name becomes its new version. A file in a folder that cannot be read
-        is skipped with a warning. Raises InputError if a named file cannot be read, and
-        NotFoundError if nothing is there.
+        A text or a stream needs a `name`. Returns what became of each document. Adding the same
+        content again changes nothing; other content under the same name becomes its new version. A
+        file in a folder that cannot be read is skipped with a warning. Raises InputError if a named
+        file cannot be read, and NotFoundError if nothing is there.
         """
-        from memagent.documents.ingest import ingest
+        if (path is None) == (text is None):
+            raise UsageError("add takes either a path or a text")
+        done: list[Added] = []
+        for added in self.add_all([BytesIO((text or "").encode()) if path is None else path], name):
+            if added.error is None:
+                done.append(added)
+            elif added.status == "failed":
+                raise added.error
+            else:
+                logger.warning("%s", added.error)
+        return done
 
-        added = [ingest(self.namespace, document) for document in self._documents(path, text, name)]
-        self.namespace.catch_up()
-        return added
+    def add_all(
+        self,
+        paths: Iterable[str | PathLike[str] | BinaryIO],
+        name: str | None = None,
+        *,
+        on_commit: Callable[[str, int, int], None] = lambda source, spans, chars: None,
+        on_embed: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Iterator[Added]:
+        """Add files, folders, glob patterns or a binary stream; yields each document once stored.
+
+        Like `add`, but a document that cannot be read does not end it: it is yielded with its
+        `error`. After the last document, the new text is segmented and embedded; if the iteration
+        ends early, the next search does that. `on_commit` gets a document's name and how many of
+        its spans and characters are stored, `on_embed` how many events of how many are embedded.
+        """
+        from memagent.documents.ingest import ingest_all
+
+        namespace = self.namespace
+        limit = self.workspace.settings.max_mb * 1024 * 1024
+        yield from ingest_all(namespace, paths, name=name, max_bytes=limit, committed=on_commit)
+        namespace.catch_up(on_embed)
 
     def ask(
         self,
@@ -224,31 +251,6 @@ class Memory:
         from memagent.agent.session import ASK_SESSION, Session
 
         return Session(self.workspace.agent(), name or ASK_SESSION, remembered=name is not None)
-
-    def _documents(
-        self, path: str | PathLike[str] | None, text: str | None, name: str | None
-    ) -> Iterator[Document]:
-        from memagent.documents.discover import discover
-        from memagent.documents.open import open_document, read_stdin
-
-        limit = self.workspace.settings.max_mb * 1024 * 1024
-        if text is not None and path is None:
-            if name is None:
-                raise UsageError("a text needs a name: add(text=…, name=…)")
-            yield read_stdin(BytesIO(text.encode()), name=name, max_bytes=limit)
-            return
-        if path is None or text is not None:
-            raise UsageError("add takes either a path or a text")
-        files = list(discover([str(path)]))
-        if name is not None and len(files) > 1:
-            raise UsageError(f"a name is for one document, and {path} has {len(files)}")
-        for file in files:
-            try:
-                yield open_document(file, name=name, max_bytes=limit)
-            except InputError as error:
-                if str(file) == str(path):
-                    raise
-                logger.warning("%s", error)
 
     def _passage(self, what: Citation | Hit | Event) -> tuple[int, int, int]:
         """The source, start and end of a passage."""

@@ -182,11 +182,10 @@ class Request:
     """What an engine is asked: the packed prompt, and the same in parts for engines that read.
 
     `messages` is the whole prompt. `question` is the turn's text and `evidence` the recalled
-    events in the order of their citation numbers (evidence[0] is cited as [1]). `asked` says
-    that the turn is a question whatever its form; a turn of a chat may also be a statement.
-    `scope` is the memory to attend to, for engines that do so themselves. `schema` is the
-    JSON schema that the answer must satisfy, for engines that can be bound to one; `uncertainty`
-    asks for that of the first token, where an engine can tell it. `thinking` says how much a
+    events in the order of their citation numbers (evidence[0] is cited as [1]). If `asked`, the
+    turn is a question in any form; a turn of a chat may also be a statement. `scope` is the memory
+    of an engine with attention. `schema` is the JSON schema of the answer, and `uncertainty` asks
+    for the uncertainty of its first token, if the engine can do this. `thinking` says how much a
     reasoning model should think before it answers; "auto" leaves it to the model.
     """
 

@@ -92,6 +92,8 @@ class Filter:
             parts.append("AND s.time < ?")
             values.append(self.until)
         if self.sources:
+            if not all(isinstance(source, int) for source in self.sources):
+                raise TypeError("a filter with names needs Namespace.resolve")
             parts.append(f"AND e.source_id IN ({', '.join('?' * len(self.sources))})")
             values.extend(self.sources)
         if self.as_of:

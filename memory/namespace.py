@@ -118,19 +118,20 @@ class Namespace:
         """
         return self.retriever.recall(
             question,
-            self.resolve(where or Filter()),
+            self.resolve(where),
             budget=budget,
             contiguity=contiguity,
             count=count,
             skip=skip,
         )
 
-    def resolve(self, where: Filter) -> Filter:
+    def resolve(self, where: Filter | None) -> Filter:
         """The filter with the names of sources replaced by ids; NotFoundError for unknown ones.
 
         With `as_of`, a name stands for every version of the document, because the one that was
         current then may have been replaced since.
         """
+        where = where or Filter()
         ids: list[int] = []
         for source in where.sources:
             if isinstance(source, int):

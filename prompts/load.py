@@ -1,4 +1,4 @@
-"""Rendering the templates of this folder with Jinja."""
+"""Render the prompt templates of this folder with Jinja."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def _environment() -> Environment:
 
 
 def render(name: str, **values: Any) -> str:
-    """The template `name` filled with `values`; a value that is missing is an error."""
+    """Fill the template `name` with `values`. A missing value raises jinja2.UndefinedError."""
     return _environment().get_template(name).render(**values).strip()

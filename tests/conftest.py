@@ -35,7 +35,7 @@ SLOW = (
     "test_resegment.py", "test_serve.py", "test_show_plot.py", "training",
     "test_cli.py::test_a_piped_document_is_answered_with_citations_to_the_character",
     "test_embed.py::test_a_model_in_the_hugging_face_cache_needs_no_network",
-    "test_successive.py::test_the_program_goes_on_without_where_nothing_writes",
+    "test_successive.py::test_the_program_skips_follow_ups_without_a_generating_engine",
 )  # fmt: skip
 
 PROGRAM = Path(sys.executable).with_name("memagent")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,57 @@ def test_paths_may_be_strings_folders_and_patterns(
         assert {each.status for each in memory.add(Path("notes"))} == {"added", "unchanged"}
         assert {each.name for each in memory.documents()} == {"notes/a.txt", "notes/b.md"}
         assert memory.forget("notes/a.txt") > len(GATE)
+
+
+def test_many_documents_are_added_one_by_one(memory: memagent.Memory, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "long.txt").write_text("".join(f"{PIER} Entry {n}.\n\n" * 60 for n in range(90)))
+    (notes / "program.bin").write_bytes(bytes(range(256)) * 8)
+    (tmp_path / "empty.txt").touch()
+    commits: list[tuple[str, int, int]] = []
+    embedded: list[tuple[int, int]] = []
+    adding = memory.add_all(
+        [notes, tmp_path / "empty.txt"],
+        on_commit=lambda *commit: commits.append(commit),
+        on_embed=lambda *count: embedded.append(count),
+    )
+    first = next(adding)
+    assert first.status == "added"
+    assert len(commits) > 1
+    assert commits[-1] == (first.source, first.spans, first.chars)
+    assert not embedded
+    skipped, failed = adding
+    assert (skipped.status, failed.status) == ("skipped", "failed")
+    assert "program.bin" in str(skipped.error)
+    assert "is empty" in str(failed.error)
+    done, total = embedded[-1]
+    assert done == total == memory.namespace.events.count_after() > 0
+
+
+def test_a_stream_is_added_under_a_name(memory: memagent.Memory) -> None:
+    (added,) = memory.add(BytesIO(f"<p>{GATE}</p>".encode()), name="page.html")
+    assert (added.source, added.status) == ("page.html", "added")
+    assert [hit.text for hit in memory.search("gate")] == [GATE]
+    with pytest.raises(memagent.UsageError, match="needs a name"):
+        memory.add(BytesIO(GATE.encode()))
+
+
+def test_a_name_is_for_one_document(memory: memagent.Memory, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(GATE)
+    with pytest.raises(memagent.UsageError, match="not for 2"):
+        list(memory.add_all([tmp_path / "a.txt", tmp_path / "b.txt"], "gate"))
+    assert memory.documents() == []
+
+
+def test_a_file_named_with_a_dot_slash_fails(
+    memory: memagent.Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").touch()
+    with pytest.raises(memagent.InputError, match="is empty"):
+        memory.add("./empty.txt")
 
 
 def test_an_answer_streams_and_is_stored(memory: memagent.Memory) -> None:

@@ -74,7 +74,7 @@ def test_before_anything_was_stored_there_is_no_answer(told: Run) -> None:
     assert "is no time" in wrong.stderr
 
 
-def test_intervals_are_told(told: Run) -> None:
+def test_intervals_of_validity_are_shown(told: Run) -> None:
     january, may = (f"2026-{day}T10:00:00.000000+00:00" for day in ("01-05", "05-01"))
     answer = json.loads(told("ask", "--json", "--explain", "What was the gate code?").stdout)
     assert conforms("answer", answer)
@@ -97,7 +97,7 @@ def test_intervals_are_told(told: Run) -> None:
     assert [hit["valid"] for hit in before["hits"]] == [[]]
 
 
-def test_rows_of_a_batch_may_have_a_moment(told: Run, tmp_path: Path) -> None:
+def test_rows_of_a_batch_may_have_as_of(told: Run, tmp_path: Path) -> None:
     asked, searched = batch(
         told,
         tmp_path,

@@ -135,7 +135,7 @@ def test_blocks_for_flex_attention_are_the_listed_pages() -> None:
     assert torch.equal(causal, key <= query + 768)
 
 
-def test_what_is_kept_is_all_where_everything_is_selected(setup: Setup) -> None:
+def test_selecting_everything_keeps_all_attention(setup: Setup) -> None:
     setup.sizes = replace(TINY, top=5)
     chunk = Chunk(setup, History(setup, 512), 1)
     assert chunk.far == 5
@@ -163,7 +163,7 @@ def test_a_clock_visits_every_set_and_counts_little_of_what_is_slow() -> None:
     assert Times.of([3.0, 1.0, 2.0]).us == 2.0
 
 
-def test_drawing_without_matplotlib_says_what_to_install(
+def test_plotting_without_matplotlib_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = builtins.__import__

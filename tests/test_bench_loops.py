@@ -38,7 +38,7 @@ def conversation(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_a_model_marks_is_what_it_can_rest_on(conversation: Path) -> None:
+def test_citations_of_a_model_refer_to_its_evidence(conversation: Path) -> None:
     def reply(request: Request) -> Line:
         # Always the first sentence that is shown.
         return Line('{"points": [{"heading": "It", "first": 1, "last": 1}]}', uncertainty=1.0)

@@ -113,7 +113,7 @@ def test_fairytale_from_an_archive_and_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["{}", "[]", "not json", '{"data": []}', '{"data": [{"paragraphs": [{}]}]}', ""]
 )
-def test_what_is_no_set_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+def test_files_that_are_no_data_set_are_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "set.json"
     path.write_text(text)
     with pytest.raises(InputError) as caught:

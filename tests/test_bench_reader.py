@@ -59,7 +59,7 @@ def test_the_report_has_its_figures_beside_the_baseline(run: Run, small: Path) -
     ]
 
 
-def test_what_is_no_set_ends_with_one_line(run: Run, tmp_path: Path) -> None:
+def test_files_that_are_no_data_set_end_with_one_line(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("nothing")
     result = run("bench", "reader", "--data", path)
@@ -68,7 +68,7 @@ def test_what_is_no_set_ends_with_one_line(run: Run, tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_too_few_passages_are_said(small: Path) -> None:
+def test_too_few_passages_are_reported(small: Path) -> None:
     value = json.loads(small.read_text())
     small.write_text(json.dumps({"data": value["data"][:1]}))
     with pytest.raises(bench.InputError, match="too few passages"):

@@ -148,7 +148,7 @@ def test_coverage_is_the_share_of_the_evidence_that_the_budget_buys() -> None:
     assert coverage(asked, {0: 0.5}) == 0.25
 
 
-def test_what_the_memory_recalls_is_told_by_turn(
+def test_recalled_text_is_mapped_to_turns(
     conversation: Path, embedder: Embedder, tmp_path: Path
 ) -> None:
     _, (history,) = read_histories(conversation)

@@ -56,7 +56,7 @@ def test_a_constant_surprise_begins_nothing_before_the_event_is_full() -> None:
     assert [n for n in range(30) if rule.push(0.1)] == [0, 10, 20]
 
 
-def test_a_copy_goes_on_alike_and_apart() -> None:
+def test_a_copy_continues_identically_and_independently() -> None:
     surprises = np.random.default_rng(3).gamma(1.5, 2.0, 300).tolist()
     rule = Boundaries(tau=32, least=4, most=40)
     for surprise in surprises[:150]:

@@ -123,7 +123,7 @@ def test_adding_again_is_a_no_op_and_a_changed_file_an_update(run: Run, tmp_path
     ],
     ids=lambda value: " ".join(map(repr, value)) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_line_with_the_cure(
+def test_bad_input_is_reported_in_one_line_with_a_remedy(
     run: Run, tmp_path: Path, arguments: list[str], code: int, says: str
 ) -> None:
     (tmp_path / "empty.txt").write_text("")
@@ -164,7 +164,7 @@ def test_an_answer_has_its_words_its_sentence_and_its_confidence(run: Run) -> No
     assert (nothing["found"], nothing["confidence"], nothing["citations"]) == (False, None, [])
 
 
-def test_what_a_reader_cannot_do_is_said_plainly(run: Run) -> None:
+def test_a_reader_says_that_it_cannot_write(run: Run) -> None:
     run("add", "-", "--name", "notes", stdin=NOTES)
     asked = run("ask", "Write a poem about the ice-breaker.")
     assert asked.returncode == 0

@@ -67,7 +67,7 @@ def test_a_date_without_a_year_may_be_that_of_several() -> None:
     assert found[3] == days("2023-06-01", "2023-06-30")
 
 
-def test_what_is_told_later_counts_less_the_later_it_is() -> None:
+def test_statements_weigh_less_the_later_they_were_made() -> None:
     named = [days("2023-05-03"), days("2023-08-03")]
     values = [closeness(date(2023, 5, day), named) for day in (3, 4, 5, 20)]
     assert values[0] == 1

@@ -61,7 +61,7 @@ def test_no_texts_give_no_rows(embedder):
     assert embedder.encode([]).shape == (0, 384)
 
 
-def test_rows_stand_in_the_order_of_the_texts(embedder):
+def test_rows_are_in_the_order_of_the_texts(embedder):
     together = embedder.encode(TEXTS)
     for text, row in zip(TEXTS, together, strict=True):
         # Padding to longer texts changes only the rounding.
@@ -74,7 +74,7 @@ def test_the_same_meaning_is_nearer_than_another(embedder):
     assert question @ ferry > question @ plant + 0.2
 
 
-def test_what_stands_behind_max_tokens_leaves_no_trace(embedder):
+def test_text_beyond_max_tokens_does_not_change_the_vector(embedder):
     assert embedder.max_tokens == 256
     head = "word " * 300
     one, other = embedder.encode([head + "apples", head + "nuclear physics"])

@@ -36,7 +36,7 @@ def test_a_file_is_known_by_its_address(
     }
 
 
-def test_an_interrupted_file_goes_on_behind_its_last_piece(
+def test_an_interrupted_file_resumes_after_its_last_piece(
     memory: Namespace, tmp_path: Path
 ) -> None:
     path = tmp_path / "long.txt"

@@ -128,7 +128,7 @@ def test_time_and_source_are_filtered_before_the_search(memory: Namespace) -> No
     assert texts(memory, "soup", budget=5000, where=only) == ["Soup is eaten with a spoon."]
 
 
-def test_search_equals_that_of_a_rebuilt_index(
+def test_search_gives_the_same_as_with_a_rebuilt_index(
     store: Store, embedder: Embedder, tmp_path: Path
 ) -> None:
     first = Namespace(store, "default", embedder, tmp_path / "index")
@@ -179,7 +179,7 @@ def test_another_embedder_gets_vectors_of_its_own(
     assert len(sets) == 2
 
 
-def test_an_updated_document_is_recalled_in_its_new_words_only(memory: Namespace) -> None:
+def test_only_the_new_text_of_an_updated_document_is_recalled(memory: Namespace) -> None:
     add(memory, "plan", "The party is on Saturday.")
     assert texts(memory, "party") == ["The party is on Saturday."]
     source, _ = memory.sources.begin_document("plan", "another hash", None, "text/plain")

@@ -63,7 +63,7 @@ def test_each_prompt_begins_with_the_one_before_it_and_its_answer(memory: Namesp
         assert len(sent[n]) == len(before) + 1
 
 
-def test_numbers_go_on_and_what_stands_there_is_not_sent_twice(memory: Namespace) -> None:
+def test_numbers_continue_and_events_are_not_sent_twice(memory: Namespace) -> None:
     told(memory)
     agent, engine = agent_of(memory, "One.", "Two.", "Three.")
     talk = Session(agent, "talk")
@@ -99,7 +99,7 @@ def test_another_process_goes_on_with_the_same_log(
     other.close()
 
 
-def test_a_full_window_begins_the_log_anew_with_the_newest_words(memory: Namespace) -> None:
+def test_a_full_window_restarts_the_log_with_the_newest_turns(memory: Namespace) -> None:
     told(memory, [f"{fact} {fact}" for fact in FACTS])
     agent, engine = agent_of(
         memory, *["Words of an answer [1] " * 10] * 12, context=700, max_tokens=100
@@ -171,7 +171,7 @@ def test_as_of_a_moment_working_memory_is_what_it_was(memory: Namespace) -> None
 
 
 @pytest.mark.parametrize("back", ["undo", "retry"])
-def test_what_is_taken_back_leaves_the_log(memory: Namespace, back: str) -> None:
+def test_withdrawn_turns_leave_the_log(memory: Namespace, back: str) -> None:
     told(memory)
     agent, engine = agent_of(memory, "One.", "Two.", "Three.")
     talk = Session(agent, "talk")

@@ -82,7 +82,7 @@ def test_the_speaker_whom_a_question_names_comes_first(memory: Namespace) -> Non
     assert best(memory, "Which cat did Ann adopt?")[0].startswith("Ann")
 
 
-def test_of_two_alike_the_event_with_a_time_comes_first(memory: Namespace) -> None:
+def test_of_two_similar_events_the_dated_one_comes_first(memory: Namespace) -> None:
     filler = [f"Bob: The weather in the hills was dull, {n} times over." for n in range(20)]
     say(
         memory,
@@ -107,7 +107,7 @@ def test_neighbours_of_a_hit_pass_the_filter_too(memory: Namespace) -> None:
     assert sorted(text.split()[3] for text in found) == ["3", "4"]
 
 
-def test_what_was_found_by_its_neighbours_says_so(memory: Namespace) -> None:
+def test_an_event_found_through_its_neighbours_says_so(memory: Namespace) -> None:
     filler = [f"Nothing happened in week {n}, as usual." for n in range(300)]
     say(memory, "talk", *filler[:150], "The zeppelin landed.", *filler[150:])
     chosen = memory.recall("zeppelin", budget=2000).chosen

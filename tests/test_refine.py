@@ -42,7 +42,7 @@ def test_the_best_cut_is_that_of_the_graph(least: int, most: int | None) -> None
             assert abs(score[found] - score[original]) <= slack
 
 
-def test_two_topics_are_parted_where_they_meet() -> None:
+def test_two_topics_are_separated_where_they_meet() -> None:
     keys = np.repeat(np.eye(2), [13, 20], axis=0)
     assert best_cut(keys, 3) == 13
     assert best_cut(keys, 13) == 13
@@ -50,7 +50,7 @@ def test_two_topics_are_parted_where_they_meet() -> None:
     assert best_cut(keys, 20, most=19) == 14
 
 
-def test_keys_that_say_nothing_leave_the_boundary() -> None:
+def test_uninformative_keys_leave_the_boundary() -> None:
     assert best_cut(np.zeros((10, 4)), 7) == 7
     assert best_cut(np.ones((10, 4)), 7) == 7
     assert best_cut(np.array([[1.0], [-1.0]]), 1) == 1

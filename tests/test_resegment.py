@@ -110,7 +110,7 @@ def test_a_namespace_is_cut_and_others_are_not(run: Run, tmp_path: Path) -> None
     assert f"{now} events before, {now} now" in one_line(again.stderr)
 
 
-def test_what_was_never_scored_is_left_until_that_is_wanted(run: Run, tmp_path: Path) -> None:
+def test_unscored_text_is_unchanged_until_scoring_is_requested(run: Run, tmp_path: Path) -> None:
     run("add", "-", "--name", "old", "--segmenter", "sentences", stdin=TEXT)
     run("add", "-", "--name", "new", stdin=OTHER)
     run("add", "-", "--name", "short", "--segmenter", "sentences", stdin="A short note.")

@@ -56,7 +56,7 @@ def test_surprising_sentences_begin_events() -> None:
     assert " ".join(events) == text
 
 
-def test_an_event_below_the_minimum_goes_on() -> None:
+def test_an_event_below_the_minimum_size_does_not_end() -> None:
     text = " ".join([CALM, CALM, CALM, SUDDEN, "Suddenly!", CALM, CALM, CALM, CALM])
     events = [text[a:b] for a, b in SurprisingSentences(Planted(), least=16, short=48).cut(text)]
     assert [event.split()[0] for event in events] == ["The", "Suddenly"]
@@ -94,7 +94,7 @@ def test_events_of_prose_are_neither_sentences_nor_pages() -> None:
     assert max(sizes) <= segmenter.most + 8  # white space between sentences counts here
 
 
-def test_a_short_span_is_one_event_and_asks_no_model() -> None:
+def test_a_short_span_is_one_event_and_is_not_scored() -> None:
     scorer = ModelSurprise()
     text = f"  {CALM} {SUDDEN} {CALM}\n"
     assert SurprisingSentences(scorer).cut(text) == [(2, len(text) - 1)]
@@ -103,7 +103,7 @@ def test_a_short_span_is_one_event_and_asks_no_model() -> None:
     assert "_loaded" not in vars(scorer)
 
 
-def test_its_identity_has_parameters_and_model() -> None:
+def test_the_id_of_a_segmenter_names_its_parameters_and_model() -> None:
     one, other = SurprisingSentences(SCORER), SurprisingSentences(SCORER, gamma=1.0)
     assert one.id != other.id
     assert SCORER.id in one.id
@@ -125,7 +125,7 @@ def test_a_rebuilt_store_has_the_same_events(
     assert [[(e.start, e.end) for e in memory.events.of(i)] for i in ids] == places
 
 
-def test_text_forgotten_while_it_is_cut_is_cut_anew(memory: Namespace) -> None:
+def test_text_forgotten_during_segmentation_is_segmented_again(memory: Namespace) -> None:
     class Slow(SurprisingSentences):
         def cut(self, text: str, score: Score = score) -> list[tuple[int, int]]:
             if BLOCK not in text:
@@ -140,7 +140,7 @@ def test_text_forgotten_while_it_is_cut_is_cut_anew(memory: Namespace) -> None:
     assert found == [f"{BLOCK * len(CALM)} {SUDDEN}"]
 
 
-def test_the_program_cuts_as_it_is_told(run: Run, tmp_path: Path) -> None:
+def test_the_program_uses_the_chosen_segmenter(run: Run, tmp_path: Path) -> None:
     def used() -> dict[str, str]:
         with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
             return dict(

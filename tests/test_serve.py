@@ -45,7 +45,7 @@ def record_a_process(state: Path, pid: int, when: str | None) -> None:
     ],
     ids=lambda value: " ".join(map(repr, value)) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_line_with_the_cure(
+def test_bad_input_is_reported_in_one_line_with_a_remedy(
     run: Run, state: Path, arguments: list[str], code: int, says: str
 ) -> None:
     result = run("serve", *arguments)
@@ -56,7 +56,7 @@ def test_bad_input_is_one_line_with_the_cure(
 
 
 @pytest.mark.parametrize("flag", ["--python", "MEMAGENT_VLLM_PYTHON"])
-def test_a_python_without_vllm_is_said_with_the_cure(run: Run, state: Path, flag: str) -> None:
+def test_a_python_without_vllm_is_reported_with_a_remedy(run: Run, state: Path, flag: str) -> None:
     flags, extra = ([flag, sys.executable], {}) if flag[0] == "-" else ([], {flag: sys.executable})
     result = run("serve", "pocket", "--port", "0", *flags, **extra)
     assert result.returncode == 1
@@ -66,7 +66,7 @@ def test_a_python_without_vllm_is_said_with_the_cure(run: Run, state: Path, flag
     assert not state.exists()
 
 
-def test_a_python_that_is_none_is_said(run: Run) -> None:
+def test_a_path_that_is_no_python_is_reported(run: Run) -> None:
     result = run("serve", "pocket", "--port", "0", "--python", "no/python")
     assert result.returncode == 3
     assert "no/python cannot be run" in one_line(result.stderr)

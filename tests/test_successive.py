@@ -43,7 +43,7 @@ def ask(memory: Namespace, *replies: Reply, hops: int = 2) -> tuple[Answer, Scri
     return Session(agent, ASK_SESSION, remembered=False).ask(QUESTION), engine
 
 
-def test_the_second_piece_comes_by_the_question_that_the_model_writes(memory: Namespace) -> None:
+def test_the_second_passage_is_found_by_the_models_question(memory: Namespace) -> None:
     answer, engine = ask(memory, NEXT, "nothing", ANSWER)
     assert [(c.verified, c.text) for c in answer.citations] == [(True, FIRST), (True, SECOND)]
     assert answer.text == ANSWER
@@ -94,7 +94,9 @@ def test_no_more_rounds_than_were_asked_for(memory: Namespace, hops: int) -> Non
         f"Which of {'them or ' * 60} these?",
     ],
 )
-def test_what_is_no_new_short_question_ends_the_rounds(memory: Namespace, said: str) -> None:
+def test_a_reply_that_is_no_new_short_question_ends_the_rounds(
+    memory: Namespace, said: str
+) -> None:
     answer, engine = ask(memory, said, "Pontus.")
     assert (answer.text, answer.explain["questions"]) == ("Pontus.", [])
     assert len(engine.requests) == 2
@@ -179,7 +181,7 @@ def test_the_program_answers_over_two_documents(scripted: Scripted, run: Run) ->
     assert down.stderr == "memagent: the server is down\n"
 
 
-def test_the_program_goes_on_without_where_nothing_writes(run: Run) -> None:
+def test_the_program_skips_follow_ups_without_a_generating_engine(run: Run) -> None:
     run("add", "-", "--name", "races", stdin=FIRST)
     for command, stdin in (("ask", ""), ("chat", "Who won the regatta of 1987?")):
         question = [] if stdin else ["Who won the regatta of 1987?"]

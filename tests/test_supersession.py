@@ -139,7 +139,7 @@ def test_forgetting_the_newer_one_makes_the_older_valid_again(memory: Namespace)
     assert valid(memory.recall(CODE, budget=500)) == {}
 
 
-def test_what_is_taken_back_supersedes_nothing(memory: Namespace) -> None:
+def test_a_withdrawn_statement_supersedes_nothing(memory: Namespace) -> None:
     told(memory)
     memory.recall(CODE, budget=500)
     memory.withdraw(memory.spans.of(memory.sources.get("other").id))

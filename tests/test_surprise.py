@@ -40,7 +40,7 @@ def stock(text: str) -> np.ndarray:
     return np.array(found)
 
 
-def test_it_is_that_of_stock_transformers(
+def test_surprise_equals_that_of_stock_transformers(
     scorer: ModelSurprise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = stock(LONG)
@@ -65,7 +65,7 @@ def test_ranges_cover_the_text_in_order(scorer: ModelSurprise) -> None:
     assert covered.all()
 
 
-def test_a_text_is_scored_alike_alone_and_in_company(scorer: ModelSurprise) -> None:
+def test_a_text_gets_the_same_scores_alone_and_in_a_batch(scorer: ModelSurprise) -> None:
     texts = [LONG[:700], "Short.", LONG, LONG[900:4000]]
     together = scorer.score(texts)
     for text, found in zip(texts, together, strict=True):
@@ -77,7 +77,7 @@ def test_a_text_is_scored_alike_alone_and_in_company(scorer: ModelSurprise) -> N
 @pytest.mark.parametrize(
     "text", ["", " ", "x", "…!?—*** \n\n ###", "x" * 5000, "█" * 100, "\x00\ufeff"]
 )
-def test_no_text_breaks_it(scorer: ModelSurprise, text: str) -> None:
+def test_any_text_can_be_scored(scorer: ModelSurprise, text: str) -> None:
     (found,) = scorer.score([text])
     assert found.offsets.shape == (len(found.nats), 2)
     assert (found.nats.dtype, found.offsets.dtype) == (np.float32, np.int64)
@@ -86,11 +86,11 @@ def test_no_text_breaks_it(scorer: ModelSurprise, text: str) -> None:
     assert (len(found.nats) == 0) == (text == "")
 
 
-def test_no_texts_have_none(scorer: ModelSurprise) -> None:
+def test_no_texts_give_no_surprise(scorer: ModelSurprise) -> None:
     assert scorer.score([]) == []
 
 
-def test_words_in_disorder_surprise_more(scorer: ModelSurprise) -> None:
+def test_shuffled_words_are_more_surprising(scorer: ModelSurprise) -> None:
     said = "It was a dark and stormy night, and the rain fell upon the roof of the house."
     words = said.split()
     mixed = " ".join(np.random.default_rng(0).permutation(words))
@@ -98,7 +98,7 @@ def test_words_in_disorder_surprise_more(scorer: ModelSurprise) -> None:
     assert shuffled.nats.mean() > plain.nats.mean() + 0.5
 
 
-def test_making_one_loads_nothing() -> None:
+def test_creating_a_scorer_loads_no_model() -> None:
     new = ModelSurprise()
     assert new.id == ModelSurprise().id
     assert new.id.startswith("pocket-lm-")

@@ -56,11 +56,11 @@ def test_impossible_surprise_stays_large() -> None:
     assert found.nats[1] == 0.5
 
 
-def test_it_takes_less_room_than_the_text() -> None:
+def test_stored_surprise_is_smaller_than_the_text() -> None:
     assert len(pack(score(SCORER, TEXT))) < len(TEXT)
 
 
-def test_a_rebuild_reads_it_back(memory: Namespace) -> None:
+def test_a_rebuild_uses_the_stored_surprise(memory: Namespace) -> None:
     memory.segmenter = SEGMENTER
     source_id = add(memory, TEXT, "A short one.", TEXT[500:])
     memory.catch_up()
@@ -71,14 +71,14 @@ def test_a_rebuild_reads_it_back(memory: Namespace) -> None:
     assert places(memory, source_id) == before
 
 
-def test_without_model_and_surprise_there_is_no_cut(memory: Namespace) -> None:
+def test_without_model_and_surprise_text_is_not_segmented(memory: Namespace) -> None:
     memory.segmenter = SurprisingSentences(AbsentScorer(SCORER.id))
     add(memory, TEXT)
     with pytest.raises(UnscoredError, match=SCORER.id):
         memory.catch_up()
 
 
-def test_damaged_surprise_is_scored_anew(memory: Namespace) -> None:
+def test_damaged_surprise_is_scored_again(memory: Namespace) -> None:
     memory.segmenter = SEGMENTER
     source_id = add(memory, TEXT)
     memory.catch_up()
@@ -110,9 +110,7 @@ def test_an_impossible_rule_is_refused(wrong: dict[str, float]) -> None:
         SurprisingSentences(SCORER, **wrong)  # type: ignore[arg-type]
 
 
-def test_a_store_of_before_is_opened_and_scored_when_that_is_needed(
-    run: Run, tmp_path: Path
-) -> None:
+def test_an_old_store_is_scored_when_needed(run: Run, tmp_path: Path) -> None:
     assert run("add", "-", "--name", "notes", stdin=TEXT).returncode == 0
     with closing(sqlite3.connect(tmp_path / "memory.db")) as db:
         db.executescript(

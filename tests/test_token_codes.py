@@ -47,34 +47,36 @@ def test_a_token_of_content_takes_eight_bytes(embedder: Embedder, codes: TokenCo
     assert 3 * 8 <= lengths[0] <= 6 * 8
 
 
-def test_a_code_is_near_to_the_vector_it_stands_for(embedder: Embedder, codes: TokenCodes) -> None:
+def test_a_code_is_near_the_vector_it_encodes(embedder: Embedder, codes: TokenCodes) -> None:
     (read,) = embedder.read([" ".join(TEXTS)])
-    short = codes.short(read.ids, read.tokens)
+    short = codes.project(read.ids, read.tokens)
     ids = read.ids[codes.content[read.ids]]
     tokens = read.tokens[codes.content[read.ids]]
     packed = [codes.pack(ids[n : n + 1], tokens[n : n + 1]) for n in range(len(ids))]
-    met = codes.met(short, packed)
-    assert np.diagonal(met).mean() > 0.65
-    assert (met.argmax(1) == np.arange(len(ids))).mean() > 0.8
+    similarity = codes.max_similarity(short, packed)
+    assert np.diagonal(similarity).mean() > 0.65
+    assert (similarity.argmax(1) == np.arange(len(ids))).mean() > 0.8
 
 
-def test_each_token_of_a_question_is_met_by_the_nearest_of_a_text(
+def test_each_token_of_a_question_is_matched_with_the_nearest_of_a_text(
     embedder: Embedder, codes: TokenCodes
 ) -> None:
     packed = [codes.pack(each.ids, each.tokens) for each in embedder.read(TEXTS)]
     (asked,) = embedder.read(["Which vegetables?"])
-    met = codes.met(codes.short(asked.ids, asked.tokens), [*packed, None])
-    assert met.shape[1] == 5
-    assert np.isnan(met[:, [2, 4]]).all()
-    assert np.nanargmax(met[0]) == 3
+    similarity = codes.max_similarity(codes.project(asked.ids, asked.tokens), [*packed, None])
+    assert similarity.shape[1] == 5
+    assert np.isnan(similarity[:, [2, 4]]).all()
+    assert np.nanargmax(similarity[0]) == 3
 
 
-def test_nothing_known_is_nothing_met(codes: TokenCodes) -> None:
-    assert np.isnan(codes.met(np.ones((2, 64), np.float32), [None, b""])).all()
-    assert codes.met(np.ones((0, 64), np.float32), [b"12345678"]).shape == (0, 1)
+def test_texts_without_codes_have_no_similarity(codes: TokenCodes) -> None:
+    assert np.isnan(codes.max_similarity(np.ones((2, 64), np.float32), [None, b""])).all()
+    assert codes.max_similarity(np.ones((0, 64), np.float32), [b"12345678"]).shape == (0, 1)
 
 
-def test_another_embedder_does_without(store: Store, embedder: Embedder, tmp_path: Path) -> None:
+def test_another_embedder_has_no_token_codes(
+    store: Store, embedder: Embedder, tmp_path: Path
+) -> None:
     copy = tmp_path / "other-model"
     shutil.copytree(embedder.folder, copy)
     other = Embedder(str(copy))

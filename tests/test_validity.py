@@ -114,7 +114,7 @@ def test_a_statement_stands_at_its_place() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "?", "is", "my is", "\n. ! ;", "My address is ", "█" * 50])
-def test_what_says_nothing_has_no_statement(text: str) -> None:
+def test_text_without_a_claim_has_no_statement(text: str) -> None:
     assert list(statements(text)) == []
 
 

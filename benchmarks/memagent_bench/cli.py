@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -189,8 +189,8 @@ def segments(
 
 
 @app.command()
+@options.settings("url")
 def served(
-    url: options.Url = None,
     rows: Annotated[
         int, typer.Option("--rows", min=32, help="Number of questions in the batch.")
     ] = 96,
@@ -199,30 +199,31 @@ def served(
     ] = 512,
     json: options.Json = False,
     out: Out = None,
+    **flags: Any,
 ) -> None:
     """Compare a batch with a bare client of the same server, and measure its prefix cache."""
     from memagent_bench.measures.served import measure
 
-    with options.open_workspace(url=url, engine="vllm") as workspace:
+    with options.open_workspace(engine="vllm", **flags) as workspace:
         report = measure(workspace.engine, rows=rows, max_tokens=max_tokens, tell=say)
     _print(report, json, out)
 
 
 @app.command()
+@options.settings("url", "engine")
 def loops(
     data: Annotated[Path, typer.Option("--data", help="Histories with questions, as for recall.")],
-    url: options.Url = None,
-    engine: options.Engine = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="Maximum number of questions of each history.")
     ] = 8,
     json: options.Json = False,
     out: Out = None,
+    **flags: Any,
 ) -> None:
     """Compare the evidence that each answer strategy shows the engine."""
     from memagent_bench.measures.loops import measure
 
-    with options.open_workspace(url=url, engine=engine) as workspace:
+    with options.open_workspace(**flags) as workspace:
         _print(measure(workspace.engine, data, limit=limit, tell=say), json, out)
 
 

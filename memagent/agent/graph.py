@@ -64,7 +64,7 @@ class Agent:
         on_text: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
-        """Answer a turn that is already stored.
+        """Answer a turn that is already stored. `where` must be resolved.
 
         `on_text` gets the answer as it streams. On Ctrl-C the part received is returned with the
         state 'partial'; if the server is lost, it is stored and EngineError is raised.
@@ -79,7 +79,7 @@ class Agent:
             self.settings,
             session,
             log,
-            self.memory.resolve(where or Filter()),
+            where or Filter(),
             asked,
             on_text,
             confirm,

@@ -1,4 +1,4 @@
-"""A conversation that continues after exit: turns in the store, the newest ones in the prompt."""
+"""Conversations. Their turns are stored, so a later process can continue them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from memagent.types import Answer, Span
 
 __all__ = ["ASK_SESSION", "Session", "new_name", "newest"]
 
-# Single questions are kept in a session of their own, which is never recalled.
+# Questions that belong to no conversation are stored in this session, which is never recalled.
 ASK_SESSION = "ask"
 
-# The newest turns whose words a new log begins with, and their share of the window.
+# A new log begins with the text of at most this many turns, in at most 1/_SHARE of the window.
 _TURNS = 12
 _SHARE = 4
 
 
 def new_name() -> str:
-    """A name for a session that was given none: the local date and time."""
+    """A name for a new session: the local date and time."""
     return datetime.now().strftime("%Y-%m-%d %H.%M.%S")
 
 
 def newest(memory: Namespace) -> str:
-    """The name of the session that was used last; NotFoundError when there is none."""
-    # A session without a word is one that was opened and left again.
+    """The name of the session that was used last; NotFoundError if there is none."""
+    # A session without text was opened and left again.
     sessions = [s for s in memory.sources.all("session") if s.name != ASK_SESSION and s.chars]
     if not sessions:
         raise NotFoundError(f"no session to continue in the namespace {memory.namespace!r}")
@@ -41,8 +41,8 @@ def newest(memory: Namespace) -> str:
 class Session:
     """One session of one namespace.
 
-    A session that is not `remembered` (single questions) is stored like any other, but its turns
-    are neither put into later prompts nor recalled.
+    The turns of a session that is not `remembered` are stored, but they are neither recalled nor
+    put into later prompts.
     """
 
     def __init__(self, agent: Agent, name: str, *, remembered: bool = True) -> None:
@@ -66,21 +66,19 @@ class Session:
         on_text: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
-        """Store the user's turn, then answer it. With a `key`, a repeated turn is the same turn."""
-        where = self.memory.resolve(
-            where or Filter()
-        )  # an unknown source, before anything is stored
+        """Store the user's turn, then answer it. A turn with a `key` is stored only once."""
+        where = self.memory.resolve(where)  # fails before anything is stored
         turn = self.say(text, key=key, time=time)
         return self.answer(turn, where=where, on_text=on_text, confirm=confirm)
 
     def stream(self, text: str, *, where: Filter | None = None) -> AnswerStream:
         """Store the user's turn and answer it piece by piece; see `AnswerStream`."""
-        where = self.memory.resolve(where or Filter())
+        where = self.memory.resolve(where)
         turn = self.say(text)
         return AnswerStream(lambda on_text: self.answer(turn, where=where, on_text=on_text))
 
     def say(self, text: str, *, key: str | None = None, time: str | None = None) -> Span:
-        """Store the user's turn without answering it; on disk when this returns."""
+        """Store the user's turn without answering it. It is on disk when this returns."""
         return self.memory.spans.append_turn(
             self.source.id, "user", text, time=time, key=key, segment=self.remembered
         )
@@ -93,7 +91,7 @@ class Session:
         on_text: Callable[[str], None] = ignore,
         confirm: Callable[[str], bool] = refuse,
     ) -> Answer:
-        """Answer a stored turn."""
+        """Answer a stored turn. `where` must be resolved; see `Namespace.resolve`."""
         heard: list[str] = []
 
         def listen(text: str) -> None:
@@ -110,20 +108,20 @@ class Session:
             confirm=confirm,
         )
         if heard and not answer.text and answer.state == "partial":
-            # Ctrl-C came between two calls of the engine, or just before the answer was stored:
-            # its words are kept, without citations.
+            # Ctrl-C came between two calls of the engine, or just before the answer was stored.
+            # Keep the text, without citations.
             self.memory.answers.finish(answer.id, AnswerRecord("".join(heard), "partial"))
             return load_answer(self.memory, answer.id)
         return answer
 
     def undo(self) -> str:
-        """Withdraw the newest turn and what followed it; returns its text, which stays stored."""
+        """Withdraw the newest turn and its answer; returns the turn's text, which stays stored."""
         turn, answers = self.last_exchange()
         self.memory.withdraw([turn, *answers])
         return turn.text
 
     def forget_last(self) -> int:
-        """Overwrite the newest turn and what followed it; returns the number of characters."""
+        """Overwrite the newest turn and its answer; returns the number of characters."""
         turn, answers = self.last_exchange()
         end = answers[-1].end if answers else turn.end
         with self.memory.store.write():
@@ -131,12 +129,12 @@ class Session:
             return self.memory.forget_range(self.source.id, turn.start, end)
 
     def last_answer(self) -> Answer | None:
-        """The newest answer that stands, as it is stored."""
+        """The newest answer that was not withdrawn, None if there is none."""
         answer_id = self.memory.answers.last(self.source.id)
         return None if answer_id is None else load_answer(self.memory, answer_id)
 
     def last_exchange(self) -> tuple[Span, list[Span]]:
-        """The newest turn that stands, and the spans behind it; NotFoundError without one."""
+        """The newest turn that was not withdrawn, and the spans after it; else NotFoundError."""
         spans = self.memory.spans.of(self.source.id, last=64, withdrawn=False)
         for position in range(len(spans) - 1, -1, -1):
             if spans[position].role == "user":
@@ -144,10 +142,13 @@ class Session:
         raise NotFoundError("this session has no turn yet")
 
     def log(self, turn: Span) -> Log:
-        """What the prompt of a turn begins with: the log that the last one left, or a new one where
-        the turn with all that may be recalled for it might not fit behind it."""
+        """The log that the prompt of a turn begins with.
+
+        It is the log after the last answer. A new log is begun if the turn, its recalled text and
+        its answer might not fit after that one.
+        """
         engine, settings = self.agent.engine, self.agent.settings
-        # An engine that only quotes reads no conversation, and one that attends has read it.
+        # An extractive engine does not read the conversation; one with attention has read it.
         if (
             not self.remembered
             or engine.capabilities.attention
@@ -161,7 +162,7 @@ class Session:
         return log
 
     def _recent(self, before: Span) -> tuple[Span, ...]:
-        """The turns that stand before one and fit a share of the engine's window."""
+        """The newest turns before one, as many as fit in a share of the engine's window."""
         engine = self.agent.engine
         room = engine.context // _SHARE
         kept: list[Span] = []

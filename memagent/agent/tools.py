@@ -65,7 +65,7 @@ class ToolBox:
         self.confirm = confirm
 
     def run(self, call: ToolCall, hits: tuple[Hit, ...]) -> tuple[str, tuple[Hit, ...]]:
-        """Run a tool; return the result for the model, and the numbered events with new ones."""
+        """Run a tool. Returns the result for the model, and `hits` with the newly found ones."""
         arguments = call.arguments
         if call.name == "search_memory" and isinstance(arguments.get("query"), str):
             return self._search(arguments["query"], hits)

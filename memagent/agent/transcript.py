@@ -57,10 +57,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The start of the next prompt: the words of the `carried_over` turns, then the `exchanges`.
+    """The start of the next prompt: the text of the `carried_over` turns, then the `exchanges`.
 
-    `recent` are the turns whose words a restarted log would begin with; `tokens` is the size of the
-    newest prompt and its answer.
+    A restarted log would begin with the text of the `recent` turns. `tokens` is the size of the
+    newest prompt with its answer.
     """
 
     carried_over: tuple[Span, ...] = ()
@@ -70,17 +70,17 @@ class Log:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """The events with a number: the first is cited as [1]."""
+        """The events in the log, in the order of their numbers, from 1."""
         return tuple(event for each in self.exchanges for event in _numbered(each))
 
     @property
     def turns(self) -> int:
-        """Turns and answers in the log."""
+        """The number of turns and answers in the log."""
         return len(self.carried_over) + sum(1 + len(each.replies) for each in self.exchanges)
 
     @property
     def start(self) -> int | None:
-        """The offset in the session, in characters, at which the log begins."""
+        """The character of the session at which the log begins; None if it is empty."""
         if self.carried_over:
             return self.carried_over[0].start
         return self.exchanges[0].turn.start if self.exchanges else None
@@ -140,7 +140,7 @@ def _exchanges(memory: Namespace, spans: Sequence[Span]) -> Iterator[Exchange]:
         if state is None:
             yield Exchange(turn, replies)
             continue
-        # The events of a turn by recall come before those by tools, in the store as in the prompt.
+        # In the store as in the prompt, recalled events come before those that tools found.
         added = [(each.origin, Shown(*next(events), each.note)) for each in state.events]
         yield Exchange(
             turn,

@@ -17,6 +17,7 @@ from memagent.errors import EngineError
 from memagent.memory.events import Filter
 from memagent.memory.namespace import Namespace
 from memagent.memory.recall.selection import Hit, Recalled
+from memagent.memory.segmentation.sentences import estimate_tokens
 from memagent.memory.store.working import Working, within
 from memagent.settings import Settings
 from memagent.types import Event, Message, Request, Scope, Source, State, ToolCall, Usage
@@ -51,11 +52,12 @@ class Turn:
 
         # Event sizes are estimates: exact ones would take a request to the server per event. The
         # packed prompt is counted exactly.
-        return self.memory.recall(
+        return self.memory.retriever.recall(
             question,
+            self.where,
             budget=budget,
             contiguity=self.settings.contiguity,
-            where=self.where,
+            count=estimate_tokens,
             skip=in_prompt,
         )
 

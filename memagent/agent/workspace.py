@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Workspace:
     """One open store with its embedder, engine and namespaces. Safe to use from several threads.
 
-    `engine` and `embedder` replace those of the settings; the caller closes an engine of its own.
+    `engine` and `embedder` replace those of the settings; the caller closes an engine that it gave.
     `engine_choice` says which engine `auto` chose and why, once it has.
     """
 

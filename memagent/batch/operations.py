@@ -89,12 +89,12 @@ class Operations:
             row.fields["query"],
             budget=settings.budget,
             contiguity=settings.contiguity,
-            where=_filter(memory, row),
+            where=_filter(row),
         )
         return search_object(found, row.fields.get("limit", 10))
 
     def _ask(self, memory: Namespace, row: Row) -> dict[str, Any]:
-        where = _filter(memory, row)
+        where = memory.resolve(_filter(row))
         session = Session(self._agent(memory), ASK_SESSION, remembered=False)
         return self._answer(session, row, row.fields["question"], where=where)
 
@@ -181,10 +181,10 @@ class Operations:
             return self._agents[memory.namespace]
 
 
-def _filter(memory: Namespace, row: Row) -> Filter:
+def _filter(row: Row) -> Filter:
     names = (row.fields["source"],) if "source" in row.fields else ()
     since, until, as_of = (row.fields.get(name) for name in ("since", "until", "as_of"))
-    return memory.resolve(Filter(since, until, names, as_of))
+    return Filter(since, until, names, as_of)
 
 
 def _range(source: Source, row: Row) -> tuple[int, int]:

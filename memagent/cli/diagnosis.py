@@ -84,7 +84,7 @@ def _embedder(workspace: Workspace) -> Finding:
 
 
 def _engine(workspace: Workspace) -> Iterator[Finding]:
-    # The choice is a finding of its own; it need not be logged as well.
+    # The choice is reported as a finding, so it need not be logged as well.
     logging.getLogger("memagent.agent.workspace").setLevel(logging.WARNING)
     try:
         engine = workspace.engine

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-__all__ = ["Header", "TornError", "read", "write"]
+__all__ = ["DamagedError", "Header", "read", "write"]
 
 _MAGIC = b"memagent index 1\n"
 _SUM = hashlib.sha256().digest_size
@@ -22,7 +22,7 @@ _LENGTH = 8
 _ABANDONED = 3600.0
 
 
-class TornError(Exception):
+class DamagedError(Exception):
     """The file is truncated, damaged or not an index."""
 
 
@@ -64,13 +64,13 @@ def write(path: Path, header: Header, payload: bytes | memoryview) -> None:
 
 
 def read(path: Path) -> tuple[Header, memoryview]:
-    """The header and payload; TornError if the file is damaged, OSError if it cannot be read."""
+    """The header and payload; DamagedError if the file is damaged, OSError if it cannot be read."""
     data = memoryview(path.read_bytes())
     body = data[len(_MAGIC) + _SUM :]
     if data[: len(_MAGIC)] != _MAGIC or len(body) < _LENGTH:
-        raise TornError(path)
+        raise DamagedError(path)
     if hashlib.sha256(body).digest() != data[len(_MAGIC) : len(_MAGIC) + _SUM]:
-        raise TornError(path)
+        raise DamagedError(path)
     end = _LENGTH + int.from_bytes(body[:_LENGTH], "little")
     return Header(**json.loads(bytes(body[_LENGTH:end]))), body[end:]
 

@@ -27,18 +27,18 @@ FILE = Path(__file__).with_name("token_codes.safetensors")
 class TokenCodes:
     """The projection and codebooks of one embedder.
 
-    `mean` [dim] and `turn` [dim, short] project a token's vector to the space of `centres`
+    `mean` [dim] and `rotation` [dim, short] project a token's vector to the space of `centres`
     [parts, 256, short / parts]; `content` [vocabulary] marks the tokens that are encoded.
     """
 
     mean: np.ndarray
-    turn: np.ndarray
+    rotation: np.ndarray
     centres: np.ndarray
     content: np.ndarray
 
     @classmethod
     def load(cls, embedder: str, path: Path = FILE) -> TokenCodes | None:
-        """The codebooks of the embedder with this id, or None if the file is for another one."""
+        """The codebooks of the embedder with this id, or None if the file is for another."""
         import numpy as np
         from safetensors import safe_open
         from safetensors.numpy import load_file
@@ -50,28 +50,28 @@ class TokenCodes:
         content = tensors.pop("content").astype(bool)
         return cls(**{name: t.astype(np.float32) for name, t in tensors.items()}, content=content)
 
-    def short(self, ids: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def project(self, ids: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """The projected unit vectors, float32 [m, short], of the content tokens among n tokens."""
         import numpy as np
 
-        turned = (vectors[self.content[ids]] - self.mean) @ self.turn
-        norms = np.linalg.norm(turned, axis=1, keepdims=True)
-        found: np.ndarray = turned / np.maximum(norms, 1e-9)
+        projected = (vectors[self.content[ids]] - self.mean) @ self.rotation
+        norms = np.linalg.norm(projected, axis=1, keepdims=True)
+        found: np.ndarray = projected / np.maximum(norms, 1e-9)
         return found
 
     def pack(self, ids: np.ndarray, vectors: np.ndarray) -> bytes:
         """The codes of the content tokens, with one byte per part and token."""
         import numpy as np
 
-        turned = self.short(ids, vectors)
+        projected = self.project(ids, vectors)
         parts, _, width = self.centres.shape
-        codes = np.empty((len(turned), parts), dtype=np.uint8)
+        codes = np.empty((len(projected), parts), dtype=np.uint8)
         for part, centres in enumerate(self.centres):
-            own = turned[:, part * width : (part + 1) * width]
+            own = projected[:, part * width : (part + 1) * width]
             codes[:, part] = ((centres * centres).sum(1) - 2 * own @ centres.T).argmin(1)
         return codes.tobytes()
 
-    def met(self, asked: np.ndarray, packed: Sequence[bytes | None]) -> np.ndarray:
+    def max_similarity(self, asked: np.ndarray, packed: Sequence[bytes | None]) -> np.ndarray:
         """The highest inner product of each question token with the tokens of each text.
 
         `asked` is float32 [q, short]; returns float32 [q, n], with nan for texts without codes.

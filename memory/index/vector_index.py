@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from memagent.memory.index.file import Header, TornError, read, write
+from memagent.memory.index.file import DamagedError, Header, read, write
 from memagent.memory.index.nearest import FLAT_LIMIT, Kind, Nearest, has_gpu
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class VectorIndex:
             header, payload = read(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return "was missing" if state.saved and state.count else None
-        except TornError:
+        except DamagedError:
             return "was damaged"
         except OSError as error:
             return f"could not be read ({error.strerror})"

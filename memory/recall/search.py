@@ -98,9 +98,9 @@ class Search:
         tokens = None
         turns = [event.id for event in pool.events if event.kind == "session"]
         if self.codes and turns:
-            asked = self.codes.short(own.ids, own.tokens)
+            asked = self.codes.project(own.ids, own.tokens)
             packed = self.dense.vectors.tokens(turns)
-            tokens = self.codes.met(asked, [packed.get(e.id) for e in pool.events])
+            tokens = self.codes.max_similarity(asked, [packed.get(e.id) for e in pool.events])
         return Candidates(
             rankings=rankings,
             pool=pool,

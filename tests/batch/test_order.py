@@ -156,7 +156,7 @@ def test_questions_run_at_the_same_time_and_conversations_in_order(desk: Desk, o
         assert [turn.text for turn in turns[::2]] == [text for s, text in told if s == name]
 
 
-def test_adding_waits_for_what_stands_before_it(desk: Desk, out: Path) -> None:
+def test_adding_waits_for_the_rows_before_it(desk: Desk, out: Path) -> None:
     seen: list[bool] = []
 
     def reply(request: Request) -> Reply:
@@ -205,9 +205,7 @@ def test_a_row_that_was_done_but_not_written_is_not_done_twice(
     assert [turn.role for turn in turns] == ["user", "assistant"]
 
 
-def test_an_answer_that_was_stopped_is_asked_again_and_its_part_withdrawn(
-    desk: Desk, out: Path
-) -> None:
+def test_a_stopped_answer_is_withdrawn_and_generated_again(desk: Desk, out: Path) -> None:
     rows: Rows = [{"id": 1, "op": "chat", "session": "s", "text": "My cat is Bodo."}]
     stop = desk.script(lambda request: "one two three")
     original = stop.stream

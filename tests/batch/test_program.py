@@ -31,7 +31,7 @@ def test_a_batch_over_pipes(run: Run) -> None:
     assert "line 2 is not JSON" in done.stderr and "2 rows ok, 1 failed" in done.stderr
 
 
-def test_what_makes_no_sense_is_refused_before_any_row(run: Run, tmp_path: Path) -> None:
+def test_invalid_options_are_refused_before_any_row(run: Run, tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "in.jsonl", QUESTIONS)
     out = tmp_path / "out.jsonl"
 

@@ -57,7 +57,7 @@ def test_rows_that_are_wrong_say_what_is_and_break_the_schema(row: Any, says: st
     assert not conforms("batch_row", row)
 
 
-def test_lines_that_are_no_rows_are_told_by_their_number() -> None:
+def test_invalid_lines_are_reported_by_their_number() -> None:
     lines = [b'\xef\xbb\xbf{"id": 1, "op": "ask", "question": "Who?"}\n', b"\n", b"not json\n"]
     lines += [b'"\xff"\n', b"[" * 100_000 + b"\n", b"[1]\n"]
     lines += as_lines([{"id": 1, "op": "search", "query": "q"}])
@@ -86,7 +86,7 @@ def test_results_are_not_written_over(tmp_path: Path) -> None:
         Results(Path("/dev/null"), resume=False)
 
 
-def test_a_disk_that_fills_leaves_whole_lines_to_go_on_from(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_whole_lines_to_resume_from(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     row, outcome = Row(1, 1, "ask"), {"status": "ok", "result": {}}
     size = len(json.dumps({"id": 1, "op": "ask", **outcome})) + 1

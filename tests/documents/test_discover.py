@@ -39,7 +39,7 @@ def test_a_folder_gives_its_files_sorted_without_hidden_ones_and_caches(tree):
     assert found(str(tree / "docs"))[0] == (tree / "docs/a.md").as_posix()
 
 
-def test_what_is_named_outright_is_taken_even_if_hidden(tree):
+def test_a_hidden_file_is_added_if_it_is_named(tree):
     assert found(".hidden.md") == [".hidden.md"]
     assert found(".git") == [".git/config.md"]
 

@@ -138,7 +138,7 @@ def test_a_page_of_small_print_is_cut_and_keeps_its_number(tmp_path):
     assert found[0].text.endswith("\n")
 
 
-def test_words_parted_at_the_end_of_a_line_are_whole_again(tmp_path):
+def test_words_hyphenated_at_a_line_end_are_joined(tmp_path):
     found = pieces(tmp_path, "a.pdf", pdf("A hyphenated exam-\nple of Jean-\nPaul.\n1990-\n1995"))
     assert found[0].text == "A hyphenated example of Jean-Paul.\n1990-\n1995\n"
 

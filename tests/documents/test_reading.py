@@ -181,7 +181,7 @@ def test_a_nul_far_into_a_text_is_refused(tmp_path):
     assert "looks binary" in refusal(tmp_path, "a.log", b"line\n" * 5000 + b"\0" + b"line\n")
 
 
-def test_what_holds_no_words_is_refused(tmp_path):
+def test_a_document_without_words_is_refused(tmp_path):
     assert refusal(tmp_path, "notes.txt", "") == "notes.txt is empty: there is nothing to add"
     for name in ("blank.txt", "blank.md", "blank.py", "blank.html"):
         assert "no words" in refusal(tmp_path, name, " \n\t\r\n" * 3000)

@@ -170,7 +170,7 @@ def test_a_server_on_a_well_known_port_is_found(
         silence(),
     ],
 )
-def test_what_is_no_model_server_is_passed_over(
+def test_other_servers_are_skipped(
     tmp_path: Path, server: Loopback, other: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.on("GET /v1/models", other)

@@ -91,7 +91,7 @@ def state(memory: Namespace) -> tuple[torch.Tensor, dict[str, Any]]:
         return file.get_tensor("tokens"), json.loads(file.metadata()["about"])["notes"]["places"]
 
 
-def test_a_damaged_cache_is_made_anew(
+def test_a_damaged_cache_is_rebuilt(
     memory: Namespace, engine: MakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     remember(memory, "kitchen", PEPPER, PARROT * 4)

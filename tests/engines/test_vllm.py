@@ -34,7 +34,7 @@ def test_url_is_taken_with_and_without_v1(url: str, root: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "localhost:8000", "ftp://host", "http://", "http://h:port", "http://u:p@host"]
 )
-def test_what_is_no_server_url_is_a_usage_error(url: str) -> None:
+def test_an_invalid_server_url_is_a_usage_error(url: str) -> None:
     with pytest.raises(UsageError, match="URL"):
         VllmEngine(url)
 

@@ -127,7 +127,7 @@ def test_refusals_name_the_reason_and_the_cure(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_busy_and_failing_servers_are_asked_again_and_then_told(
+def test_requests_to_busy_and_failing_servers_are_retried_then_fail(
     server: Loopback, status: int, attach: Attach
 ) -> None:
     server.on(CHAT, reply({"error": {"message": "over\nload"}}, status, retry_after="0"))
@@ -149,7 +149,7 @@ def test_a_server_is_not_asked_before_the_time_it_names(server: Loopback, attach
 
 
 @pytest.mark.parametrize("wanted", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
-def test_a_server_that_asks_for_more_patience_than_there_is_is_told_at_once(
+def test_a_retry_after_beyond_the_limit_fails_at_once(
     server: Loopback, attach: Attach, wanted: str
 ) -> None:
     server.on(CHAT, reply({"error": {"message": "busy"}}, 429, retry_after=wanted))
@@ -175,7 +175,7 @@ def test_an_interrupt_ends_the_wait(server: Loopback, attach: Attach) -> None:
     assert len(server.bodies(CHAT)) == 1
 
 
-def test_a_connection_closed_before_the_answer_is_made_anew_once(
+def test_a_connection_closed_before_the_answer_is_reopened_once(
     server: Loopback, attach: Attach
 ) -> None:
     server.on(CHAT, cut, events(deltas("Ready.")))

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from memagent.memory.index.file import Header, TornError, read, write
+from memagent.memory.index.file import DamagedError, Header, read, write
 from memagent.memory.index.vector_index import VectorIndex
 from tests.index.truth import DIM, Truth, assert_exact, clustered, synced
 
@@ -183,5 +183,5 @@ def test_a_header_survives_the_round_trip(tmp_path):
     again, payload = read(path)
     assert (again, bytes(payload)) == (header, b"\x00payload\xff")
     path.write_text(json.dumps({"not": "an index"}))
-    with pytest.raises(TornError):
+    with pytest.raises(DamagedError):
         read(path)

@@ -155,7 +155,7 @@ def test_strides_need_not_be_those_of_a_new_tensor(run):
 
 
 @EACH
-def test_mass_is_left_out_where_nobody_asks(run):
+def test_mass_is_computed_only_on_request(run):
     made = case()
     found = attended(made, mass=False, **RUNS[run])
     assert found.group_mass is None

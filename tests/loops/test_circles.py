@@ -28,7 +28,7 @@ CHORUS = "Row, row, row your boat, gently down the stream."
         ("", False),
     ],
 )
-def test_a_circle_is_the_same_for_the_third_time_in_a_row(text: str, circle: bool) -> None:
+def test_a_loop_is_the_same_text_three_times_in_a_row(text: str, circle: bool) -> None:
     assert runs_in_a_circle(text) == circle
 
 
@@ -48,7 +48,7 @@ def test_the_answer_is_stopped_and_kept(
     caplog.clear()
 
 
-def test_a_user_who_repeats_stops_nothing(memory: Namespace) -> None:
+def test_repetition_by_the_user_stops_no_answer(memory: Namespace) -> None:
     engine = ScriptedEngine([f"You said: {ONE} {TWO}"])
     talk = Session(Agent(memory, engine, Settings(engine="scripted")), "talk")
     assert talk.ask(f"{ONE} " * 9).explain["trace"] == []

@@ -62,7 +62,7 @@ def test_the_answer_sees_only_what_was_marked(memory: Namespace) -> None:
     )
 
 
-def test_headings_go_with_the_text_that_they_stand_over(memory: Namespace) -> None:
+def test_headings_stay_with_the_text_below_them(memory: Namespace) -> None:
     answer, _ = ask(memory, json.dumps(OUTLINE), "It burned down [1].")
     source = memory.sources.get("mill")
     memory.forget_range(source.id, 50, 60)
@@ -72,7 +72,7 @@ def test_headings_go_with_the_text_that_they_stand_over(memory: Namespace) -> No
     )
 
 
-def test_what_is_no_outline_is_asked_for_again_and_told_why(memory: Namespace) -> None:
+def test_an_invalid_outline_is_requested_again_with_the_reason(memory: Namespace) -> None:
     answer, engine = ask(
         memory,
         "Surely. The mill!",
@@ -87,7 +87,7 @@ def test_what_is_no_outline_is_asked_for_again_and_told_why(memory: Namespace) -
     assert len(answer.outline) == 2
 
 
-def test_after_three_tries_all_that_was_recalled_is_used(memory: Namespace) -> None:
+def test_after_three_attempts_all_recalled_events_are_used(memory: Namespace) -> None:
     answer, engine = ask(memory, "no", "no", "no", "The mill was built in 1780.")
     assert len(engine.requests) == 4
     assert [event.text for event in engine.requests[-1].evidence] == [TEXT]
@@ -126,13 +126,13 @@ def test_an_empty_outline_is_an_answer_too(memory: Namespace) -> None:
         ),
     ],
 )
-def test_what_cannot_be_an_outline_says_why(text: str, wrong: str) -> None:
+def test_an_invalid_outline_is_explained(text: str, wrong: str) -> None:
     points, said = read_marks(text, 5)
     assert points == []
     assert wrong in said
 
 
-def test_prose_around_an_outline_does_no_harm() -> None:
+def test_text_around_an_outline_is_ignored() -> None:
     said = 'Here: {"points": [{"heading": " a\\nb ", "first": 5, "last": 5}]} I hope it helps.'
     assert read_marks(said, 5) == ([Mark("a b", 5, 5)], "")
 

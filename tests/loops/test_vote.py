@@ -44,7 +44,7 @@ def requests_of(agent: Agent) -> list[Request]:
     return agent.engine.requests
 
 
-def test_the_chunk_that_begins_surest_is_heard(memory: Namespace) -> None:
+def test_the_most_confident_chunk_wins_the_vote(memory: Namespace) -> None:
     def reply(request: Request) -> Line:
         if has_key(request):
             return Line("Behind the red door.", uncertainty=0.2)
@@ -70,7 +70,7 @@ def test_the_chunk_that_begins_surest_is_heard(memory: Namespace) -> None:
     assert answer.explain["spent"] <= BUDGET
 
 
-def test_chunks_without_an_answer_drop_out_however_sure(memory: Namespace) -> None:
+def test_confident_chunks_without_an_answer_are_dropped(memory: Namespace) -> None:
     answer, _ = ask(
         memory, lambda asked: Line("The red door.", uncertainty=3.0) if has_key(asked) else NOTHING
     )
@@ -80,7 +80,7 @@ def test_chunks_without_an_answer_drop_out_however_sure(memory: Namespace) -> No
     assert [step["chosen"] for step in steps] == [step["answers"] for step in steps]
 
 
-def test_where_no_chunk_knows_the_best_match_is_asked(memory: Namespace) -> None:
+def test_if_no_chunk_answers_the_best_match_is_used(memory: Namespace) -> None:
     answer, agent = ask(memory, lambda asked: NOTHING)
     assert (answer.text, answer.found) == ("Not in memory.", False)
     best = memory.recall(QUESTION, budget=BUDGET).best[0].event
@@ -109,7 +109,7 @@ def test_ctrl_c_in_the_vote_keeps_the_turn(memory: Namespace) -> None:
     assert (answer.state, answer.text) == ("partial", "")
 
 
-def test_an_engine_that_cannot_tell_says_so_and_goes_on(
+def test_an_engine_without_uncertainty_warns_and_skips_the_vote(
     memory: Namespace, embedder: Embedder, caplog: pytest.LogCaptureFixture
 ) -> None:
     agent = Agent(memory, PocketEngine(embedder), Settings(votes=4, outline=True))

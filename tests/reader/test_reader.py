@@ -47,7 +47,7 @@ def test_the_span_that_answers_comes_first(reader: Reader, question: str, answer
     assert 0.0 <= best.confidence <= 1.0
 
 
-def test_what_no_text_answers_is_known(reader: Reader) -> None:
+def test_questions_that_no_text_answers_are_recognised(reader: Reader) -> None:
     found = reader.read("Which opera did Verdi write first?", [CITY, GATE, FALCON])
     assert len(found) == 3
     assert not any(map(reader.answers, found))

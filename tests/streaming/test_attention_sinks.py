@@ -66,7 +66,7 @@ def test_sinks_and_window_are_streaming_llm(sinks: int, window: int) -> None:
         torch.testing.assert_close(stream.logits[0], wanted[place], atol=2e-4, rtol=0)
 
 
-def test_what_left_the_window_is_not_seen() -> None:
+def test_tokens_outside_the_window_are_not_attended_to() -> None:
     """Two histories that differ only there give the same logits."""
     model = make("llama", num_hidden_layers=1)  # deeper layers carry what was seen on
     first, second = tokens(40, seed=1), tokens(40, seed=2)

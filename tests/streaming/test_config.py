@@ -28,9 +28,7 @@ from memagent.streaming.config import StreamConfig
         ({"selector": "landmark", "sinks": 0}, "needs the id of the landmark token"),
     ],
 )
-def test_sizes_that_make_no_sense_are_refused_in_one_line(
-    sizes: dict[str, Any], message: str
-) -> None:
+def test_invalid_sizes_are_refused_in_one_line(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message) as error:
         StreamConfig(**sizes)
     assert "\n" not in str(error.value)

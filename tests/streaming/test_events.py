@@ -82,7 +82,7 @@ def test_an_event_that_is_done_never_changes(seed: int, rule: Segmentation, cuts
 @given(
     seed=st.integers(0, 10**6), at=st.integers(0, LONGEST), rule=RULES, cuts=CUTS, cut=st.booleans()
 )
-def test_a_log_goes_back_to_a_state_and_on_from_it_elsewhere(
+def test_an_event_log_can_be_rewound_and_continued_differently(
     seed: int, at: int, rule: Segmentation, cuts: set[int], cut: bool
 ) -> None:
     values = surprises(seed, LONGEST)

@@ -35,7 +35,7 @@ def check(stream: Stream, model: torch.nn.Module, read: torch.Tensor, prompt: in
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_window_without_end_is_the_stock_model(name: str) -> None:
+def test_an_unlimited_window_equals_the_stock_model(name: str) -> None:
     model = make(name)
     config = StreamConfig(window=None, page=16, chunk=37, selector="recent")
     stream = Stream(copy.deepcopy(model), config, rows=2)
@@ -45,7 +45,9 @@ def test_a_window_without_end_is_the_stock_model(name: str) -> None:
 @pytest.mark.parametrize("positions", ["compact", "true"])
 @pytest.mark.parametrize("selector", sorted(SELECTORS.keys() - {"landmark", "recent"}))
 @pytest.mark.parametrize("name", ["llama", "gemma2"])
-def test_every_page_recalled_is_the_stock_model(name: str, selector: str, positions: str) -> None:
+def test_recalling_every_page_equals_the_stock_model(
+    name: str, selector: str, positions: str
+) -> None:
     model = make(name)
     config = StreamConfig(
         window=20, page=16, chunk=19, budget=4096, selector=selector, positions=positions

@@ -47,7 +47,7 @@ def test_a_forgotten_event_has_no_mass_and_no_keys(selector: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("selector", FAR)
-def test_what_stands_in_forgotten_slots_changes_nothing(selector: str) -> None:
+def test_the_content_of_forgotten_slots_changes_nothing(selector: str) -> None:
     found = []
     for fill in (0.0, 1e4):
         stream = Stream(make(), StreamConfig(**SMALL, selector=selector))
@@ -89,7 +89,7 @@ def test_only_hidden_tokens_are_left_out_for_a_while() -> None:
 
 @pytest.mark.parametrize("selector", sorted(SELECTORS.keys() - {"landmark"}))
 @pytest.mark.parametrize("cut", [64, 75, 130])
-def test_going_back_is_as_if_nothing_had_been_read(selector: str, cut: int) -> None:
+def test_rewinding_a_stream_undoes_reading(selector: str, cut: int) -> None:
     config = StreamConfig(**SMALL, selector=selector)
     straight = Stream(make(), config, rows=2)
     straight.read(tokens(cut, rows=2))

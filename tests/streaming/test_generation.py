@@ -36,7 +36,7 @@ def test_the_likeliest_tokens_are_those_of_the_stock_model(name: str) -> None:
     assert stream.tokens.tolist() == wanted.tolist()
 
 
-def test_a_seed_repeats_what_was_drawn() -> None:
+def test_a_seed_makes_sampling_repeatable() -> None:
     model = make()
     said = []
     for seed in (5, 5, 6):
@@ -86,7 +86,7 @@ def test_generation_needs_something_read_in_one_row() -> None:
 
 
 @pytest.mark.parametrize("selector", FAR)
-def test_rows_in_step_are_as_each_row_alone(selector: str) -> None:
+def test_rows_of_a_batch_give_the_same_as_alone(selector: str) -> None:
     model, read = make(), tokens(130, rows=2)
     config = StreamConfig(**SMALL, selector=selector)
     both = Stream(model, config, rows=2)
@@ -208,7 +208,7 @@ def test_shares_over_many_steps_and_layers_are_shares(selector: str) -> None:
     assert masses.shares() == before
 
 
-def test_watching_changes_nothing() -> None:
+def test_recording_attention_does_not_change_the_output() -> None:
     found = []
     for watched in (False, True):
         stream = Stream(make(), StreamConfig(**SMALL))

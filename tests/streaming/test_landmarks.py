@@ -93,13 +93,13 @@ def test_the_block_before_and_those_in_the_window_are_chosen(
         assert found[blocks - recent :] == list(range(last - recent + 1, last + 1))
 
 
-def test_a_block_beside_a_good_one_is_nearly_as_good() -> None:
+def test_a_neighbour_of_a_good_block_scores_nearly_as_high() -> None:
     scores = torch.tensor([[0.1, 0.0, 0.8, 0.5, 0.0]])
     wanted = torch.tensor([[0.1, 0.76, 0.8, 0.76, 0.475]])
     torch.testing.assert_close(with_neighbours(scores), wanted)
 
 
-def test_a_page_read_again_from_its_text_has_the_keys_and_values_it_had() -> None:
+def test_a_page_recomputed_from_its_text_has_the_same_keys_and_values() -> None:
     config = StreamConfig(
         page=BLOCK, sinks=0, window=BLOCK, budget=4096, selector="landmark", landmark=MARK
     )

@@ -127,7 +127,7 @@ def test_compact_positions_follow_one_another_in_order(step: Step) -> None:
 @pytest.mark.parametrize("policy", ["compact", "constant", "true"])
 @settings(max_examples=30, deadline=None)
 @given(step=steps())
-def test_a_query_stands_where_its_own_key_stands(policy: str, step: Step) -> None:
+def test_a_query_has_the_position_of_its_own_key(policy: str, step: Step) -> None:
     placed = step.placed(policy)
     for row, head in rows_and_heads(step):
         found = positions(placed, step.page, row, head)
@@ -152,7 +152,7 @@ def test_constant_puts_everything_recalled_between_sinks_and_window(step: Step) 
 
 @settings(max_examples=30, deadline=None)
 @given(step=steps())
-def test_true_positions_are_the_true_ones(step: Step) -> None:
+def test_true_positions_are_positions_in_the_stream(step: Step) -> None:
     placed = step.placed("true")
     for row, head in rows_and_heads(step):
         found = positions(placed, step.page, row, head)
@@ -163,7 +163,7 @@ def test_true_positions_are_the_true_ones(step: Step) -> None:
 @pytest.mark.parametrize("policy", ["compact", "true"])
 @settings(max_examples=40, deadline=None)
 @given(step=steps(), data=st.data())
-def test_hidden_tokens_leave_order_and_no_two_tokens_at_one_place(
+def test_hidden_tokens_keep_positions_ordered_and_distinct(
     policy: str, step: Step, data: st.DataObject
 ) -> None:
     holes = [[(a, b) for a, b, _ in data.draw(ascending(0, step.start))] for _ in range(step.rows)]

@@ -192,7 +192,7 @@ def test_a_resumed_stream_recalls_more_pages_than_a_new_pool_holds(tmp_path: Pat
     torch.testing.assert_close(again.logits, stream.logits, atol=0, rtol=0)
 
 
-def test_the_pages_of_another_stream_are_not_taken_for_ones_own(tmp_path: Path) -> None:
+def test_the_pages_of_another_stream_are_not_used(tmp_path: Path) -> None:
     """A new stream in a folder replaces the old one and its saved state."""
     sizes = {**SHORT, "chunk": 16, "selector": "minmax"}
     hot = StreamConfig(**sizes, hot_pages=StreamConfig(**sizes).least_pages)

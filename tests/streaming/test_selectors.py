@@ -100,7 +100,7 @@ def unfinished() -> set[int]:
 
 @pytest.mark.parametrize("selector", FAR)
 @pytest.mark.parametrize("page", [6, HIT, 11])
-def test_what_matches_the_query_is_chosen(selector: str, page: int) -> None:
+def test_the_pages_that_match_the_query_are_chosen(selector: str, page: int) -> None:
     for _, _, chosen in each(History(selector).plant(page).choose()):
         assert set(range(page * PAGE, (page + 1) * PAGE)) <= set(chosen)
 
@@ -141,7 +141,7 @@ def test_each_choice_has_a_mass_of_its_own(selector: str) -> None:
 
 
 @pytest.mark.parametrize("selector", FAR)
-def test_the_same_is_chosen_where_no_mass_is_asked_for(selector: str) -> None:
+def test_the_choice_does_not_depend_on_computing_mass(selector: str) -> None:
     history = History(selector).plant(HIT)
     found = []
     for apart in (False, True):
@@ -161,7 +161,7 @@ def test_hidden_pages_and_events_are_never_chosen(selector: str) -> None:
 
 
 @pytest.mark.parametrize("selector", FAR)
-def test_all_hidden_leaves_nothing(selector: str) -> None:
+def test_nothing_is_chosen_if_all_is_hidden(selector: str) -> None:
     chosen = History(selector).choose(hidden=[[(0, UNTIL)], [(0, UNTIL)]])
     for _, _, tokens in each(chosen):
         assert set(tokens) <= (unfinished() if selector == "representative" else set())
@@ -182,14 +182,14 @@ def test_the_pinned_come_before_better_matches(selector: str) -> None:
 
 
 @pytest.mark.parametrize("selector", FAR)
-def test_what_is_pinned_and_hidden_is_hidden(selector: str) -> None:
+def test_hidden_wins_over_pinned(selector: str) -> None:
     place = [[(HIT * PAGE, (HIT + 1) * PAGE)]] * 2
     for _, _, tokens in each(History(selector).choose(pinned=place, hidden=place)):
         assert not set(range(*place[0][0])) & set(tokens)
 
 
 @pytest.mark.parametrize("selector", FAR)
-def test_pins_and_events_inside_the_sinks_take_no_place(selector: str) -> None:
+def test_pins_and_events_inside_the_sinks_use_no_budget(selector: str) -> None:
     """A first event shorter than the sinks, and a pin that reaches into a page of sinks only."""
     events = [[(0, 10), (10, 16), (16, 20), *EVENTS[1:]]] * 2
     pinned: list[list[tuple[int, int]]] = [[(0, 20)], [(10, 20)]]
@@ -210,7 +210,7 @@ def test_an_event_that_ends_inside_the_sinks_is_not_recalled() -> None:
 
 
 @pytest.mark.parametrize("selector", APART)
-def test_kv_heads_choose_for_themselves(selector: str) -> None:
+def test_each_kv_head_chooses_its_own_pages(selector: str) -> None:
     chosen = History(selector).plant(6, heads=(0,)).plant(HIT, heads=(1,)).choose(budget=PAGE)
     assert chosen.page.shape[1] == KV_HEADS
     assert pages_of(chosen, 0) == {6}
@@ -218,20 +218,20 @@ def test_kv_heads_choose_for_themselves(selector: str) -> None:
 
 
 @pytest.mark.parametrize("selector", sorted(set(FAR) - set(APART)))
-def test_others_choose_once_for_a_layer(selector: str) -> None:
+def test_other_selectors_choose_once_per_layer(selector: str) -> None:
     chosen = History(selector).plant(6, heads=(0,)).plant(HIT, heads=(1,)).choose()
     assert chosen.page.shape[1] == 1
     assert {6, HIT} <= pages_of(chosen)
 
 
 @pytest.mark.parametrize("selector", sorted(SELECTORS))
-def test_nothing_far_is_nothing_chosen(selector: str) -> None:
+def test_without_pages_outside_the_window_nothing_is_chosen(selector: str) -> None:
     chosen = History(selector).choose(until=FIRST, events=[[], []])
     assert all(tokens == [] for _, _, tokens in each(chosen))
 
 
 @pytest.mark.parametrize("selector", FAR)
-def test_a_row_chooses_as_if_it_were_alone(selector: str) -> None:
+def test_a_row_of_a_batch_chooses_the_same_pages_as_alone(selector: str) -> None:
     both, alone = History(selector), History(selector, rows=1)
     alone.k, alone.v, alone.q = both.k[:1], both.v[:1], both.q[:1]
     found = {(row, head): chosen for row, head, chosen in each(both.choose())}
@@ -251,7 +251,7 @@ def test_the_neighbours_of_a_hit_come_with_it() -> None:
         assert set(tokens) == set(range(128, 144)) | unfinished()
 
 
-def test_what_was_chosen_last_is_kept_while_there_is_room() -> None:
+def test_the_last_choice_is_kept_while_there_is_room() -> None:
     last = History("representative").plant(6).choose(budget=16, contiguity=0.0)
     history = History("representative").plant(11)
     kept = history.choose(carry=last, budget=64, contiguity=0.75)

@@ -87,7 +87,7 @@ def test_without_files_pages_are_read_again_from_their_text() -> None:
     assert stream.text.encoded > 0
 
 
-def test_pages_whose_context_is_read_again_too_are_as_they_were() -> None:
+def test_pages_recomputed_with_their_context_are_unchanged() -> None:
     """Of the first five pages, everything before them fits the context they are read again in."""
     whole = Stream(make(), StreamConfig(page=16, window=None, selector="recent"), rows=2)
     whole.read(tokens(150, rows=2))
@@ -204,7 +204,7 @@ def test_dropped_blocks_leave_no_bytes(tmp_path: Path) -> None:
     assert not DiskTier(tmp_path).has((0, 0, 1))
 
 
-def test_beyond_its_limit_the_oldest_files_go(tmp_path: Path) -> None:
+def test_the_oldest_files_are_deleted_beyond_the_limit(tmp_path: Path) -> None:
     text = TextTier(lambda row, page: [block(-1)])
     tier = DiskTier(tmp_path, limit=3, below=text)
     for page in range(5):
@@ -232,7 +232,7 @@ def test_damaged_files_and_those_of_a_killed_write_are_dropped(damage: str, tmp_
     assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
 
 
-def test_host_memory_hands_the_oldest_blocks_on() -> None:
+def test_host_memory_passes_its_oldest_blocks_to_disk() -> None:
     below = Kept()
     tier = HostTier(2, below)
     tier.put(blocks((0, 0, 0), (0, 0, 1)))

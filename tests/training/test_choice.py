@@ -42,7 +42,7 @@ def test_one_head_that_finds_the_block_is_enough(chooser) -> None:
     assert chooser.take() is None
 
 
-def test_a_query_without_a_wish_costs_the_logarithm_of_the_blocks(chooser) -> None:
+def test_a_query_without_a_target_costs_the_logarithm_of_the_blocks(chooser) -> None:
     # Four blocks can be recalled at the sixth: not its own, nor the one before.
     chooser.ask(_wanted(2, 2))
     chooser.weigh(_query(0, 0.0), _keys())

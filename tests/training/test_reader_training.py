@@ -243,9 +243,9 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(
     report = json.loads((tmp_path / "killed" / "report.json").read_text())
     assert report["curve"][-1]["step"] == report["steps"]
     assert 0 <= report["f1_alone"] <= 1
-    network, meaning = load_network(exports[0], embedder)
-    assert math.isfinite(meaning.slope)
-    found = Reader.of(network, meaning, embedder).read("Who built it?", [fact(3)])
+    network, calibration = load_network(exports[0], embedder)
+    assert math.isfinite(calibration.slope)
+    found = Reader.of(network, calibration, embedder).read("Who built it?", [fact(3)])
     assert len(found) == 1
 
 

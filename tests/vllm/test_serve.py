@@ -59,7 +59,7 @@ def group_of(record: Record) -> int:
     return record.pid
 
 
-def test_what_serves_is_found_by_ask_and_examined_by_doctor(server: RealServer, run: Run) -> None:
+def test_a_served_model_is_found_by_ask_and_checked_by_doctor(server: RealServer, run: Run) -> None:
     served = {"MEMAGENT_STATE": str(server.state), "MEMAGENT_ENGINE": "auto"}
     run("add", "-", "--name", "notes", stdin="The pilot of the ice-breaker is Ingrid Sørlie.\n")
     asked = run("ask", "--json", "Who is the pilot?", "--max-tokens", "8", **served)

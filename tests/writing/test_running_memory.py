@@ -155,7 +155,7 @@ def test_it_is_kept_every_so_many_exchanges(
     assert keep() == 1 and working.lines() == ["two", "six"]
 
 
-def test_what_is_forgotten_leaves_the_lines_that_came_from_it(memory: Namespace) -> None:
+def test_forgotten_text_is_removed_from_derived_lines(memory: Namespace) -> None:
     first, second = _say(memory, "s", "The code is 4711.", "The sky is blue.")
     source = memory.sources.get("s", "session")
     working = Working(memory.store, source.id)

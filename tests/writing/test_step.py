@@ -41,7 +41,7 @@ def _prompt(request: Request) -> str:
     return request.messages[-1].content
 
 
-def test_what_does_not_fit_is_left_out_in_order() -> None:
+def test_parts_that_do_not_fit_are_left_out_in_order() -> None:
     scene = Scene(
         5,
         "",
@@ -152,7 +152,7 @@ def test_the_model_is_told_what_was_wrong_and_never_asked_without_end() -> None:
         ('{"paragraph": "\\ud800 half"}', "half"),
     ],
 )
-def test_what_is_saved_of_a_broken_answer(said: str, saved: str | None) -> None:
+def test_usable_parts_of_a_broken_answer_are_kept(said: str, saved: str | None) -> None:
     found = rest(said)
     assert found == saved
     with pytest.raises(Unusable):
@@ -172,7 +172,7 @@ def test_control_characters_are_left_out_and_lines_are_lines() -> None:
             parse_step(reply(2, drop=[], **broken), [])
 
 
-def test_sentences_that_were_said_before_are_told_by_their_share() -> None:
+def test_the_share_of_repeated_sentences_is_reported() -> None:
     one, two = "The keeper climbed the stairs.", "A ship went by in the night!"
     assert repeated_share(f"{one} {two}", []) == 0
     assert repeated_share(f"{one} {two}", [f"Yes. THE keeper climbed\nthe stairs. {two}"]) == 1
@@ -256,7 +256,7 @@ def test_a_text_in_one_process(memory: Namespace) -> None:
         book.add(other, (), write_step(_call(engine), other, []))
 
 
-def test_without_any_plan_it_goes_on(memory: Namespace) -> None:
+def test_writing_continues_without_a_plan(memory: Namespace) -> None:
     engine = ScriptedEngine(["One day it rained.", "One day it rained.", "Then it stopped."])
     writer = Writer(Book(memory, "prose", OUTLINE), engine, Settings(), 0)
     assert writer.step(writer.choose()).written.reply is None

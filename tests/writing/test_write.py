@@ -94,7 +94,7 @@ def test_sixty_steps_keep_a_bounded_memory_and_what_was_put_into_it_first(
     assert json.loads(without.stdout)["paragraph"] != "It was 4711."
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_text(
+def test_a_killed_run_resumes_to_the_same_text(
     run: Run, env: dict[str, str], outline: Path, memory: Namespace, tmp_path: Path
 ) -> None:
     steps = 16
@@ -131,7 +131,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_text(
     assert (tmp_path / "broken.txt").read_text() == unbroken.stdout
 
 
-def test_what_is_edited_by_hand_is_in_the_next_prompt(
+def test_manual_edits_are_in_the_next_prompt(
     run: Run, outline: Path, memory: Namespace, tmp_path: Path
 ) -> None:
     script = write_script(
@@ -226,7 +226,7 @@ def test_a_text_that_repeats_itself_is_written_again_once(
     assert "written again, it was no better" in done.stderr
 
 
-def test_what_makes_no_sense_is_refused_in_one_line(
+def test_invalid_arguments_are_refused_in_one_line(
     run: Run, outline: Path, memory: Namespace
 ) -> None:
     told = memory.sources.session("told")
@@ -260,7 +260,9 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     assert "was never changed" in run("memory", "diff", "told").stderr
 
 
-def test_a_lost_server_ends_with_how_to_go_on(run: Run, outline: Path, tmp_path: Path) -> None:
+def test_a_lost_server_ends_with_the_command_to_continue(
+    run: Run, outline: Path, tmp_path: Path
+) -> None:
     lost = {"match": "STEP-3 ", "error": "the server went away"}
     script = write_script(tmp_path / "script", 2, lost, {"match": "STEP-3 ", "text": reply(3)})
     done = run("write", outline, "--auto", "--steps", 3, **script)
@@ -271,7 +273,7 @@ def test_a_lost_server_ends_with_how_to_go_on(run: Run, outline: Path, tmp_path:
     )
 
 
-def test_ctrl_c_keeps_the_paragraphs_and_says_how_to_go_on(
+def test_ctrl_c_keeps_the_paragraphs_and_shows_how_to_continue(
     env: dict[str, str], outline: Path, memory: Namespace, tmp_path: Path
 ) -> None:
     slow = {"match": "STEP-2 ", "text": reply(2), "delay": 5.0}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from memagent.engines.pocket.reader import Reader
-from memagent.engines.pocket.weights import Meaning
+from memagent.engines.pocket.weights import Calibration
 from memagent_bench.data.items import Item
 from memagent_bench.measures.answer_scores import f1
 from memagent_bench.training.negatives import without_answer
@@ -72,7 +72,7 @@ def _trials(reader: Reader, kept: Sequence[Kept]) -> list[tuple[float, float, bo
     return trials
 
 
-def calibrated(reader: Reader, kept: Sequence[Kept]) -> tuple[Meaning, dict[str, Any]]:
+def calibrated(reader: Reader, kept: Sequence[Kept]) -> tuple[Calibration, dict[str, Any]]:
     """The calibration of the reader's scores, how it was fitted, and the figures of `score`."""
     from sklearn.linear_model import LogisticRegression
 
@@ -88,8 +88,8 @@ def calibrated(reader: Reader, kept: Sequence[Kept]) -> tuple[Meaning, dict[str,
     best = int(np.argmax(gain))
     confidence = 1 / (1 + np.exp(-(slope * scores + offset)))
     least = float(1 / (1 + np.exp(-(slope * cuts[best] + offset))))
-    meaning = replace(reader.meaning, slope=slope, offset=offset, least=least)
-    return meaning, _figures(reader, kept, trials) | {
+    calibration = replace(reader.calibration, slope=slope, offset=offset, least=least)
+    return calibration, _figures(reader, kept, trials) | {
         "slope": slope,
         "offset": offset,
         "least_confidence": least,

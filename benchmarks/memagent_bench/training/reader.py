@@ -24,7 +24,7 @@ import torch
 import transformers
 
 from memagent.engines.pocket.reader import Reader
-from memagent.engines.pocket.weights import Meaning, load_network, new_network, save_network
+from memagent.engines.pocket.weights import Calibration, load_network, new_network, save_network
 from memagent.engines.pocket.windows import Window, load_tokenizer, tensors, windows
 from memagent.memory.index.embedder import Embedder
 from memagent_bench.training.calibrate import calibrated, held_back, score
@@ -221,17 +221,19 @@ class Run:
 
     def reader(self) -> Reader:
         """A reader with the current weights and uncalibrated scores."""
-        meaning = Meaning(self.embedder.id, 1.0, 0.0, 0.5, self.settings.most_tokens, SPAN_TOKENS)
-        return Reader.of(self.network.eval(), meaning, self.embedder)
+        calibration = Calibration(
+            self.embedder.id, 1.0, 0.0, 0.5, self.settings.most_tokens, SPAN_TOKENS
+        )
+        return Reader.of(self.network.eval(), calibration, self.embedder)
 
     def report(self) -> dict[str, Any]:
         """The scores of the exported files, which are what ships, and the figures of the run."""
         export = self.out / "export"
-        save_network(self.network, self.reader().meaning, export)
-        network, meaning = load_network(export, self.embedder)
-        shipped = Reader.of(network, meaning, self.embedder)
-        meaning, figures = calibrated(shipped, self.kept)
-        save_network(self.network, meaning, export)
+        save_network(self.network, self.reader().calibration, export)
+        network, calibration = load_network(export, self.embedder)
+        shipped = Reader.of(network, calibration, self.embedder)
+        calibration, figures = calibrated(shipped, self.kept)
+        save_network(self.network, calibration, export)
         return {
             **figures,
             "parameters": sum(p.numel() for p in self.network.parameters()),

@@ -69,15 +69,15 @@ def main() -> None:
     vectors = tokens_of(texts[held_out:], embedder, content)
     mean = vectors.mean(0)
     centred = np.ascontiguousarray(vectors - mean)
-    turn = faiss.OPQMatrix(embedder.dim, PARTS, SHORT)
-    turn.train(centred)
-    turned = turn.apply(centred)
-    turned /= np.linalg.norm(turned, axis=1, keepdims=True)
+    rotation = faiss.OPQMatrix(embedder.dim, PARTS, SHORT)
+    rotation.train(centred)
+    projected = rotation.apply(centred)
+    projected /= np.linalg.norm(projected, axis=1, keepdims=True)
     quantizer = faiss.ProductQuantizer(SHORT, PARTS, 8)
-    quantizer.train(turned)
-    matrix = faiss.vector_to_array(turn.A).reshape(SHORT, embedder.dim).T
+    quantizer.train(projected)
+    matrix = faiss.vector_to_array(rotation.A).reshape(SHORT, embedder.dim).T
     centres = faiss.vector_to_array(quantizer.centroids).reshape(PARTS, 256, SHORT // PARTS)
-    tensors = {"mean": mean, "turn": matrix, "centres": centres}
+    tensors = {"mean": mean, "rotation": matrix, "centres": centres}
     halves = {name: np.ascontiguousarray(t, dtype=np.float16) for name, t in tensors.items()}
     halves["content"] = content.astype(np.uint8)
     save_file(halves, args.out, {"embedder": embedder.id})
@@ -91,9 +91,9 @@ def report(embedder: Embedder, texts: Sequence[str], path: Path) -> None:
     assert codes is not None
     tokens = tokens_of(texts, embedder, codes.content)
     every = np.zeros(len(tokens), dtype=np.int64) + int(codes.content.argmax())
-    short = codes.short(every, tokens)
+    short = codes.project(every, tokens)
     packed = [codes.pack(every[:1], token[None]) for token in tokens]
-    kept = np.diagonal(codes.met(short[:2000], packed[:2000])).mean()
+    kept = np.diagonal(codes.max_similarity(short[:2000], packed[:2000])).mean()
     log.info("%d tokens of %d passages: mean cosine %.3f", len(tokens), len(texts), kept)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ask", "read_text"]
 
 
+@options.settings("hops", "votes", "outline", *options.ENGINE)
 def ask(
     question: Annotated[
         str | None, typer.Argument(help="The question; stdin if it is - or missing.")
@@ -45,31 +46,11 @@ def ask(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show why each event was recalled.")
     ] = False,
-    namespace: options.NamespaceName = None,
-    engine: options.Engine = None,
-    model: options.Model = None,
-    url: options.Url = None,
-    budget: options.Budget = None,
-    hops: options.Hops = None,
-    votes: options.Votes = None,
-    outline: options.Outline = None,
-    max_tokens: options.MaxTokens = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Answer one question from memory and quote the stored text that supports it."""
     text = read_text(question)
-    with options.open_memory(
-        namespace=namespace,
-        engine=engine,
-        model=model,
-        url=url,
-        budget=budget,
-        hops=hops,
-        votes=votes,
-        outline=outline,
-        max_tokens=max_tokens,
-        store=store,
-    ) as memory:
+    with options.open_memory(**flags) as memory:
         from memagent.agent.graph import ignore
         from memagent.memory.events import Filter
 

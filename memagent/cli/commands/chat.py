@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from memagent.errors import UsageError
 __all__ = ["chat"]
 
 
+@options.settings("hops", *options.ENGINE)
 def chat(
     session: Annotated[
         str | None,
@@ -21,14 +22,7 @@ def chat(
         bool, typer.Option("--continue", "-c", help="Continue the newest session.")
     ] = False,
     as_of: options.AsOf = None,
-    namespace: options.NamespaceName = None,
-    engine: options.Engine = None,
-    model: options.Model = None,
-    url: options.Url = None,
-    budget: options.Budget = None,
-    hops: options.Hops = None,
-    max_tokens: options.MaxTokens = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Chat in a session that remembers every turn; /help lists the commands.
 
@@ -36,16 +30,7 @@ def chat(
     """
     if session is not None and follow:
         raise UsageError("--session and --continue both choose the session: give one of them")
-    with options.open_workspace(
-        namespace=namespace,
-        engine=engine,
-        model=model,
-        url=url,
-        budget=budget,
-        hops=hops,
-        max_tokens=max_tokens,
-        store=store,
-    ) as workspace:
+    with options.open_workspace(**flags) as workspace:
         from memagent.cli.chat.loop import converse
 
         code = converse(workspace, session, follow=follow, as_of=as_of)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from memagent.cli.commands import options
@@ -10,17 +12,15 @@ from memagent.cli.render.output import console, print_json
 __all__ = ["doctor"]
 
 
+@options.settings("engine", "url", "model", "store")
 def doctor(
     json: options.Json = False,
-    engine: options.Engine = None,
-    url: options.Url = None,
-    model: options.Model = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Check GPU, FAISS, embedder, engine, server, store and disk. Exit code 1 if one is broken."""
     from memagent.cli.diagnosis import diagnose
 
-    with options.open_workspace(engine=engine, url=url, model=model, store=store) as workspace:
+    with options.open_workspace(**flags) as workspace:
         findings = diagnose(workspace)
     if json:
         print_json([{"check": f.check, "status": f.status, "text": f.text} for f in findings])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,16 +30,16 @@ Name = Annotated[str, typer.Argument(help="Name of a document or session.")]
 
 
 @app.command("list")
+@options.settings("namespace", "store")
 def list_sources(
     json: options.Json = False,
     namespaces: Annotated[
         bool, typer.Option("--namespaces", help="List the namespaces instead.")
     ] = False,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """List the documents and sessions of the namespace."""
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    with options.open_workspace(**flags) as workspace:
         memory = workspace.memory()
         out = console()
         if namespaces:
@@ -65,14 +65,11 @@ def list_sources(
 
 
 @app.command()
+@options.settings("namespace", "store")
 def show(
     name: Name,
-    start: Annotated[
-        int, typer.Option("--start", min=0, help="Position of the first character, from 0.")
-    ] = 0,
-    end: Annotated[
-        int | None, typer.Option("--end", min=0, help="Position after the last character.")
-    ] = None,
+    start: options.Start = None,
+    end: options.End = None,
     events: Annotated[bool, typer.Option("--events", help="Show the text event by event.")] = False,
     plot: Annotated[
         bool, typer.Option("--plot", help="Plot the surprise of each sentence, and the events.")
@@ -81,13 +78,13 @@ def show(
         Path | None, typer.Option("--plot-file", help="Save the plot as a .png or .svg file.")
     ] = None,
     json: options.Json = False,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Show the stored text of a document or session, character for character."""
     if events and (plot or plot_file):
         raise UsageError("--events cannot be combined with a plot: choose one of them")
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    start = start or 0
+    with options.open_workspace(**flags) as workspace:
         memory = workspace.memory()
         source = memory.sources.get(name)
         if plot or plot_file:
@@ -152,22 +149,18 @@ def _range(source: Source, start: int | None, end: int | None) -> tuple[int, int
 
 
 @app.command()
+@options.settings("namespace", "store")
 def forget(
     name: Name,
-    start: Annotated[
-        int | None, typer.Option("--start", min=0, help="Position of the first character, from 0.")
-    ] = None,
-    end: Annotated[
-        int | None, typer.Option("--end", min=0, help="Position after the last character.")
-    ] = None,
+    start: options.Start = None,
+    end: options.End = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Overwrite stored text and every quotation of it in answers. This cannot be undone."""
     from memagent.cli.chat.history import ChatHistory
 
-    with options.open_memory(namespace=namespace, store=store) as memory:
+    with options.open_memory(**flags) as memory:
         source = memory.namespace.sources.get(name)
         a, b = _range(source, start, end)
         if not yes:
@@ -181,24 +174,20 @@ def forget(
 
 
 @app.command()
+@options.settings("segmenter", "scorer", "url", "namespace", "store")
 def rebuild(
-    segmenter: options.Segmenter = None,
-    scorer: options.Scorer = None,
-    url: options.Url = None,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Rebuild events, word index and vectors from the stored text, by default of all namespaces.
 
     Text is segmented as new text would be, with the segmenter from the settings and its default
-    parameters; options once given to `memory resegment` are not kept. Stored surprise is reused.
+    parameters; options of an earlier `memory resegment` are not kept. Stored surprise is reused.
     """
     from memagent.memory.store.sources import Sources
 
-    flags = {"segmenter": segmenter, "scorer": scorer, "url": url}
-    with options.open_workspace(namespace=namespace, store=store, **flags) as workspace:
+    with options.open_workspace(**flags) as workspace:
         names = [row["name"] for row in Sources.namespaces(workspace.store)]
-        for name in [namespace] if namespace else names:
+        for name in [flags["namespace"]] if flags["namespace"] else names:
             memory = workspace.memory(name)
             memory.rebuild()
             say(f"rebuilt {name}: {memory.events.count_after():,} events")
@@ -206,13 +195,17 @@ def rebuild(
 
 Gamma = Annotated[
     float,
-    typer.Option("--gamma", help="Standard deviations above the mean at which an event begins."),
+    typer.Option(
+        "--gamma",
+        help="Begin an event where surprise is this many standard deviations above the mean.",
+    ),
 ]
 Tau = Annotated[
-    int, typer.Option("--tau", help="Sentences over which mean and deviation are taken.")
+    int,
+    typer.Option("--tau", help="Number of sentences over which mean and deviation are computed."),
 ]
 Head = Annotated[
-    int, typer.Option("--head", help="Tokens at the start of a sentence that are scored.")
+    int, typer.Option("--head", help="Number of tokens at the start of a sentence that are scored.")
 ]
 Least = Annotated[
     int, typer.Option("--least", help="Tokens an event must have before surprise can end it.")
@@ -229,6 +222,7 @@ Score = Annotated[
 
 
 @app.command()
+@options.settings("scorer", "url", "namespace", "store")
 def resegment(
     name: Annotated[
         str | None, typer.Argument(help="A document or session; by default all.")
@@ -240,10 +234,7 @@ def resegment(
     most: Most = SurprisingSentences.most,
     paragraph: Paragraph = SurprisingSentences.paragraph,
     score: Score = False,
-    scorer: options.Scorer = None,
-    url: options.Url = None,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Segment text into events again, with other parameters, from the stored surprise.
 
@@ -252,8 +243,7 @@ def resegment(
     """
     from memagent.memory.segmentation.scorer import AbsentScorer
 
-    flags = {"scorer": scorer, "url": url}
-    with options.open_workspace(namespace=namespace, store=store, **flags) as workspace:
+    with options.open_workspace(**flags) as workspace:
         model = workspace.scorer
         chosen = model if score else AbsentScorer(model.id)
         rule = SurprisingSentences(chosen, gamma, tau, head, least, most, paragraph)
@@ -281,9 +271,12 @@ def _count(memory: Namespace, source: Source | None) -> int:
 
 
 @app.command()
-def check(store: options.StorePath = None) -> None:
+@options.settings("store")
+def check(
+    **flags: Any,
+) -> None:
     """Check the integrity of the store's file with SQLite."""
-    with options.open_workspace(store=store) as workspace:
+    with options.open_workspace(**flags) as workspace:
         result = workspace.store.integrity()
         if result != "ok":
             raise StoreError(f"the store {workspace.store.path} is damaged: {result}")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -51,29 +51,16 @@ MaxErrorsOption = Annotated[
     int | None,
     typer.Option("--max-errors", min=1, help="Stop after N failed rows.", metavar="N"),
 ]
-MaxMbOption = Annotated[
-    int | None,
-    typer.Option("--max-mb", help="Refuse files larger than this, in MB.", show_default="512"),
-]
 
 
+@options.settings("max_mb", "hops", "votes", "outline", *options.ENGINE)
 def run(
     rows: RowsOption,
     out: OutOption = None,
     resume: ResumeOption = False,
     concurrency: ConcurrencyOption = 1,
     max_errors: MaxErrorsOption = None,
-    max_mb: MaxMbOption = None,
-    namespace: options.NamespaceName = None,
-    engine: options.Engine = None,
-    model: options.Model = None,
-    url: options.Url = None,
-    budget: options.Budget = None,
-    hops: options.Hops = None,
-    votes: options.Votes = None,
-    outline: options.Outline = None,
-    max_tokens: options.MaxTokens = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Run a batch of rows such as {"id": 1, "op": "ask", "question": "..."}, each exactly once.
 
@@ -90,19 +77,7 @@ def run(
         raise UsageError("--out is the input file: choose another file for the results")
     with (
         _opened(rows) as (lines, total),
-        options.open_workspace(
-            namespace=namespace,
-            engine=engine,
-            model=model,
-            url=url,
-            budget=budget,
-            hops=hops,
-            votes=votes,
-            outline=outline,
-            max_tokens=max_tokens,
-            max_mb=max_mb,
-            store=store,
-        ) as workspace,
+        options.open_workspace(**flags) as workspace,
     ):
         failed = _run(workspace, lines, total, out, resume, concurrency, max_errors)
     if failed:

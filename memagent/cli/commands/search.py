@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from memagent.cli.render.output import console, print_json, say, visible, write
 __all__ = ["search"]
 
 
+@options.settings("namespace", "budget", "store")
 def search(
     query: Annotated[
         str | None, typer.Argument(help="The query; stdin if it is - or missing.")
@@ -31,13 +32,11 @@ def search(
         bool,
         typer.Option("--explain", help="Show ranks, reasons and tokens, and what was left out."),
     ] = False,
-    namespace: options.NamespaceName = None,
-    budget: options.Budget = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Show the stored text that a query recalls, best first."""
     text = read_text(query)
-    with options.open_memory(namespace=namespace, budget=budget, store=store) as memory:
+    with options.open_memory(**flags) as memory:
         from memagent.memory.events import Filter
 
         found = memory.recall(text, where=Filter(since, until, source or (), as_of))

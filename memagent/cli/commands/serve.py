@@ -48,7 +48,7 @@ Python = Annotated[
     ),
 ]
 Attach = Annotated[
-    str | None, typer.Option("--attach", help="Use the running server at this URL from now on.")
+    str | None, typer.Option("--attach", help="Use the server that runs at this URL from now on.")
 ]
 
 
@@ -75,7 +75,7 @@ def serve(
     ] = False,
     attach: Attach = None,
     stop: Annotated[
-        bool, typer.Option("--stop", help="Stop the server; an attached one is only forgotten.")
+        bool, typer.Option("--stop", help="Stop the server, or forget an attached one.")
     ] = False,
     status: Annotated[bool, typer.Option("--status", help="Show the current server.")] = False,
     json: options.Json = False,

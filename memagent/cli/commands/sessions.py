@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,13 +16,13 @@ app = typer.Typer(help="List and show stored conversations.", no_args_is_help=Tr
 
 
 @app.command("list")
+@options.settings("namespace", "store")
 def list_sessions(
     json: options.Json = False,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """List the sessions of the namespace, newest first."""
-    with options.open_memory(namespace=namespace, store=store) as opened:
+    with options.open_memory(**flags) as opened:
         memory = opened.namespace
         rows = [
             {
@@ -45,14 +45,14 @@ def list_sessions(
 
 
 @app.command()
+@options.settings("namespace", "store")
 def show(
     name: Annotated[str, typer.Argument(help="Name of the session.")],
     json: options.Json = False,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Show all turns of a session, word for word."""
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    with options.open_workspace(**flags) as workspace:
         memory = workspace.memory()
         spans = memory.spans.of(memory.sources.get(name, "session").id)
         if json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ Session = Annotated[str, typer.Argument(help="Name of the session.")]
 Plan = Annotated[bool, typer.Option("--plan", help="Use the plan, not the working memory.")]
 
 
+@options.settings("namespace", "store")
 def lines(
     name: Session,
     plan: Plan = False,
@@ -28,11 +29,10 @@ def lines(
         bool, typer.Option("--history", help="Show every version and the reason for it.")
     ] = False,
     json: options.Json = False,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Show the working memory of a session, line by line."""
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    with options.open_workspace(**flags) as workspace:
         working = _working(workspace, name, plan)
         versions = working.history()
         if json:
@@ -58,20 +58,20 @@ def lines(
             write("".join(f"{n}. {line.text}\n" for n, line in enumerate(version.lines, start=1)))
 
 
+@options.settings("namespace", "store")
 def edit(
     name: Session,
     plan: Plan = False,
     source: Annotated[
         str | None, typer.Option("--from", help="Read the new lines from a file, or - for stdin.")
     ] = None,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Edit the working memory of a session in $EDITOR, or replace it with the lines of a file."""
     from memagent.cli.editing import edit_text, has_editor
 
     given = None if source is None else options.read_file(source)
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    with options.open_workspace(**flags) as workspace:
         working = _working(workspace, name, plan)
         before = working.lines()
         if given is None:
@@ -85,28 +85,28 @@ def edit(
         say(f"version {working.replace(after, 'edit')} of the {working.kind} of {name!r}")
 
 
+@options.settings("namespace", "store")
 def diff(
     name: Session,
     plan: Plan = False,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Show what the last change of the working memory did."""
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    with options.open_workspace(**flags) as workspace:
         working = _working(workspace, name, plan)
         if not working.version:
             say(f"the {working.kind} of {name!r} was never changed")
         write("".join(line + "\n" for line in working.diff()))
 
 
+@options.settings("namespace", "store")
 def undo(
     name: Session,
     plan: Plan = False,
-    namespace: options.NamespaceName = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Undo the last change of the working memory."""
-    with options.open_workspace(namespace=namespace, store=store) as workspace:
+    with options.open_workspace(**flags) as workspace:
         working = _working(workspace, name, plan)
         say(f"version {working.undo()} of the {working.kind} of {name!r}")
 

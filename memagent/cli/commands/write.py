@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,7 +48,7 @@ StepsOption = Annotated[
     ),
 ]
 AutoOption = Annotated[
-    bool, typer.Option("--auto", help="Choose the plans at random, by the seed.")
+    bool, typer.Option("--auto", help="Choose plans at random instead of asking; see --seed.")
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, help="Seed for the choice of plans and for sampling.")
@@ -59,6 +59,7 @@ OutOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for each step.")]
 
 
+@options.settings(*options.ENGINE)
 def write(
     outline: OutlineOption = None,
     text: Annotated[str | None, typer.Option("--text", help="The outline as text.")] = None,
@@ -69,13 +70,7 @@ def write(
     seed: SeedOption = 0,
     out: OutOption = None,
     json: JsonOption = False,
-    namespace: options.NamespaceName = None,
-    engine: options.Engine = None,
-    model: options.Model = None,
-    url: options.Url = None,
-    budget: options.Budget = None,
-    max_tokens: options.MaxTokens = None,
-    store: options.StorePath = None,
+    **flags: Any,
 ) -> None:
     """Write a long text from an outline, one paragraph at a time.
 
@@ -87,15 +82,6 @@ def write(
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise UsageError(f"{out} cannot be a file: choose another --out")
     given = _outline(outline, text, follow)
-    flags = {
-        "namespace": namespace,
-        "engine": engine,
-        "model": model,
-        "url": url,
-        "budget": budget,
-        "max_tokens": max_tokens,
-        "store": store,
-    }
     with options.open_workspace(**flags) as workspace:
         from memagent.writing.book import Book
         from memagent.writing.generation import check_writes

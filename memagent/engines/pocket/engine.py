@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from memagent.engines.base import Capabilities, Engine, EngineContext
 from memagent.engines.pocket.nearest_sentences import Nearest
-from memagent.engines.pocket.question_intent import Turn, classify_turn
+from memagent.engines.pocket.question_intent import Intent, classify_intent
 from memagent.engines.pocket.reader import Found, Reader
 from memagent.memory.index.embedder import BUNDLED, Embedder
 from memagent.memory.index.encoder import Encoder
@@ -74,13 +74,13 @@ class PocketEngine(Engine):
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Answer, quote, acknowledge a statement, or say that nothing fits."""
-        turn = classify_turn(request.question, asked=request.asked)
-        if turn in (Turn.STATEMENT, Turn.WRITING):
-            reply = ACKNOWLEDGED if turn is Turn.STATEMENT else CANNOT_WRITE
+        intent = classify_intent(request.question, asked=request.asked)
+        if intent in (Intent.STATEMENT, Intent.WRITING):
+            reply = ACKNOWLEDGED if intent is Intent.STATEMENT else CANNOT_WRITE
             yield Chunk(reply, finish="stop", usage=Usage())
             return
         confidence = None
-        if turn is Turn.SPAN:
+        if intent is Intent.SPAN:
             quotes, confidence = self._answers(request.question, request.evidence)
         else:
             quotes = self._quotes(request.question, request.evidence)
@@ -173,7 +173,7 @@ def _line(text: str) -> str:
 def _answers_nothing(event: Event, sentence: str) -> bool:
     """Whether a sentence is a question in a chat or a heading in a document."""
     if event.kind == "session":
-        return classify_turn(sentence, asked=False) is not Turn.STATEMENT
+        return classify_intent(sentence, asked=False) is not Intent.STATEMENT
     return sentence.startswith("#") and "\n" not in sentence
 
 

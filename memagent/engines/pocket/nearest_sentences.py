@@ -1,5 +1,6 @@
-"""The sentences nearest to a question: what to quote where nobody asks for a span, and the
-baseline that reading must beat. Knows nothing of events or of the span reader.
+"""The sentences nearest to a question, to quote when no short span can answer it.
+
+They are also the baseline that the span reader must beat. Knows nothing of events.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["Nearest", "Sentence"]
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Characters [start, end) of texts[text], and how near they are to the question."""
+    """Characters [start, end) of texts[text], and their similarity to the question."""
 
     text: int
     start: int
@@ -27,9 +28,11 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The score of a sentence is the cosine of its embedding and the question's, plus `overlap`
-    times the share of the question's content words that stand in it. Those that reach `least` and
-    are no farther than `near` from the best are worth quoting.
+    """Scores sentences against a question.
+
+    The score is the cosine similarity of the embeddings plus `overlap` times the share of the
+    question's content words that occur in the sentence. Sentences that score at least `least` and
+    within `near` of the best are worth quoting.
     """
 
     embedder: Encoder
@@ -43,8 +46,10 @@ class Nearest:
         texts: Sequence[str],
         skip: Callable[[int, str], bool] = lambda text, sentence: False,
     ) -> list[Sentence]:
-        """All sentences, nearest first, but for those that `skip` (place of the text, sentence)
-        leaves out."""
+        """All sentences of the texts, nearest first, without those for which `skip` returns True.
+
+        `skip` gets the index of a text and a sentence of it.
+        """
         places = [
             (number, start, end)
             for number, text in enumerate(texts)
@@ -63,7 +68,7 @@ class Nearest:
         return sorted(scored, key=lambda found: -found.score)
 
     def worth_quoting(self, ranked: Sequence[Sentence]) -> list[Sentence]:
-        """The best of those that `rank` gave, nearest first, or none."""
+        """The sentences among those from `rank` that are worth quoting, nearest first."""
         if not ranked:
             return []
         bar = max(self.least, ranked[0].score - self.near)

@@ -1,7 +1,7 @@
-"""The network of the span reader: an encoder and, for each token, how well an answer starts and
-ends there. The first token stands for "no answer here" (BERT, arXiv:1810.04805, section 4.3).
+"""The network of the span reader: an encoder, and a head that scores starts and ends of answers.
 
-Knows nothing of texts or of where weights lie.
+A span from the first token to itself means that there is no answer (BERT, arXiv:1810.04805, section
+4.3). Knows nothing of texts and files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 __all__ = ["SpanNetwork", "best_spans"]
 
-# Logits that a token more costs: of two spans nearly as likely the shorter one is more often right.
+# Subtracted from the logit for each further token: of two spans that score almost the same, the
+# shorter one is more often right.
 _EACH_TOKEN = 0.04
 
 
@@ -26,11 +27,11 @@ class SpanNetwork(nn.Module):
         self.head = nn.Linear(encoder.config.hidden_size, 2)
 
     def forward(self, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
-        """Logits [batch, 2, tokens] in float32, of a start and of an end.
+        """Start and end logits of each token, float32 [batch, 2, tokens].
 
-        ids, types and mask [batch, tokens] are the token ids, 0 for the question and 1 for the
-        passage, 1 for tokens and 0 for padding. Tokens of the question but the first, and
-        padding, get -inf.
+        `ids`, `types` and `mask` are [batch, tokens]: token ids; 0 for the question and 1 for the
+        passage; 1 for tokens and 0 for padding. The logits are -inf for padding and for all tokens
+        of the question except the first.
         """
         hidden = self.encoder(
             input_ids=ids, token_type_ids=types, attention_mask=mask
@@ -45,8 +46,8 @@ class SpanNetwork(nn.Module):
 def best_spans(logits: Tensor, most: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The `count` best spans of at most `most` tokens in each row of logits [batch, 2, tokens].
 
-    Returns their score over that of no answer, what their length costs taken off, and their first
-    and last token, each [batch, count].
+    Returns scores, first tokens and last tokens, each [batch, count]. A score is the span's logit,
+    less a penalty for its length, minus the logit of no answer.
     """
     tokens = logits.shape[2]
     null = logits[:, :, 0].sum(1)

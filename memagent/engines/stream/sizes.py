@@ -1,7 +1,4 @@
-"""How large a stream is made for a model: window, budget, pages beside it and in host memory.
-
-Knows nothing of what is read or answered.
-"""
+"""Sizes of a stream for a model: window, budget, pages on the device and in host memory."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = ["config_for", "host_pages"]
 
-# Keys and values beside the model, and below them in host memory.
+# Memory for keys and values: on the device of the model, and in host memory.
 _HOT_BYTES = 2 << 30
 _HOST_BYTES = 8 << 30
 
 
 def config_for(model: PreTrainedModel, context: int, budget: int) -> StreamConfig:
-    """Sizes that keep every position inside the window that the model was trained with."""
+    """Sizes for which every position stays within the `context` the model was trained on."""
     from memagent.streaming.config import StreamConfig
 
     chunk = max(16, min(512, context // 8))
@@ -34,7 +31,7 @@ def config_for(model: PreTrainedModel, context: int, budget: int) -> StreamConfi
 
 
 def host_pages(model: PreTrainedModel, page: int) -> int | None:
-    """Blocks of pages in host memory below those on a GPU; None without one."""
+    """Number of pages in host memory for a model on a GPU; None for a model on the CPU."""
     from memagent.streaming.binding import layers_of
 
     if model.device.type == "cpu":
@@ -43,7 +40,7 @@ def host_pages(model: PreTrainedModel, page: int) -> int | None:
 
 
 def _page_bytes(model: PreTrainedModel, page: int) -> int:
-    """Keys and values of one page in all layers."""
+    """Bytes of the keys and values of one page in all layers."""
     from memagent.streaming.binding import layers_of
 
     size = sum(2 * page * layer.kv_heads * layer.dim for layer in layers_of(model))

@@ -16,7 +16,7 @@ ValueKind = Literal["number", "name", "day", "clock", "word"]
 _MOST_WORDS = 6
 _MOST_DESCRIBING = 3  # words of a value in small letters
 _NOW = r"now|currently|instead|these days|nowadays|from now on|as of|at the moment"
-# Where a value ends: a mark, or a word that goes on with something else.
+# Where a value ends: a punctuation mark, or a word that begins something else.
 _END = re.compile(
     rf"""\s*(?:[,;!()"“”]|:(?=\s|$)|\s[-–—]\s|\s(?:{_NOW}|and|or|but|because|since|so|which|who|that|when
     |where|while|if|until|though|although|by\ the\ way|btw|starting|anymore|any\ more|in\ case
