@@ -228,6 +228,7 @@ def loops(
 
 
 @app.command()
+@options.settings("url", "model", "engine")
 def answers(
     data: Annotated[
         list[Path],
@@ -235,9 +236,6 @@ def answers(
             "--data", help="Desk set, SQuAD or LoCoMo file, or archive of QMSum. Repeatable."
         ),
     ],
-    url: options.Url = None,
-    model: options.Model = None,
-    engine: options.Engine = None,
     arms: Annotated[
         str, typer.Option("--arms", help="Methods to compare, separated by commas.")
     ] = "product,none,newest,topk",
@@ -260,12 +258,12 @@ def answers(
     ] = None,
     json: options.Json = False,
     out: Out = None,
+    **flags: Any,
 ) -> None:
     """Count right answers of the product, of the engine alone, and of plain retrieval with it."""
     from memagent_bench.measures.answers.measure import Plan, measure
 
     plan = Plan(data, tuple(filter(None, arms.split(","))), limit, keep, rows, resume)
-    flags = {"url": url, "model": model, "engine": engine}
     with options.open_workspace(**{**flags, **_settings(given or [])}) as workspace:
         _print(measure(workspace, plan, tell=say), json, out)
 
