@@ -52,20 +52,25 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
+        # In chunks, so that an answer that broke off can be told from one that ended.
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.close_connection = True
         sent = 0
         for part in answer(body):
             time.sleep(DELAY)
             self._event({"choices": [{"index": 0, **part}]})
             sent += part["finish_reason"] is None
         self._event({"choices": [], "usage": usage(body, sent)})
-        self.wfile.write(b"data: [DONE]\n\n")
+        self._chunk("data: [DONE]\n\n")
+        self._chunk("")
 
     def _event(self, part: dict[str, Any]) -> None:
         chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "scenario"}
-        self.wfile.write(f"data: {json.dumps({**chunk, **part})}\n\n".encode())
+        self._chunk(f"data: {json.dumps({**chunk, **part})}\n\n")
+
+    def _chunk(self, text: str) -> None:
+        data = text.encode()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 
     def _json(self, value: dict[str, Any] | None) -> None:
