@@ -23,6 +23,7 @@ from memagent_bench.measures.answers.scoring import (
     ShortAnswer,
     score,
 )
+from memagent_bench.scripts.answers import main
 from tests.conftest import Run
 
 SCHEMA = Path(memagent_bench.__file__).parent / "schemas" / "bench.json"
@@ -88,6 +89,13 @@ def test_the_arms_are_told_apart_by_what_they_show_the_model(
     written = [json.loads(line) for line in rows.read_text().splitlines()]
     assert written[0]["run"]["model"] == "scripted"
     assert len(written) == 1 + 4 * len(QUESTIONS)
+    short = [row for row in report.rows if row["measure"] == "summary"]
+    assert [(row["arm"], row["right"], row["false_answers"]) for row in short] == [
+        ("product", "2 of 2", "0 of 1"),
+        ("none", "0 of 2", "1 of 1"),
+        ("newest", "2 of 2", "1 of 1"),
+        ("topk", "2 of 2", "1 of 1"),
+    ]
     # Questions that were asked do not stay in the store that is kept.
     kept = next((tmp_path / "kept").iterdir()) / "memory.db"
     with Workspace(Settings(store=kept), embedder=FakeEmbedder()) as stored:
@@ -118,6 +126,27 @@ def test_a_run_that_broke_off_goes_on_where_it_was(
     )
     with pytest.raises(UsageError, match="settings"):
         measure(other, again)
+
+
+def test_runs_with_several_settings_make_one_report(
+    workspace: Workspace, desk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "plain.jsonl", tmp_path / "small.jsonl"]
+    measure(workspace, Plan([desk], arms=("product",), rows=files[0]))
+    settings = workspace.settings.model_copy(update={"budget": 60})
+    small = Workspace(settings, engine=workspace.engine, embedder=workspace.embedder)
+    measure(small, Plan([desk], arms=("product", "none"), rows=files[1]))
+    main(files)
+    report = json.loads(capsys.readouterr().out)
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    assert [
+        (row["model"], row["arm"]) for row in report["rows"] if row["measure"] == "summary"
+    ] == [
+        ("scripted (plain)", "product"),
+        ("scripted (small)", "product"),
+        ("scripted (small)", "none"),
+    ]
+    assert '"budget": 60' in report["notes"][1]
 
 
 def test_an_answer_that_fails_is_counted_and_a_dead_server_ends_the_run(

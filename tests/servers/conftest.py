@@ -20,8 +20,8 @@ from tests.vllm.serving import gone, serving
 
 ROOT = Path(__file__).parents[2]
 LLAMA = ROOT / ".venv-llama" / "bin" / "python"
-# A folder with config and safetensors, and with the GGUF file they were converted from.
-MODEL = Path(os.environ.get("MEMAGENT_TEST_MODEL") or ROOT / ".models" / "smollm2")
+# SmolLM2-135M-Instruct: safetensors, and the GGUF file they were converted from.
+MODEL = Path(os.environ.get("MEMAGENT_MODELS", ROOT / ".models")) / "smollm2"
 CONTEXT = 4096
 _SECONDS = 180  # to load a model on a busy machine
 
@@ -76,7 +76,7 @@ def _scenario(folder: Path) -> Iterator[Server]:
 @contextmanager
 def _llama(folder: Path) -> Iterator[Server]:
     """llama.cpp's server does not tell its context."""
-    gguf = _needed(MODEL / "model.gguf", "make .models/ready")
+    gguf = _needed(MODEL / "model.gguf", "make .models/smollm2")
     python = _needed(LLAMA, "make .venv-llama/ready")
     command = [
         python, "-m", "llama_cpp.server", "--model", gguf, "--model_alias", "smollm2",
@@ -88,7 +88,7 @@ def _llama(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def _vllm(folder: Path) -> Iterator[Server]:
-    model = _needed(MODEL, "make .models/ready")
+    model = _needed(MODEL, "make .models/smollm2")
     with serving(model, folder, "--name", "smollm2", "--context", str(CONTEXT)) as running:
         yield Server("vllm", running.url, running.pid)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from memagent_bench.bootstrap import mean_interval, paired_gain
 
-__all__ = ["figures", "gains", "metrics"]
+__all__ = ["figures", "gains", "metrics", "summary"]
 
 Row = Mapping[str, Any]
 
@@ -20,15 +20,14 @@ _ENDINGS = ("length", "empty", "repetition", "thinking", "refused", "lost")
 
 
 def figures(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line per set, arm and kind of question, with the kind "all" first."""
+    """A line per model, set, arm and kind of question, with the kind "all" first."""
     table = []
-    for name, arm in dict.fromkeys((row["set"], row["arm"]) for row in rows):
-        own = [row for row in rows if (row["set"], row["arm"]) == (name, arm)]
+    for model, name, arm in dict.fromkeys(map(_group, rows)):
+        own = [row for row in rows if _group(row) == (model, name, arm)]
         for kind in ("all", *dict.fromkeys(row["kind"] for row in own)):
             chosen = [row for row in own if kind in ("all", row["kind"])]
-            table.append(
-                {"measure": "answers", "set": name, "arm": arm, "kind": kind} | _line(chosen)
-            )
+            about = {"measure": "answers", "model": model, "set": name, "arm": arm, "kind": kind}
+            table.append(about | _line(chosen))
     return table
 
 
@@ -38,10 +37,10 @@ def gains(rows: Sequence[Row], base: str) -> list[dict[str, Any]]:
     import numpy as np
 
     table = []
-    for name in dict.fromkeys(row["set"] for row in rows):
+    for model, name in dict.fromkeys((row["model"], row["set"]) for row in rows):
         scores: dict[str, dict[str, float]] = {}
         for row in rows:
-            if row["set"] == name and row["verdict"] != "failed":
+            if (row["model"], row["set"]) == (model, name) and row["verdict"] != "failed":
                 scores.setdefault(row["arm"], {})[row["id"]] = _quality(row)
         for arm in scores:
             both = sorted(scores.get(base, {}).keys() & scores[arm].keys())
@@ -50,20 +49,43 @@ def gains(rows: Sequence[Row], base: str) -> list[dict[str, Any]]:
             own, other = (np.array([scores[each][key] for key in both]) for each in (base, arm))
             gain, low, high = paired_gain(own, other)
             table.append(
-                {"measure": "gain", "set": name, "of": base, "over": arm, "questions": len(both)}
-                | {"gain": gain, "low": low, "high": high}
+                {"measure": "gain", "model": model, "set": name, "of": base, "over": arm}
+                | {"questions": len(both), "gain": gain, "low": low, "high": high}
             )
     return table
 
 
+def summary(table: Sequence[Row]) -> list[dict[str, Any]]:
+    """The lines for all questions with few columns, for a page."""
+    return [
+        {
+            "measure": "summary",
+            "model": line["model"],
+            "set": line["set"],
+            "arm": line["arm"],
+            "right": _count(line, "right", "wrong", "refused") if "right_share" in line else None,
+            "refused": line["refused"],
+            "false_answers": _count(line, "false_answer", "right_refusal"),
+            "right_and_cited": line["right_and_cited"],
+            "f1": line.get("f1"),
+            "prompt_tokens": line["prompt_tokens"],
+        }
+        for line in table
+        if line["measure"] == "answers" and line["kind"] == "all"
+    ]
+
+
 def metrics(table: Sequence[Row]) -> dict[str, float]:
-    """Flat figures of the lines for all questions and of the gains."""
+    """Flat figures of the lines for all questions and of the gains; with the model's name where
+    there are several."""
     found: dict[str, float] = {}
+    several = len({line["model"] for line in table}) > 1
     for line in table:
+        model = f"{line['model']}_" if several else ""
         if line["measure"] == "gain":
-            found[f"{line['of']}_over_{line['over']}_{line['set']}"] = line["gain"]
-        elif line["kind"] == "all":
-            prefix = f"{line['arm']}_{line['set']}"
+            found[f"{model}{line['of']}_over_{line['over']}_{line['set']}"] = line["gain"]
+        elif line["measure"] == "answers" and line["kind"] == "all":
+            prefix = f"{model}{line['arm']}_{line['set']}"
             for key in (
                 "questions", "right", "wrong", "refused", "right_refusal", "false_answer", "failed",
                 "exact", "f1", "right_and_cited", "cited", "shown", "prompt_tokens",
@@ -72,6 +94,16 @@ def metrics(table: Sequence[Row]) -> dict[str, float]:
                 if line.get(key) is not None:
                     found[f"{prefix}_{key}"] = line[key]
     return found
+
+
+def _group(row: Row) -> tuple[str, str, str]:
+    return row["model"], row["set"], row["arm"]
+
+
+def _count(line: Row, verdict: str, *others: str) -> str | None:
+    """How many answers have a verdict, among those that have it or one of the others."""
+    total = sum(line[name] for name in (verdict, *others))
+    return f"{line[verdict]} of {total}" if total else None
 
 
 def _line(rows: Sequence[Row]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ from memagent.errors import MemagentError, UsageError
 from memagent.settings import Settings
 from memagent_bench.measures.answers.arms import ARMS, Asker
 from memagent_bench.measures.answers.corpora import Corpus, read_corpora, sampled
-from memagent_bench.measures.answers.figures import figures, gains, metrics
+from memagent_bench.measures.answers.figures import figures, gains, metrics, summary
 from memagent_bench.measures.answers.rows import Rows
 from memagent_bench.measures.answers.scoring import Question, score
 from memagent_bench.report import Report, hash_of
 
-__all__ = ["Plan", "measure"]
+__all__ = ["Plan", "measure", "report"]
 
 # Questions that fail in a row before the run ends: the server is gone.
 _MOST_FAILURES = 3
@@ -37,6 +37,18 @@ _OF_STORES = ("embedder", "segmenter", "scorer")
 _UNSAID = ("store", "api_key", "url", "model", "engine", "script")
 
 Tell = Callable[[str], None]
+
+_NOTES = (
+    "product: memagent as a user has it. none: the question alone. newest: the newest text that "
+    "fits the budget. topk: passages of 100 words, or turns, nearest to the question by their "
+    "vectors, within the budget. The last two: “Answer the question from the passages.”",
+    "right: the right words near the beginning of the answer (desk sets: the rules of each "
+    "question). exact, f1: exact match and word F1 (SQuAD); a refusal counts as empty. QMSum "
+    "has f1 only. right_refusal, false_answer: of questions that the store cannot answer.",
+    "cited: answers whose citations hold all evidence; shown: prompts that do. "
+    "prompt_tokens, answer_tokens, seconds: medians over questions, of all calls for one.",
+    "Intervals are 95 %: Wilson for shares, bootstrap over questions for exact, f1 and gain.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +94,17 @@ def measure(workspace: Workspace, plan: Plan, *, tell: Tell = lambda line: None)
                     asker = Asker(memory)
                     for arm, questions in missing.items():
                         _ask(asker, rows, name, arm, questions, tell)
-        table = [*figures([*rows.done.values()]), *gains([*rows.done.values()], plan.arms[0])]
-    return Report(
-        "answers",
-        {"file": ", ".join(path.name for path in plan.data), "sha256": hash_of(plan.data)},
-        metrics(table),
-        table,
-        _notes(workspace),
-    )
+    about = {"file": ", ".join(path.name for path in plan.data), "sha256": hash_of(plan.data)}
+    return report(about, [*rows.done.values()], (_setup(workspace),), base=plan.arms[0])
+
+
+def report(
+    data: Mapping[str, str], rows: Sequence[Mapping[str, Any]], setups: Sequence[str], base: str
+) -> Report:
+    """The report on answers of one or several models; gains are those of the arm `base`."""
+    table = figures(rows)
+    table += [*gains(rows, base), *summary(table)]
+    return Report("answers", data, metrics(table), table, (*setups, *_NOTES))
 
 
 def _missing(
@@ -105,8 +120,8 @@ def _ask(
 ) -> None:
     failures = 0
     for number, question in enumerate(questions, start=1):
-        row: dict[str, Any] = {"set": name, "arm": arm, "id": question.id, "kind": question.kind}
-        row["question"] = question.text
+        row: dict[str, Any] = {"model": asker.engine.model, "set": name, "arm": arm}
+        row |= {"id": question.id, "kind": question.kind, "question": question.text}
         began = time.perf_counter()
         try:
             reply = ARMS[arm](asker, question)
@@ -168,29 +183,16 @@ def _run_of(workspace: Workspace) -> dict[str, Any]:
         for name, value in workspace.settings.model_dump(mode="json").items()
         if name not in _UNSAID and value != default[name]
     }
-    return {
-        "engine": engine.name,
-        "model": engine.model,
-        "context": engine.context,
-        "settings": changed,
-    }
+    run = {"engine": engine.name, "model": engine.model, "context": engine.context}
+    return {**run, "settings": changed}
 
 
-def _notes(workspace: Workspace) -> tuple[str, ...]:
+def _setup(workspace: Workspace) -> str:
     run, settings = _run_of(workspace), workspace.settings
     server = getattr(workspace.engine, "url", "in this process")
     said = ", ".join(f"{name}={value}" for name, value in run["settings"].items()) or "the defaults"
     return (
         f"Engine {run['engine']}: {run['model']}, {server}, a context of {run['context']} tokens. "
         f"Settings: {said}; max_tokens={settings.max_tokens}, "
-        f"temperature={settings.temperature}, budget={settings.budget} for passages.",
-        "product: memagent as a user has it. none: the question alone. newest: the newest text "
-        "that fits the budget. topk: passages of 100 words, or turns, nearest to the question by "
-        "their vectors, within the budget. The last two: “Answer the question from the passages.”",
-        "right: the right words near the beginning of the answer (desk sets: the rules of each "
-        "question). exact, f1: exact match and word F1 (SQuAD); a refusal counts as empty. QMSum "
-        "has f1 only. right_refusal, false_answer: of questions that the store cannot answer.",
-        "cited: answers whose citations hold all evidence; shown: prompts that do. "
-        "prompt_tokens, answer_tokens, seconds: medians over questions, of all calls for one.",
-        "Intervals are 95 %: Wilson for shares, bootstrap over questions for exact, f1 and gain.",
+        f"temperature={settings.temperature}, budget={settings.budget} for passages."
     )

@@ -13,9 +13,9 @@ from typing import Any, Self
 
 from memagent.errors import InputError, UsageError
 
-__all__ = ["Rows"]
+__all__ = ["Rows", "read_rows"]
 
-_KEY = ("set", "arm", "id")
+_Key = tuple[str, str, str]  # set, arm and id of the question
 
 
 class Rows:
@@ -28,7 +28,7 @@ class Rows:
 
     def __init__(self, path: Path | None, run: Mapping[str, Any], *, resume: bool = False) -> None:
         self.path = path
-        self.done: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.done: dict[_Key, dict[str, Any]] = {}
         if path is None:
             return
         try:
@@ -83,15 +83,34 @@ class Rows:
             # The run was killed in the middle of a line.
             lines.pop()
             path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        try:
-            rows = [json.loads(line) for line in lines]
-            before = rows[0]["run"]
-            self.done = {tuple(row[name] for name in _KEY): row for row in rows[1:]}
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise UsageError(f"{path} holds no rows of this bench: give another --rows") from error
+        before, self.done = _decoded(path, lines)
         for name in sorted({*before, *run}):
             if before.get(name) != run.get(name):
                 raise UsageError(
                     f"{path} was made with {name} {before.get(name)!r}, not {run.get(name)!r}: "
                     "give another --rows"
                 )
+
+
+def read_rows(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a file's answers were made with, and the answers.
+
+    Raises InputError if it cannot be read, and UsageError if it holds something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    run, done = _decoded(path, lines)
+    return run, [*done.values()]
+
+
+def _decoded(path: Path, lines: list[str]) -> tuple[dict[str, Any], dict[_Key, dict[str, Any]]]:
+    try:
+        rows = [json.loads(line) for line in lines]
+        run: dict[str, Any] = rows[0]["run"]
+        return run, {
+            (row["set"], row["arm"], row["id"]): {"model": run["model"], **row} for row in rows[1:]
+        }
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UsageError(f"{path} holds no rows of `bench answers`: give another file") from error
