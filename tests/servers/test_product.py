@@ -60,9 +60,14 @@ def test_a_conversation_keeps_both_sides(server: Server, run: Run) -> None:
 
 def test_a_batch_answers_every_row_once(server: Server, run: Run, tmp_path: Path) -> None:
     rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
-    questions = [{"id": n, "op": "ask", "question": f"What is {n} plus 1?"} for n in range(4)]
+    run("add", "-", "--name", "notes", stdin=NOTE)
+    places = ("pilot", "ice-breaker", "desk", "charts")
+    questions = [
+        {"id": n, "op": "ask", "question": f"Tell me about the {place}."}
+        for n, place in enumerate(places)
+    ]
     rows.write_text("".join(json.dumps(row) + "\n" for row in questions))
-    how: dict[str, str] = {**server.env, "MEMAGENT_MAX_TOKENS": "8"}
+    how: dict[str, str] = {**server.env, "MEMAGENT_MAX_TOKENS": "24"}
     done = run("run", rows, "--out", out, "--concurrency", "2", **how)
     assert done.returncode == 0, done.stderr
     assert sorted(row["id"] for row in results_of(out)) == [0, 1, 2, 3]
