@@ -75,12 +75,14 @@ def _scenario(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def _llama(folder: Path) -> Iterator[Server]:
-    """llama.cpp's server does not tell its context."""
+    """llama.cpp's server does not tell its context. By default it breaks off an answer when the
+    next request comes, so a batch with several rows at a time needs the flag."""
     gguf = _needed(MODEL / "model.gguf", "make .models/smollm2")
     python = _needed(LLAMA, "make .venv-llama/ready")
     command = [
         python, "-m", "llama_cpp.server", "--model", gguf, "--model_alias", "smollm2",
-        "--n_ctx", str(CONTEXT), "--n_threads", str(os.cpu_count()), "--port",
+        "--n_ctx", str(CONTEXT), "--n_threads", str(os.cpu_count()),
+        "--interrupt_requests", "false", "--port",
     ]  # fmt: skip
     with _process(command, folder / "log") as (url, pid):
         yield Server("llama", url, pid, {"MEMAGENT_CONTEXT": str(CONTEXT)})
