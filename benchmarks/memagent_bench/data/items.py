@@ -71,21 +71,29 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question; `gold` holds the numbers of the turns that answer it, at least one."""
+    """A question; `gold` holds the numbers of the turns that answer it, at least one.
+
+    `answers` are the right answers as the set gives them, where its reader reads them.
+    """
 
     question: str
     category: str
     gold: tuple[int, ...]
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Turns in order, and questions; `unresolved` counts evidence labels that match no turn."""
+    """Turns in order, and questions; `unresolved` counts evidence labels that match no turn.
+
+    `unanswerable` are questions that the turns do not answer, where the set has them.
+    """
 
     name: str
     turns: tuple[Turn, ...]
     asked: tuple[Asked, ...]
     unresolved: int = 0
+    unanswerable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

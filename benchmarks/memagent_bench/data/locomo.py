@@ -1,7 +1,7 @@
 """LoCoMo: conversations of two people over months, with evidence by turn (arXiv:2402.17753).
 
-Categories 1 to 4 are multi-hop, temporal, open-domain and single-hop questions; category 5 has no
-evidence by design.
+Categories 1 to 4 are multi-hop, temporal, open-domain and single-hop questions; those of category 5
+cannot be answered by design.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from memagent_bench.data.items import Asked, History, Turn
 __all__ = ["locomo"]
 
 _CATEGORIES = frozenset({1, 2, 3, 4})
+_UNANSWERABLE = 5
 _LABEL = re.compile(r"D:?(\d+):0*(\d+)")  # some labels are like D:11:26, some name two turns
 
 
@@ -45,9 +46,13 @@ def locomo(samples: list[dict[str, Any]]) -> Iterator[History]:
                 found |= known
             if found:
                 gold = tuple(sorted(found))
-                asked.append(Asked(row["question"], str(row["category"]), gold))
+                answers = (str(row["answer"]),) if "answer" in row else ()
+                asked.append(Asked(row["question"], str(row["category"]), gold, answers))
         name = str(sample.get("sample_id", len(turns)))
-        yield History(name, tuple(turns), tuple(asked), unresolved)
+        unanswerable = tuple(
+            row["question"] for row in sample["qa"] if row["category"] == _UNANSWERABLE
+        )
+        yield History(name, tuple(turns), tuple(asked), unresolved, unanswerable)
 
 
 def _sessions(

@@ -29,7 +29,8 @@ def qmsum(name: str, meeting: dict[str, Any]) -> History:
         found = _turns(row["relevant_text_span"], len(turns))
         unresolved += not found
         if found:
-            asked.append(Asked(row["query"], "specific", tuple(sorted(found))))
+            answers = (row["answer"],) if "answer" in row else ()
+            asked.append(Asked(row["query"], "specific", tuple(sorted(found)), answers))
     return History(name, turns, tuple(asked), unresolved)
 
 

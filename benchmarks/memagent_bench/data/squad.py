@@ -39,7 +39,12 @@ def articles(value: dict[str, Any]) -> Iterator[History]:
         group = every[first : first + _ARTICLES]
         paragraphs = [paragraph for article in group for paragraph in article["paragraphs"]]
         asked = [
-            Asked(row["question"].strip(), "paragraph", (number,))
+            Asked(
+                row["question"].strip(),
+                "paragraph",
+                (number,),
+                tuple(answer["text"] for answer in row["answers"]),
+            )
             for number, paragraph in enumerate(paragraphs)
             for row in paragraph["qas"]
         ]

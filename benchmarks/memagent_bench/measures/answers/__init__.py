@@ -1,0 +1,1 @@
+"""Right answers end to end: `memagent bench answers`."""
