@@ -51,7 +51,7 @@ def test_the_quote_in_an_answer_goes_too(memory: Namespace, tmp_path: Path) -> N
         answer_id,
         AnswerRecord(
             f"{SECRET.split()[-1]}\n“{SECRET}” [1] Anything else?",
-            "complete",
+            "stop",
             found=True,
             citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
             usage={"prompt": 1, "completion": 1},
@@ -155,7 +155,7 @@ def test_the_surprise_of_an_answer_that_quotes_goes_too(memory: Namespace) -> No
         answer_id,
         AnswerRecord(
             f"“{SECRET}” " + "The rest of this long answer is about the cat. " * 20,
-            "complete",
+            "stop",
             found=True,
             citations=[CitationRow(1, True, source_id, start, start + len(SECRET))],
             usage={},

@@ -48,7 +48,10 @@ def store(tmp_path: Path) -> Any:
 def test_answers_are_shown_as_before(memory: Namespace) -> None:
     ids = [row["id"] for row in memory.store.rows("SELECT id FROM answers ORDER BY id")]
     shown = [answer_object(load_answer(memory, answer), explain=True) for answer in ids]
-    assert json.loads(json.dumps(shown)) == [{**answer, **NEW} for answer in OLD["answers"]]
+    expected = [{**answer, **NEW} for answer in OLD["answers"]]
+    # The killed batch left one answer unfinished.
+    expected[-1]["ended"] = "interrupted"
+    assert json.loads(json.dumps(shown)) == expected
     assert any(answer["outline"] for answer in shown)
     assert any(cited["valid_until"] for answer in shown for cited in answer["citations"])
 

@@ -41,7 +41,7 @@ def _say(memory: Namespace, name: str, *texts: str) -> list[int]:
 
 
 def _finish(memory: Namespace, answer: int, text: str, citations: list[CitationRow]) -> None:
-    memory.answers.finish(answer, AnswerRecord(text, "complete", citations=citations))
+    memory.answers.finish(answer, AnswerRecord(text, "stop", citations=citations))
 
 
 def test_lines_tell_what_they_come_from_and_what_they_were(store: Store, memory: Namespace) -> None:
