@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -80,7 +81,9 @@ class Exchange(BaseHTTPRequestHandler):
         route = f"{self.command} {urlsplit(self.path).path}"
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.owner.seen.append(Seen(route, self.path, body, headers))
-        self.owner.next_reply(route)(self)
+        # A client may leave once it has read [DONE].
+        with suppress(ConnectionError):
+            self.owner.next_reply(route)(self)
 
 
 class _Server(ThreadingHTTPServer):

@@ -58,7 +58,7 @@ def test_a_closing_tag_that_comes_too_late_is_learned_from(
     first, second = read(engine.stream(ask())), read(engine.stream(ask()))
     assert "</think>" not in first.text
     assert first.text.endswith("Green.")
-    assert "taken for its answer" in caplog.text
+    assert "shown as part of its answer" in caplog.text
     assert (second.text, second.thinking) == ("Green.", "red? blue? no. ")
 
 

@@ -142,7 +142,7 @@ def test_calls_written_as_text_are_tool_calls(
     assert answered.last.usage is not None
 
 
-def test_text_before_calls_is_kept_and_text_behind_them_is_not(
+def test_text_before_calls_is_kept_and_text_after_them_is_not(
     server: Loopback, attach: Attach
 ) -> None:
     text = f"I search.\n<tool_call>{OBJECT}</tool_call>\n<tool_call>{OBJECT}</tool_call>\nDone."

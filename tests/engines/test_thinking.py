@@ -1,4 +1,4 @@
-"""The vllm engine: thinking is parted from the answer, whoever marks it and however."""
+"""The vllm engine: thinking is separated from the answer, whoever marks it and however."""
 
 from __future__ import annotations
 

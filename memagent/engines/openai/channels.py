@@ -50,11 +50,11 @@ class ChannelFilter(TextFilter):
             yield from self._write(len(self._held))
         while self._channel is not None:
             if self._channel == "":
-                header, message, behind = self._held.partition(_MESSAGE)
+                header, message, after = self._held.partition(_MESSAGE)
                 if not message:
                     return
                 self._open(header)
-                self._held = behind
+                self._held = after
             end = (_BARE_END if self._bare else _END).search(self._held)
             if end is None:
                 ends = _BARE_ENDS if self._bare else _ENDS

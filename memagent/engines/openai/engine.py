@@ -128,7 +128,7 @@ class VllmEngine(Engine):
         with a schema is sent without tools. The uncertainty counts all but the 20 likeliest tokens
         as one.
 
-        Thinking, stop tokens and tool calls in the text are parted from it. An answer that ends
+        Thinking, stop tokens and tool calls in the text are separated from it. An answer that ends
         without a word is one empty chunk. Raises EngineError, and ServerDownError if the server is
         gone; chunks received before that stay valid.
         """

@@ -34,7 +34,7 @@ _HEADERS = (
     "<start_of_turn>model\n", "<|turn>model\n", "<|start_of_role|>assistant<|end_of_role|>",
     "<|assistant|>", "<｜assistant｜>", "[/inst]", "<|start_of_turn_token|><|chatbot_token|>",
 )  # fmt: skip
-# Markers without a meaning for the reader; the answer goes on behind them.
+# Markers without a meaning for the reader; the answer goes on after them.
 _SILENT = (
     "<pad>", "<|pad|>", "<bos>", "<|bos|>", "<|begin_of_text|>", "<|startoftext|>", "<unk>",
     "<|begin_of_solution|>", "<|start_response|>", "<｜begin▁of▁sentence｜>",
@@ -47,8 +47,8 @@ _HEADER = re.compile(rf"\s*({'|'.join(map(re.escape, _HEADERS))})\s*", re.IGNORE
 class MarkerFilter(TextFilter):
     """Ends the answer at a stop token, and removes the markers of templates.
 
-    Only white space is read behind the end, in wait for the server's own last chunk. is_json: the
-    answer must be JSON, in which a marker is always literal unless it is at the end.
+    After the stop token, white space is skipped until the server's last chunk; any other text stops
+    the server. is_json: the answer must be JSON, where a marker is literal unless it is at the end.
     """
 
     def __init__(self, *, is_json: bool = False) -> None:
@@ -69,19 +69,19 @@ class MarkerFilter(TextFilter):
         if not self._wrote:
             self._held = self._without_header()
         while match := self._next_marker():
-            behind = self._held[match.end() :]
+            after = self._held[match.end() :]
             literal = self._is_literal(match)
-            if literal and behind.strip():
+            if literal and after.strip():
                 yield from self._emit(match.end())
                 continue
             yield from self._emit(match.start())
             if literal:
                 # It is only part of the code if the code goes on.
                 return
-            self._held = behind
+            self._held = after
             if match.group().lower() not in _SILENT:
                 self._ended, self._held = True, ""
-                self.stopped = bool(behind.strip())
+                self.stopped = bool(after.strip())
                 return
         yield from self._emit(len(self._held) - held_back(self._held, _ALL))
 

@@ -2,8 +2,8 @@
 
 All text before that tag was thinking, but text that was shown cannot be taken back. So it must
 be known beforehand: from the prompt, where the server shows it, from the name of the model, or
-from its earlier answers. While it is not known, the beginning of an answer is held back for
-`PATIENCE` seconds, or to its end if it must be JSON.
+from its earlier answers. While it is not known, the beginning of an answer is held back: for
+`PATIENCE` seconds, or up to the first bracket if the answer must be JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from memagent.types import Chunk
 
 __all__ = ["PATIENCE", "Opening", "OpeningFilter", "opens_thinking", "thinks_by_name"]
 
-PATIENCE = 0.5
+PATIENCE = 0.5  # seconds
 _THINKERS = re.compile(
     r"deepseek-?r1|\bqwq\b|thinking|reason(er|ing)\b|-r1\b|glm-?z1|-o1\b|deepscaler|openthinker",
     re.IGNORECASE,
@@ -37,10 +37,10 @@ class Opening:
 def opens_thinking(prompt: str) -> bool:
     """Whether a prompt, or the template that makes it, ends with thinking that is left open.
 
-    Of a template, only the part behind its last `add_generation_prompt` counts.
+    Of a template, only the part after its last `add_generation_prompt` counts.
     """
-    _, is_template, behind = prompt.rpartition("add_generation_prompt")
-    end = behind.lower() if is_template else prompt.rstrip()[-40:].lower()
+    _, is_template, after = prompt.rpartition("add_generation_prompt")
+    end = after.lower() if is_template else prompt.rstrip()[-40:].lower()
     return any(end.rfind(opener) > end.rfind(closer) for opener, closer in TAGS.items())
 
 
@@ -50,13 +50,13 @@ def thinks_by_name(model: str) -> bool:
 
 
 class OpeningFilter(TextFilter):
-    """Turns the text before a lone closing tag into `Chunk.thinking`, if that is known in time.
+    """Turns text that a lone closing tag shows to be thinking into `Chunk.thinking`.
 
     opening: what is known of the model; updated with what this answer shows. is_json: the answer
     must be JSON, so that nothing before its first bracket belongs to it.
 
-    If the model ends by itself and has never closed its thinking, it was no thinking, and follows
-    as text.
+    If thinking was expected but never closed, and the model ended by itself, the text was its
+    answer, and is passed on as such.
     """
 
     def __init__(self, opening: Opening, *, is_json: bool = False) -> None:
@@ -82,7 +82,7 @@ class OpeningFilter(TextFilter):
             yield from self._decide("".join(self._pieces))
 
     def thinking(self, thinking: str) -> Iterator[Chunk]:
-        """Thinking that the server has parted itself; its text is free of it."""
+        """Thinking that the server has separated itself; its text is free of it."""
         if self._state == "unknown":
             self._opening.in_prompt = False
             yield from self.release()
@@ -143,13 +143,13 @@ class OpeningFilter(TextFilter):
         self._held += text
         closer = CLOSER.search(self._held)
         end = closer.start() if closer else len(self._held) - held_back(self._held, CLOSERS)
-        thinking, behind = self._held[:end], self._held[closer.end() if closer else end :]
+        thinking, after = self._held[:end], self._held[closer.end() if closer else end :]
         self._thinking += thinking
         if thinking:
             yield Chunk(thinking=thinking)
         if closer is None:
-            self._held = behind
+            self._held = after
             return
         self._opening.in_prompt, self._state, self._held = True, "text", ""
-        if behind:
-            yield Chunk(text=behind)
+        if after:
+            yield Chunk(text=after)

@@ -42,7 +42,7 @@ class TextCallFilter(TextFilter):
     """Turns calls in the text into `Chunk.tool_calls`, if they are of offered tools.
 
     Markup of other calls is removed. JSON or Python without any markup is a call only if it is the
-    whole answer and names an offered tool. Behind a call, only further calls are read.
+    whole answer and names an offered tool. After a call, only further calls are read.
     """
 
     def __init__(self, tools: Tools) -> None:

@@ -38,7 +38,7 @@ class TextFilter(ABC):
         """The chunks for a further piece of text."""
 
     def thinking(self, thinking: str) -> Iterable[Chunk]:
-        """The chunks for a piece of thinking that is already parted from the text."""
+        """The chunks for a piece of thinking that is separate from the text already."""
         return [Chunk(thinking=thinking)]
 
     def release(self) -> Iterable[Chunk]:

@@ -1,6 +1,6 @@
-"""The thinking of a reasoning model that stands between tags in its text, parted from its answer.
+"""Separates the thinking that a reasoning model writes between tags from its answer.
 
-Where only the closing tag arrives: `opening`.
+The module `opening` handles thinking of which only the closing tag arrives.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ThinkingFilter(TextFilter):
             yield from self._think(len(self._held) - held_back(self._held, [self._closer]))
 
     def thinking(self, thinking: str) -> Iterator[Chunk]:
-        """Thinking that is parted already."""
+        """Thinking that is separated already."""
         self._thought = self._thought or not self._wrote
         yield Chunk(thinking=thinking)
 
@@ -106,8 +106,8 @@ class ThinkingFilter(TextFilter):
             self._opening.in_prompt = True
             if self._wrote:
                 logger.warning(
-                    "the model's thinking was taken for its answer, since nothing marked where it "
-                    "began; it is kept apart from now on"
+                    "the model's thinking was shown as part of its answer, because nothing marked "
+                    "where it began; from now on it is kept separate"
                 )
         self._thought, self._wrote = True, False
 
