@@ -85,6 +85,11 @@ def test_a_name_that_stands_nowhere_is_marked() -> None:
     assert "Boris" in missing("The pier was rebuilt by Ada Lund and Boris in 1987.")
 
 
+def test_small_talk_needs_no_source() -> None:
+    rows = attribute("Good to know. It took 12 men.", events(), "I like tea.", asked=False)
+    assert [row.claim for row in rows if not row.verified] == ["12"]
+
+
 def test_words_of_the_conversation_need_no_source() -> None:
     said = "My sister Ilse lives in Turku."
     assert missing("Your sister Ilse lives in Turku.", "", [said]) == []

@@ -180,7 +180,7 @@ def test_settings_from_the_command_line(run: Run) -> None:
     run("config", "set", "api_key", "hunter2")
     assert "hunter2" not in run("config", "list").stdout
     run("config", "unset", "budget")
-    assert run("config", "get", "budget").stdout == "2000\n"
+    assert run("config", "get", "budget").stdout == "\n"
 
 
 def test_forget_and_rebuild_from_the_command_line(run: Run) -> None:

@@ -63,7 +63,7 @@ def test_a_cut_answer_goes_on_as_the_same_answer(memory: Namespace) -> None:
         "Behind it.",
     )
     cut = session.ask("Where is the key?")
-    assert (cut.ended, [c.verified for c in cut.citations]) == ("length", [])
+    assert (cut.ended, [c.verified for c in cut.citations]) == ("length", [True])
     heard: list[str] = []
     more = session.continue_answer(on_text=heard.append)
     assert (more.id, more.ended) == (cut.id, "length")

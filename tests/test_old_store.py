@@ -61,7 +61,8 @@ def test_a_chat_continues_with_the_same_prompt(memory: Namespace) -> None:
     talk = Session(Agent(memory, engine, Settings(budget=90)), "talk")
     talk.ask("When does the ferry leave on Sundays?")
     sent = [[message.role, message.content] for message in engine.requests[0].messages]
-    assert sent[:-1] == OLD["prompt"][:-1]
+    # The instructions are the program's; the conversation is the store's.
+    assert sent[1:-1] == OLD["prompt"][1:-1]
     assert sent[-1][1].endswith("When does the ferry leave on Sundays?")
 
 

@@ -43,13 +43,19 @@ _EVENT_TIE = 0.15
 
 
 def attribute(
-    text: str, events: Sequence[Event], question: str, known: Iterable[str] = ()
+    text: str,
+    events: Sequence[Event],
+    question: str,
+    known: Iterable[str] = (),
+    *,
+    asked: bool = True,
 ) -> list[CitationRow]:
     """The places in `events` where the sentences of `text` stand, one or two a sentence.
 
     A sentence that no passage holds, and a number or name that stands in no passage, gives an
-    unverified row with its words. `known` is text that may be repeated without a source, such as
-    the conversation. Sentences with a marker like [2] are left to `citations.check`.
+    unverified row with its words; in a conversation, where not every sentence is a statement
+    (`asked` is false), only numbers and names do. `known` is text that may be repeated without a
+    source, such as the conversation. Sentences with a marker like [2] are left to `citations.check`.
     """
     places = list(_places(events))
     found = _Passages(places, question)
@@ -63,7 +69,7 @@ def attribute(
         best = found.search(sentence)
         rows += [_row(place) for place in best]
         new = [term for term in _terms(sentence) if term not in said and is_content(term)]
-        if not best and new:
+        if asked and not best and new:
             rows.append(CitationRow(0, False, claim=sentence))
         else:
             loose = [word for word in specifics(sentence) if not _stem(word) & stored]

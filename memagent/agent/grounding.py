@@ -45,7 +45,9 @@ def ground(state: TurnState, turn: Turn) -> Grounds:
     found, usage = state["answered"], Usage()
     if turn.engine.capabilities.generates and found:
         said = [message.content for message in state["messages"][:-1]]
-        rows = list(dict.fromkeys([*rows, *attribute(text, events, question, said)]))
+        rows = list(
+            dict.fromkeys([*rows, *attribute(text, events, question, said, asked=turn.asked)])
+        )
         if turn.asked:
             supported = any(row.verified for row in rows)
             found = supported and not unknown_names(turn.memory, question, events)

@@ -94,7 +94,8 @@ def test_each_operation_does_its_work(desk: Desk, out: Path, tmp_path: Path) -> 
     assert (batch.ok, batch.failed) == (8, 3)
     assert found[1]["result"]["chars"] == len(KEEPER)
     (cited,) = found[3]["result"]["citations"]
-    assert KEEPER[cited["start"] : cited["end"]] == cited["text"]
+    stored = {"notes": KEEPER, "boats": (tmp_path / "boats.txt").read_text()}[cited["source"]]
+    assert stored[cited["start"] : cited["end"]] == cited["text"]
     assert [hit["source"] for hit in found[5]["result"]["hits"]] == ["boats"]
     assert found[6]["result"]["hits"] == []
     assert found[7]["result"] == {"source": "notes", "forgotten": 11}
