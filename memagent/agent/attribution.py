@@ -55,7 +55,8 @@ def attribute(
     A sentence that no passage holds, and a number or name that stands in no passage, gives an
     unverified row with its words; in a conversation, where not every sentence is a statement
     (`asked` is false), only numbers and names do. `known` is text that may be repeated without a
-    source, such as the conversation. Sentences with a marker like [2] are left to `citations.check`.
+    source, such as the conversation. A sentence with a marker like [2] is left to
+    `citations.check`.
     """
     places = list(_places(events))
     found = _Passages(places, question)

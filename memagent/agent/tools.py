@@ -12,6 +12,9 @@ from memagent.types import Event, Source, ToolCall
 __all__ = ["TOOLS", "ToolBox"]
 
 
+_REPEATED = 3
+
+
 def _tool(name: str, description: str, **parameters: str) -> dict[str, Any]:
     return {
         "type": "function",
@@ -78,12 +81,13 @@ class ToolBox:
         return f"not done: the tools are {known}, with the arguments of their schemas", hits
 
     def _search(self, query: str, hits: tuple[Hit, ...]) -> tuple[str, tuple[Hit, ...]]:
-        have = {hit.event.id for hit in hits}
-        found = tuple(hit for hit in self.recall(query) if hit.event.id not in have)
-        lines = [
-            f"[{number}] {hit.event.place}\n{hit.event.text}"
-            for number, hit in enumerate(found, start=len(hits) + 1)
-        ]
+        known = {hit.event.id: number for number, hit in enumerate(hits, start=1)}
+        recalled = self.recall(query)
+        found = tuple(hit for hit in recalled if hit.event.id not in known)
+        numbered = list(enumerate(found, start=len(hits) + 1))
+        if not found:  # the model asks for what it has: repeat the best of it
+            numbered = [(known[hit.event.id], hit) for hit in recalled[:_REPEATED]]
+        lines = [f"[{number}] {hit.event.place}\n{hit.event.text}" for number, hit in numbered]
         return "\n".join(lines) or "nothing more was found", hits + found
 
     def _forget(self, number: int, hits: tuple[Hit, ...]) -> str:

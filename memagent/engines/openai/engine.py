@@ -100,7 +100,7 @@ class VllmEngine(Engine):
         self._tokens = ServedTokens(self._server, self.model, is_vllm=self._is_vllm)
         self.speed = ReadingSpeed(self._speeds, self.url, self.model)
         self.capabilities = replace(self.capabilities, prompt_logprobs=self._is_vllm)
-        self._use(Form(logprobs=True, schema="bounded") if self._is_vllm else Form())
+        self._use(Form(logprobs=True, schema="bounded" if self._is_vllm else "plain"))
         self._connected = True
         return self
 
@@ -293,5 +293,6 @@ class VllmEngine(Engine):
             self.capabilities,
             tools=form.tools,
             structured=form.schema is not None,
-            uncertainty=form.logprobs,
+            # Other servers may take the request for log-probabilities and ignore it.
+            uncertainty=form.logprobs and self._is_vllm,
         )
