@@ -139,8 +139,7 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_bool(cls, value: Any, info: ValidationInfo) -> Any:
         """Pydantic would take true for the number 1."""
-        field = cls.model_fields[info.field_name or ""]
-        if isinstance(value, bool) and field.annotation is not bool:
+        if isinstance(value, bool) and bool not in _kinds(info.field_name or ""):
             raise ValueError("not a number or text")
         return value
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from memagent.agent.attribution import attribute
 from memagent.agent.citations import attention_citations, check, with_validity
@@ -12,7 +13,7 @@ from memagent.agent.turn import Turn, TurnState
 from memagent.agent.unknown_names import unknown_names
 from memagent.errors import EngineError
 from memagent.memory.store.answers import CitationRow
-from memagent.types import Event, Usage
+from memagent.types import Usage
 
 __all__ = ["Grounds", "ground"]
 
@@ -22,13 +23,14 @@ class Grounds:
     """The citations of an answer, and what they tell.
 
     `found`: memory holds the answer. `quotes`: the answer itself cites or quotes what is stored.
-    `usage`: tokens of the check.
+    `usage` and `trace`: tokens and report of the model's check, if there was one.
     """
 
     rows: Sequence[CitationRow]
     found: bool
     quotes: bool
-    usage: Usage
+    usage: Usage = field(default_factory=Usage)
+    trace: tuple[dict[str, Any], ...] = ()
 
 
 def ground(state: TurnState, turn: Turn) -> Grounds:
@@ -42,25 +44,20 @@ def ground(state: TurnState, turn: Turn) -> Grounds:
     rows = check(text, events, question)
     quotes = any(row.verified for row in rows)
     rows += attention_citations(state["attention"], events, rows)
-    found, usage = state["answered"], Usage()
+    found = state["answered"]
     if turn.engine.capabilities.generates and found:
         said = [message.content for message in state["messages"][:-1]]
-        rows = list(
-            dict.fromkeys([*rows, *attribute(text, events, question, said, asked=turn.asked)])
-        )
+        rows += attribute(text, events, question, said, asked=turn.asked)
+        rows = list(dict.fromkeys(rows))
         if turn.asked:
             supported = any(row.verified for row in rows)
             found = supported and not unknown_names(turn.memory, question, events)
-        if found and state["ended"] == "stop" and wants_verification(turn):
-            found, usage = _verified(turn, question, events, rows)
-    return Grounds(with_validity(rows, events), found, quotes, usage)
-
-
-def _verified(
-    turn: Turn, question: str, events: Sequence[Event], rows: Sequence[CitationRow]
-) -> tuple[bool, Usage]:
-    """The result of the check; an answer that cannot be checked stands."""
+    dated = with_validity(rows, events)
+    if not (found and state["ended"] == "stop" and wants_verification(turn)):
+        return Grounds(dated, found, quotes)
     try:
-        return verify(turn, question, events, rows)
-    except EngineError:
-        return True, Usage()
+        verdict = verify(turn, question, events, rows)
+    except EngineError:  # an answer that cannot be checked stands
+        return Grounds(dated, found, quotes)
+    step = {"step": "verify", "found": verdict.found, "uncertainty": verdict.uncertainty}
+    return Grounds(dated, verdict.found, quotes, verdict.usage, (step,))

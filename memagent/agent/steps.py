@@ -232,6 +232,7 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         return {}
     grounds = ground(state, turn)
     used = state["usage"] + grounds.usage
+    reported: TurnState = {**state, "trace": (*state["trace"], *grounds.trace)}
     chosen = _chosen(state, turn)
     prompt = _prompt_state(state)
     record = AnswerRecord(
@@ -243,7 +244,7 @@ def cite(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         outline=_outline(state, chosen),
         prompt=prompt,
         usage={"prompt": used.prompt, "completion": used.completion},
-        explain=turn_report(state, turn, chosen, prompt),
+        explain=turn_report(reported, turn, chosen, prompt),
         # An answer that quotes memory is not segmented: its source already is. Single questions
         # and their answers are never recalled.
         segment=turn.engine.capabilities.generates and not grounds.quotes and not turn.asked,

@@ -9,6 +9,7 @@ call.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from memagent.agent.model_fit import can_verify
 from memagent.agent.thinking import side_thinking
@@ -17,12 +18,21 @@ from memagent.memory.store.answers import CitationRow
 from memagent.prompts.load import render
 from memagent.types import Event, Message, Request, Usage
 
-__all__ = ["verify", "wants_verification"]
+__all__ = ["Verdict", "verify", "wants_verification"]
 
 _TOKENS = 4
 _MOST_EVENTS = 2
 # Nats. A Yes that is less certain than this counts as No, where the engine tells.
 _MOST_UNCERTAIN = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the model found the answer in the cited text, and how uncertain it was, in nats."""
+
+    found: bool
+    uncertainty: float | None
+    usage: Usage
 
 
 def wants_verification(turn: Turn) -> bool:
@@ -33,8 +43,8 @@ def wants_verification(turn: Turn) -> bool:
 
 def verify(
     turn: Turn, question: str, events: Sequence[Event], rows: Sequence[CitationRow]
-) -> tuple[bool, Usage]:
-    """Whether the model finds the answer to `question` in the events that `rows` cite."""
+) -> Verdict:
+    """Ask the model for the answer to `question` in the events that `rows` cite; EngineError."""
     numbers = list(dict.fromkeys(row.number for row in rows if row.verified))
     cited = [events[number - 1] for number in numbers[:_MOST_EVENTS]]
     reply = turn.engine.complete(
@@ -52,4 +62,4 @@ def verify(
     )
     says_yes = reply.text.lstrip(" \n\"'*").casefold().startswith("yes")
     certain = reply.uncertainty is None or reply.uncertainty <= _MOST_UNCERTAIN
-    return says_yes and certain, reply.usage or Usage()
+    return Verdict(says_yes and certain, reply.uncertainty, reply.usage or Usage())

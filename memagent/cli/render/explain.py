@@ -68,6 +68,9 @@ def _step(step: dict[str, Any]) -> str:
     """A step of an answering strategy, as a line."""
     if step["step"] == "follow_up":
         return f"looked up: {step['question']}"
+    if step["step"] == "verify":
+        result = "answers" if step["found"] else "does not answer"
+        return f"verified: the cited text {result} the question"
     if step["step"] == "vote":
         sure = "–" if step["uncertainty"] is None else f"{step['uncertainty']:.2f} nats"
         result = "answered" if step["answers"] else "found no answer"
