@@ -35,7 +35,12 @@ def write_script(tmp_path: Path, *lines: dict[str, Any]) -> dict[str, str]:
 
 def warnings(stderr: str) -> list[str]:
     """The lines on stderr about the answer's end, without those about its sources."""
-    others = ("is empty: put something in", "[?]", "nothing stored supports")
+    others = (
+        "is empty: put something in",
+        "[?]",
+        "nothing stored supports",
+        "the cited text may not",
+    )
     return [line for line in stderr.splitlines() if not any(each in line for each in others)]
 
 

@@ -51,6 +51,8 @@ def notice(answer: Answer, max_tokens: int) -> str:
     Interruptions, lost servers and repetition are reported where they happen.
     """
     if answer.ended == "stop" and not answer.found and not is_refusal(answer.text):
+        if any(cited.verified for cited in answer.citations):
+            return "the cited text may not answer the question: read it before you rely on it"
         return "nothing stored supports this answer: it may be invented"
     return _NOTICES.get(answer.ended, "").format(max_tokens=max_tokens)
 

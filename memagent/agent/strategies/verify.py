@@ -23,7 +23,7 @@ __all__ = ["Verdict", "verify", "wants_verification"]
 _TOKENS = 4
 _MOST_EVENTS = 2
 # Nats. A Yes that is less certain than this counts as No, where the engine tells.
-_MOST_UNCERTAIN = 0.6
+_MOST_UNCERTAIN = 0.66
 
 
 @dataclass(frozen=True, slots=True)
