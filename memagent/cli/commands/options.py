@@ -93,7 +93,10 @@ _SETTINGS: dict[str, Any] = {
     "budget": Annotated[
         int | None,
         typer.Option(
-            "--budget", help="Recall at most N tokens of text.", metavar="N", show_default="by model"
+            "--budget",
+            help="Recall at most N tokens of text.",
+            metavar="N",
+            show_default="by model",
         ),
     ],
     "hops": Annotated[
