@@ -6,6 +6,7 @@ from pathlib import Path
 
 from memagent.agent.model_fit import (
     can_verify,
+    neighbour_share,
     offers_tools,
     recall_budget,
     refuses,
@@ -26,7 +27,8 @@ def engine(size: float | None, context: int = 32768) -> VllmEngine:
 
 def test_a_small_model_gets_little_text_no_tools_and_no_order_to_refuse() -> None:
     small, large = engine(0.5), engine(8.0)
-    assert recall_budget(Settings(), small) < recall_budget(Settings(), large)
+    budgets = [recall_budget(Settings(), engine(size)) for size in (0.5, 1.5, 8.0)]
+    assert budgets == sorted(set(budgets))
     assert (offers_tools(small), offers_tools(large)) == (False, True)
     assert (refuses(small), refuses(large)) == (False, True)
     assert [can_verify(engine(size)) for size in (0.5, 1.5, 8.0, None)] == [
@@ -41,6 +43,12 @@ def test_a_model_of_unknown_size_is_judged_by_its_context() -> None:
     small, large = engine(None, 8192), engine(None, 32768)
     assert recall_budget(Settings(), small) < recall_budget(Settings(), large)
     assert offers_tools(small)
+
+
+def test_a_small_budget_has_no_room_for_neighbours() -> None:
+    assert neighbour_share(Settings(), 400) == 0
+    assert neighbour_share(Settings(), 2000) == Settings().contiguity
+    assert neighbour_share(Settings(contiguity=0.2), 400) == 0.2
 
 
 def test_a_budget_that_is_set_is_kept() -> None:

@@ -11,14 +11,16 @@ import sys
 from memagent.engines.base import Engine
 from memagent.settings import DEFAULT_BUDGET, Settings
 
-__all__ = ["can_verify", "offers_tools", "recall_budget", "refuses", "slowness"]
+__all__ = ["can_verify", "neighbour_share", "offers_tools", "recall_budget", "refuses", "slowness"]
 
-_SMALL_BUDGET = 400  # tokens
-_SMALL_SIZE = 3.0  # billions of parameters
+# Billions of parameters, and the tokens of recalled text that suit models below them.
+_TINY_SIZE, _TINY_BUDGET = 1.0, 400
+_SMALL_SIZE, _SMALL_BUDGET = 3.0, 800
+# Below this budget, passages that match are worth more than the neighbours of others.
+_NEIGHBOURS_FROM = 1000
 _SMALL_CONTEXT = 8192
 _LEAST_BUDGET = 150  # tokens
 _OVERHEAD = 100  # tokens of instructions and question
-_JUDGES = 1.0  # billions of parameters
 
 
 def recall_budget(settings: Settings, engine: Engine) -> int:
@@ -29,6 +31,13 @@ def recall_budget(settings: Settings, engine: Engine) -> int:
     if settings.budget is not None:
         return min(settings.budget, engine.context // 2)
     return min(_suited(engine), _readable(settings, engine))
+
+
+def neighbour_share(settings: Settings, budget: int) -> float:
+    """The share of a budget for neighbours of what was found: the setting, else by the budget."""
+    if "contiguity" in settings.model_fields_set or budget >= _NEIGHBOURS_FROM:
+        return settings.contiguity
+    return 0.0
 
 
 def slowness(settings: Settings, engine: Engine) -> str:
@@ -45,9 +54,13 @@ def slowness(settings: Settings, engine: Engine) -> str:
 
 def _suited(engine: Engine) -> int:
     """Tokens that suit the model; unknown size and a context of at most 8,192 count as small."""
-    unknown = engine.size is None and engine.capabilities.generates
-    small = engine.context <= _SMALL_CONTEXT if unknown else _is_small(engine)
-    return min(_SMALL_BUDGET if small else DEFAULT_BUDGET, engine.context // 2)
+    size = engine.size
+    if size is None and engine.capabilities.generates and engine.context <= _SMALL_CONTEXT:
+        return min(_SMALL_BUDGET, engine.context // 4)
+    budget = DEFAULT_BUDGET
+    if size is not None and size < _SMALL_SIZE:
+        budget = _TINY_BUDGET if size < _TINY_SIZE else _SMALL_BUDGET
+    return min(budget, engine.context // 2)
 
 
 def offers_tools(engine: Engine) -> bool:
@@ -60,7 +73,7 @@ def can_verify(engine: Engine) -> bool:
 
     Smaller ones cannot tell; larger ones refuse by themselves when the prompt asks them to.
     """
-    return engine.size is not None and _JUDGES <= engine.size < _SMALL_SIZE
+    return engine.size is not None and _TINY_SIZE <= engine.size < _SMALL_SIZE
 
 
 def refuses(engine: Engine) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from memagent.agent.event_reader import NamespaceEvents
-from memagent.agent.model_fit import recall_budget, refuses
+from memagent.agent.model_fit import neighbour_share, recall_budget, refuses
 from memagent.agent.packing import Packed, pack
 from memagent.agent.thinking import side_thinking
 from memagent.agent.transcript import Lines, Log
@@ -70,7 +70,7 @@ class Turn:
             question,
             self.where,
             budget=budget,
-            contiguity=self.settings.contiguity,
+            contiguity=neighbour_share(self.settings, budget),
             count=estimate_tokens,
             skip=in_prompt,
         )
