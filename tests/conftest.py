@@ -25,15 +25,16 @@ from memagent.memory.store.database import Store
 # Killed processes, training, kernels in Triton's interpreter, benches, repeated starts of the
 # program with its real models: they take most of the time and run in `make test-full`.
 SLOW = (
-    "batch/test_two_hundred.py", "chat/test_stream_chat.py",
-    "engines/test_stream.py", "engines/test_stream_processes.py", "kernels/test_attend.py",
-    "kernels/test_compile.py", "kernels/test_error.py", "kernels/test_landmark.py",
-    "kernels/test_operations.py", "kernels/test_random.py", "models/test_smollm2.py", "servers",
+    "batch/test_two_hundred.py", "chat/test_stream_chat.py", "engines/test_stream.py",
+    "engines/test_stream_processes.py", "kernels/test_attend.py", "kernels/test_compile.py",
+    "kernels/test_error.py", "kernels/test_landmark.py", "kernels/test_operations.py",
+    "kernels/test_random.py", "models/test_get.py", "models/test_smollm2.py", "servers",
     "streaming", "test_as_of.py", "test_bench.py", "test_bench_answers.py",
     "test_bench_ingest.py", "test_bench_kernels.py", "test_bench_loops.py",
     "test_bench_reader.py", "test_bench_recall.py", "test_bench_segments.py",
     "test_bench_stream.py", "test_faults.py", "test_full_disk.py", "test_packaging.py",
-    "test_resegment.py", "test_serve.py", "test_show_plot.py", "training",
+    "test_resegment.py", "test_segment_surprise.py", "test_serve.py", "test_show_plot.py",
+    "test_surprises.py", "training",
     "test_cli.py::test_a_piped_document_is_answered_with_citations_to_the_character",
     "test_embed.py::test_a_model_in_the_hugging_face_cache_needs_no_network",
     "test_successive.py::test_the_program_skips_follow_ups_without_a_generating_engine",

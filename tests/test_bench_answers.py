@@ -76,7 +76,7 @@ def test_the_arms_are_told_apart_by_what_they_show_the_model(
     report = measure(workspace, Plan([desk], keep=tmp_path / "kept", rows=rows))
     lines = {row["arm"]: row for row in report.rows if row.get("kind") == "all"}
     assert lines["product"]["right"] == 2
-    assert lines["product"]["right_and_cited"] == 1
+    assert lines["product"]["right_and_cited"] == 2
     assert (lines["product"]["right_refusal"], lines["product"]["false_answer"]) == (1, 0)
     assert (lines["none"]["right"], lines["none"]["wrong"]) == (0, 2)
     assert lines["none"]["shown"] == 0

@@ -158,7 +158,8 @@ def test_namespaces_have_streams_of_their_own(
         remember(memory, f"of {name}", text)
         answer = ask(memory, made)
         assert {line["source"] for line in answer.explain["attention"]} == {f"of {name}"}
-        assert {citation.source for citation in answer.citations} == {f"of {name}"}
+        cited = {citation.source for citation in answer.citations if citation.verified}
+        assert cited == {f"of {name}"}
     first, second = made._memories.values()
     assert first.folder != second.folder
     assert not first.places.keys() & second.places.keys()

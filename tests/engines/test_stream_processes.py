@@ -66,7 +66,8 @@ def test_a_second_process_goes_on_with_the_stream_of_the_first(
         run("ask", QUESTION, "--json", "--explain", *STREAM, OMP_NUM_THREADS="1") for _ in range(2)
     )
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-    assert second.stderr == "" and state(memory)[1].keys() == {"1", "2"}
+    assert second.stderr.count("\n") == 1 and "was cut at" in second.stderr
+    assert state(memory)[1].keys() == {"1", "2"}
     one, two = json.loads(first.stdout), json.loads(second.stdout)
     assert one["text"] and one["text"] == two["text"]
     assert one["explain"]["attention"] == two["explain"]["attention"] != []
