@@ -26,10 +26,9 @@ def test_a_small_run_is_whole_and_its_prompts_are_cached(server: RealServer, run
     assert report["metrics"]["throughput_ratio@32"] > 0
     turns = [row for row in report["rows"] if row.get("window") == CONTEXT]
     assert len(turns) == 20
-    # By the server's own counters. The toy takes some four tokens a word, so its window, large as
-    # it is, fills after a few turns, and the log is begun anew.
+    # By the server's own counters. A prompt that no longer fits starts its log again, seldom.
     assert report["metrics"][f"cached_share@{CONTEXT}"] >= 0.6
-    assert 1 < len({row["log_begun"] for row in turns}) < 6
+    assert len({row["log_begun"] for row in turns}) < 6
 
 
 def test_a_server_of_another_kind_is_refused(run: Run) -> None:
