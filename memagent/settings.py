@@ -98,9 +98,9 @@ class Settings(BaseSettings):
     """Follow-up questions the model may write to look up what an answer still needs."""
     votes: int = 0
     """Answer this many chunks of recalled text independently and keep the most confident answer."""
-    verify: bool | None = None
+    verify: bool = False
     """Ask the model whether the text behind an answer to a single question answers it, and if not,
-    treat the answer as not found; by default for models that can tell."""
+    treat the answer as not found."""
     outline: bool = False
     """Whether the model first marks the sentences that the answer must be based on."""
     working_every: int = 0

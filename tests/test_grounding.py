@@ -13,7 +13,7 @@ NOTES = "The pier was rebuilt by Ada Lund in 1987. Linnea Roos has two kids, Alv
 
 
 def ask(
-    memory: Namespace, question: str, *lines: str | Line, verify: bool | None = None
+    memory: Namespace, question: str, *lines: str | Line, verify: bool = False
 ) -> tuple[Answer, ScriptedEngine]:
     """The answer to a single question about the notes."""
     if not memory.sources.all("document"):

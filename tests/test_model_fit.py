@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from memagent.agent.model_fit import (
-    can_verify,
     neighbour_share,
     offers_tools,
     recall_budget,
@@ -31,12 +30,6 @@ def test_a_small_model_gets_little_text_no_tools_and_no_order_to_refuse() -> Non
     assert budgets == sorted(set(budgets))
     assert (offers_tools(small), offers_tools(large)) == (False, True)
     assert (refuses(small), refuses(large)) == (False, True)
-    assert [can_verify(engine(size)) for size in (0.5, 1.5, 8.0, None)] == [
-        False,
-        True,
-        False,
-        False,
-    ]
 
 
 def test_a_model_of_unknown_size_is_judged_by_its_context() -> None:

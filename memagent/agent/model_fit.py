@@ -11,7 +11,7 @@ import sys
 from memagent.engines.base import Engine
 from memagent.settings import DEFAULT_BUDGET, Settings
 
-__all__ = ["can_verify", "neighbour_share", "offers_tools", "recall_budget", "refuses", "slowness"]
+__all__ = ["neighbour_share", "offers_tools", "recall_budget", "refuses", "slowness"]
 
 # Billions of parameters, and the tokens of recalled text that suit models below them.
 _TINY_SIZE, _TINY_BUDGET = 1.0, 400
@@ -66,14 +66,6 @@ def _suited(engine: Engine) -> int:
 def offers_tools(engine: Engine) -> bool:
     """Whether the model is offered the memory's tools; a model of unknown size is."""
     return engine.capabilities.tools and not _is_small(engine)
-
-
-def can_verify(engine: Engine) -> bool:
-    """Whether to ask the model if the text behind an answer answers the question.
-
-    Smaller ones cannot tell; larger ones refuse by themselves when the prompt asks them to.
-    """
-    return engine.size is not None and _TINY_SIZE <= engine.size < _SMALL_SIZE
 
 
 def refuses(engine: Engine) -> bool:
