@@ -183,7 +183,7 @@ class Memory:
         settings = self.workspace.settings
         return self.namespace.recall(
             query,
-            budget=budget or settings.budget or DEFAULT_BUDGET,
+            budget=(settings.budget or DEFAULT_BUDGET) if budget is None else budget,
             contiguity=settings.contiguity,
             where=where,
         )

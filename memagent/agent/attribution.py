@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from memagent.agent.citations import MARKER
 from memagent.memory.recall.lexical import is_content
 from memagent.memory.segmentation.sentences import sentences
 from memagent.memory.store.answers import CitationRow
@@ -23,7 +24,6 @@ __all__ = ["attribute", "specifics"]
 
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|\w+")
 _NAME = re.compile(r"(?<![.!?:\n] )(?<!\A)(?<!\n)\b[^\W\d_][\w’'-]*")
-_MARKER = re.compile(r"\[\d{1,4}(?:\s*,\s*\d{1,4})*\]")
 _SEPARATOR = re.compile(r"(?<=\d)[,](?=\d{3}(?!\d))")
 # Inflected forms of a word mostly share their first letters.
 _STEM = 6
@@ -65,7 +65,7 @@ def attribute(
     rows: list[CitationRow] = []
     for start, end, _ in sentences(text):
         sentence = text[start:end]
-        if _MARKER.search(sentence):
+        if MARKER.search(sentence):
             continue
         best = found.search(sentence)
         rows += [_row(place) for place in best]
@@ -73,7 +73,7 @@ def attribute(
         if asked and not best and new:
             rows.append(CitationRow(0, False, claim=sentence))
         else:
-            loose = [word for word in specifics(sentence) if not _stem(word) & stored]
+            loose = [word for word in specifics(sentence) if stored.isdisjoint(_terms(word))]
             rows += [CitationRow(0, False, claim=word) for word in loose]
     return list(dict.fromkeys(rows))
 
@@ -104,6 +104,7 @@ class _Passages:
         self.places = places
         self._asked = frozenset(term for term in _terms(question) if is_content(term))
         self._count = Counter(term for place in places for term in place.terms)
+        self._asked_weights = {term: self._weight(term) for term in self._asked}
         self.terms = set(self._count)
 
     def search(self, sentence: str) -> list[_Place]:
@@ -119,25 +120,25 @@ class _Passages:
             for term in wanted | sought
         }
         total = _sum(weights, sought)
-        ranked = sorted(self.places, key=lambda place: self._rank(place, weights), reverse=True)
-        if not ranked or _sum(weights, ranked[0].terms & sought) < _LEAST_COVERED * total:
+        ranks = [(self._rank(place, weights), place) for place in self.places]
+        ranks.sort(key=lambda ranked: ranked[0], reverse=True)
+        if not ranks or _sum(weights, ranks[0][1].terms & sought) < _LEAST_COVERED * total:
             return []
-        chosen = ranked[:1]
-        least = _AS_GOOD * self._rank(chosen[0], weights)
-        for place in ranked[1:]:
-            added = _sum(weights, (place.terms & sought) - chosen[0].terms)
-            if added >= _LEAST_ADDED * total or self._rank(place, weights) >= least:
+        highest, best = ranks[0]
+        chosen = [best]
+        for rank, place in ranks[1:]:
+            added = _sum(weights, (place.terms & sought) - best.terms)
+            if added >= _LEAST_ADDED * total or rank >= _AS_GOOD * highest:
                 chosen.append(place)
             if len(chosen) == _MOST_PLACES:
                 break
         return chosen
 
     def _rank(self, place: _Place, weights: dict[str, float]) -> float:
-        asked = {term: self._weight(term) for term in self._asked}
         return (
             _share(weights, place.terms)
-            + _TIE * _share(asked, place.terms)
-            + _EVENT_TIE * _share(asked, place.around)
+            + _TIE * _share(self._asked_weights, place.terms)
+            + _EVENT_TIE * _share(self._asked_weights, place.around)
         )
 
     def _weight(self, term: str) -> float:
@@ -182,7 +183,3 @@ def _terms(text: str) -> Iterator[str]:
                 yield from match[0].split(",")
         else:
             yield match[0][:_STEM]
-
-
-def _stem(word: str) -> set[str]:
-    return set(_terms(word))

@@ -12,9 +12,9 @@ from dataclasses import replace
 from memagent.memory.store.answers import CitationRow
 from memagent.types import Event
 
-__all__ = ["attention_citations", "check", "locate", "with_validity"]
+__all__ = ["MARKER", "attention_citations", "check", "locate", "with_validity"]
 
-_MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
+MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
 _OPENERS = '"“«„'
 _QUOTE = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|«([^»\n]+)»')
 _CLOSER = re.compile(r'["”»“][\s.,;:!?)]*\Z')
@@ -34,7 +34,7 @@ def check(text: str, events: Sequence[Event], question: str = "") -> list[Citati
     """
     rows: list[CitationRow] = []
     end = 0
-    for marker in _MARKER.finditer(text):
+    for marker in MARKER.finditer(text):
         before = text[end : marker.start()]
         for number in (int(part) for part in marker[1].split(",")):
             rows.append(_marked(number, marker[0], before, events))

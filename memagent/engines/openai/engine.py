@@ -111,8 +111,8 @@ class VllmEngine(Engine):
 
     @property
     def reading_speed(self) -> float | None:
-        """Tokens of prompt per second, once measured."""
-        return self.connect().speed.tokens_per_second
+        """Tokens of prompt per second, once connected and measured."""
+        return self.speed.tokens_per_second
 
     @property
     def root(self) -> str:
