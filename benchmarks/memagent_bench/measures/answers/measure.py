@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def measure(workspace: Workspace, plan: Plan, *, tell: Tell = lambda line: None)
             f"{engine.name} only quotes: give --arms product, or an engine that writes answers"
         )
     sets = [(path, *read_corpora(path)) for path in plan.data]
-    with Rows(plan.rows, _run_of(workspace), resume=plan.resume) as rows:
+    with closing(Rows(plan.rows, _run_of(workspace), resume=plan.resume)) as rows:
         for path, name, corpora in sets:
             for corpus in sampled(corpora, plan.limit):
                 missing = _missing(rows, name, corpus, plan.arms)
